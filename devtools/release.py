@@ -21,10 +21,11 @@ class NotReleasable(Exception):
 
 
 def prepare(root: Path, version: str, today: date) -> None:
-    """Write the version into its places, and give what is unreleased in the changelog its name and date.
+    """Write the version into each file of PLACES, and move the changelog's unreleased entries under it.
 
     Raises:
-        NotReleasable: it is no newer version, or the changelog has nothing for it; nothing was written.
+        NotReleasable: the version is malformed or older than the current one, the changelog has no unreleased entries
+            or already has this version, or a file does not state the current one. Nothing was written.
     """
     found = re.search(r'VERSION = "(.*)"', (root / "runtime" / "version.py").read_text())
     current = found[1] if found else ""

@@ -34,7 +34,7 @@ from runtime.settings import OF_A_FILE, StoreSettings, exit_with_message
 
 HOST = "127.0.0.1"
 STOPPED = (f" (rc=-{signal.SIGTERM.value})", "")
-"""Part of honcho's line about a process that it stopped, and what is shown instead: it was no crash."""
+"""Part of honcho's line about a process that it stopped, and its replacement: SIGTERM is not a crash."""
 EXIT_INTERRUPTED = 130
 
 
@@ -53,7 +53,7 @@ def run(folder: Path) -> int:
 
     Raises:
         NoRedisServer: REDIS_URL is unset, and no Redis server was found.
-        ProcessFailed: a process cannot start, or all of them run in this folder already; the message says why.
+        ProcessFailed: a process cannot start, or `make run` already runs in this folder; the message says why.
     """
     make_private(folder / "data")
     with _only_one(folder / "data" / "run.lock"):
@@ -73,7 +73,7 @@ def run(folder: Path) -> int:
 
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
-    """Hold a lock, which ends with this process however that ends.
+    """Hold a file lock, which is released however this process ends.
 
     Raises:
         ProcessFailed: another process holds it.
@@ -94,7 +94,7 @@ def _only_one(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a Redis of our own unless one is configured; yield the settings that name it."""
+    """Run a private Redis unless one is configured; yield the setting with its URL."""
     given = environment_of(folder / ".env")
     if given.get("REDIS_URL", "").strip() or given.get("REDIS_URL" + OF_A_FILE, "").strip():
         _check_redis(StoreSettings.load().redis_url)
@@ -146,7 +146,7 @@ def _run_processes(env: dict[str, str], folder: Path) -> int:
 
 
 class _Child(Process):  # type: ignore[misc] # honcho has no types
-    """One process and its watcher: both end when we do, even if we are killed."""
+    """One process and its watcher. Both end with this process, even if it is killed."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -161,7 +161,7 @@ class _Child(Process):  # type: ignore[misc] # honcho has no types
 
 
 class _Screen(Printer):  # type: ignore[misc] # honcho has no types
-    """Output of the processes. It may be closed while they stop."""
+    """Prints the output of the processes. The terminal may be closed while they stop."""
 
     def write(self, message: Any) -> None:
         if isinstance(message.data, str):
@@ -171,13 +171,13 @@ class _Screen(Printer):  # type: ignore[misc] # honcho has no types
 
 
 def _stop_on_hangup() -> None:
-    """Stop on hangup: otherwise the processes would go on unseen and hold the port. Under nohup they should go on."""
+    """Stop on SIGHUP: otherwise the processes would run on unseen and hold the port. Under nohup, ignore it."""
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _dashboard_port(settings: RunSettings) -> int:
-    """Return the dashboard's port: another one if the default is taken, as by a second `make run` on this machine."""
+    """Return the dashboard's port; a free one if the default is taken, for example by another `make run`."""
     try:
         _check_port("DASHBOARD_PORT", settings.dashboard_port)
     except ProcessFailed:
@@ -199,7 +199,7 @@ def _check_port(setting: str, port: int) -> None:
 
 
 def _check_redis(url: str) -> None:
-    """Check Redis at the start; later outages are waited for."""
+    """Fail if Redis is down at the start; the processes wait out later outages."""
     try:
         with connect(url) as client:
             client.ping()

@@ -1,4 +1,4 @@
-"""Tokens of the read API. A token is 256 random bits, so that its SHA-256 is enough to store."""
+"""Tokens of the read API. A token is 256 random bits, so that it is safe to store a plain SHA-256 of it."""
 
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -14,11 +14,11 @@ TokenRole = Literal["read"]
 PREFIX = "mgi_"
 TOKEN_BYTES = 32
 USE_RESOLUTION = timedelta(hours=1)
-"""`last_used_at` is no more exact than this: a token costs a write per hour, not per request."""
+"""Resolution of `last_used_at`: a token costs one write per hour, not one per request."""
 
 
 class ApiToken(Model):
-    """A consumer's token. A revoked one stays, so that its name stays known; the token itself is not stored."""
+    """A consumer's token, stored as a digest. A revoked one keeps its row, so that its name stays known."""
 
     __tablename__ = "api_tokens"
     __table_args__ = (Index("ix_api_tokens_digest", "digest", unique=True),)
@@ -37,7 +37,7 @@ class ApiToken(Model):
         """Insert a token.
 
         Returns:
-            The token, which nobody can read again.
+            The token, which cannot be retrieved later.
         """
         token = PREFIX + token_urlsafe(TOKEN_BYTES)
         session.add(cls(name=name, role=role, digest=digest_of(token), created_at=now, created_by=by[:255]))
@@ -49,7 +49,7 @@ class ApiToken(Model):
         return session.scalar(select(cls).where(cls.digest == digest, cls.revoked_at.is_(None)))
 
     def is_use_recorded(self, now: datetime) -> bool:
-        """Whether `last_used_at` is exact enough."""
+        """Whether `last_used_at` is recent enough to stay as it is."""
         return self.last_used_at is not None and self.last_used_at > now - USE_RESOLUTION
 
     @classmethod
@@ -61,5 +61,5 @@ class ApiToken(Model):
 
 
 def digest_of(token: str) -> str:
-    """Return what is stored of a token."""
+    """Return the digest that is stored of a token."""
     return sha256(token.encode("utf-8", "replace")).hexdigest()

@@ -36,7 +36,7 @@ MAX_MEETING_LENGTH = timedelta(days=7)
 IS_LINKED = "kind = 'linked'"
 """SQL condition on a change: only the booking's owner changed."""
 HAS_CO_HOSTS = {"sqlite": "instr(host_ids, ',') > 0", "postgresql": "(host_ids -> 1) IS NOT NULL"}
-"""SQL condition on a booking: it has several hosts. Neither form fails on a value that is no list."""
+"""SQL condition on a booking: it has several hosts. Neither form fails on a value that is not a list."""
 ResolveHost = Callable[[Sequence[str], str | None], int | None]
 
 
@@ -65,7 +65,7 @@ class Booking(Model):
         ).ddl_if(dialect="postgresql"),  # SQLite has no index of a list's content
         Index("ix_bookings_id_prefix", "id", postgresql_ops={"id": "varchar_pattern_ops"}).ddl_if(
             dialect="postgresql"
-        ),  # SQLite finds a range of ids in the primary key, whose order depends on no language
+        ),  # SQLite searches the primary key, whose order does not depend on a collation
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -204,7 +204,7 @@ class Booking(Model):
 
         Args:
             before: the public columns before the erasure.
-            redacted: the same without the guest's data: these are stored.
+            redacted: the same without the guest's data, to be stored.
             now: the time, UTC.
         """
         after = self.public_columns()
@@ -337,7 +337,7 @@ class BookingChange(Model):
 
     `before` is null where the row is new. `notification_kinds` names the notifications that the change caused. Replayed
     in order, the changes of a booking yield its row. The delivery that `delivery_id` names may be pruned earlier.
-    `feed_batch` is the change's place in the change feed, given after the commit: see models/change_feed.py.
+    `feed_batch` is the change's place in the change feed, assigned after the commit: see models/change_feed.py.
 
     Attributes:
         is_late: whether a replay or a late delivery caused it, so that only the latest notification is sent.
@@ -367,7 +367,7 @@ class BookingChange(Model):
 
     @classmethod
     def caused_by(cls, delivery: Delivery) -> ColumnElement[bool]:
-        """SQL condition: changes that a delivery caused, to its booking or, without one, to the owners of any."""
+        """SQL condition: changes that a delivery caused to its booking, or without one to the owner of any booking."""
         its = cls.booking_id == delivery.booking_id if delivery.booking_id else text(IS_LINKED)
         return and_(its, cls.delivery_id == delivery.id)
 

@@ -1,9 +1,9 @@
 """The change feed: every committed change of a booking, once, in one order for all consumers.
 
-A change's id is taken before its transaction commits, so a consumer that continues after the highest id it has seen
+A change's id is assigned before its transaction commits, so a consumer that continues after the highest id it has seen
 misses changes that commit later with a lower one. So changes are numbered after the commit: `number_changes` gives all
 that are visible the number of a batch, one process at a time, and the order is batch, then id. docs/architecture.md
-says why it is not the transaction's number.
+says why transaction ids are not used.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -20,7 +20,7 @@ from runtime.contention import in_transaction
 from runtime.database import Database, Model
 
 NUMBERED_AT_ONCE = 1_000
-"""Changes of one batch: a database with a long history is numbered in steps, as its first consumer reads it."""
+"""Maximum size of a batch. A long history is numbered batch by batch, as the first consumer reads it."""
 FEED_ID = 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -28,11 +28,11 @@ LIMIT = 2**63
 
 
 class CursorGone(Exception):
-    """The feed has no such change any more: the database was restored, or the booking's rows were deleted."""
+    """The feed no longer has this change: the database was restored, or the booking's rows were deleted."""
 
 
 class ChangeFeed(Model):
-    """The last batch: one row, whose lock lets one process number at a time. It is made by the first."""
+    """The number of the last batch: a single row, inserted on first use. Its lock lets one process number at a time."""
 
     __tablename__ = "change_feed"
 
@@ -47,7 +47,7 @@ class FeedCursor:
     Attributes:
         batch: its batch.
         id: its id.
-        at: its time in microseconds, by which a change that has the same place after a restore is told apart.
+        at: its time in microseconds, to detect another change at the same position after a restore.
     """
 
     batch: int
@@ -61,10 +61,10 @@ class FeedCursor:
 
     @classmethod
     def parse(cls, text: str) -> "FeedCursor":
-        """Read a cursor as `str` writes it.
+        """Parse a cursor that `str` has formatted.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the text is not a cursor.
         """
         try:
             parts = [int(part) for part in urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii").split(".")]
@@ -88,14 +88,14 @@ def has_unnumbered(session: Session) -> bool:
 
 
 def number_changes(database: Database, limit: int = NUMBERED_AT_ONCE) -> int:
-    """Number changes that were committed since the last call; the oldest first.
+    """Number the changes that were committed since the last call, oldest first.
 
     Args:
         database: the database.
-        limit: how many at most.
+        limit: maximum number of changes.
 
     Returns:
-        How many were numbered.
+        The number of changes numbered.
 
     Raises:
         SQLAlchemyError: the database does not answer, or is not writable.
@@ -109,8 +109,8 @@ def number_changes(database: Database, limit: int = NUMBERED_AT_ONCE) -> int:
 def _number(session: Session, limit: int) -> int:
     insert_missing(session, ChangeFeed, [dict(id=FEED_ID, last_batch=0)], "id")
     feed = session.get_one(ChangeFeed, FEED_ID, with_for_update=True)
-    # Only what this statement sees is numbered, and it begins with the lock held: so what a batch before has seen,
-    # it sees too. The rows are locked in the order of ids, as everywhere.
+    # This statement starts with the lock held, so it sees every change that an earlier batch has seen.
+    # Rows are locked in the order of ids, as everywhere.
     ids = session.scalars(_unnumbered().limit(limit).with_for_update(key_share=True)).all()
     if ids:
         feed.last_batch += 1
@@ -120,7 +120,7 @@ def _number(session: Session, limit: int) -> int:
 
 
 def _unnumbered() -> Select[int]:
-    """Select the ids, in the order of the index: a planner that expects many would read the table otherwise."""
+    """Select the ids in index order: otherwise a planner that expects many rows would scan the table."""
     query = select(BookingChange.id).where(BookingChange.feed_batch.is_(None))
     return query.order_by(BookingChange.feed_batch, BookingChange.id)
 
@@ -129,7 +129,7 @@ def read_changes(session: Session, after: FeedCursor, limit: int) -> Sequence[Bo
     """Return the numbered changes after a position, each with its booking as it is now.
 
     Raises:
-        CursorGone: there is no change at this position any more.
+        CursorGone: there is no longer a change at this position.
     """
     position = tuple_(BookingChange.feed_batch, BookingChange.id)
     if after != START:

@@ -124,7 +124,7 @@ class Claim(Model):
         """Recover claims of workers whose death went unnoticed, for example when a whole container was killed.
 
         A claim is recovered only if its rows are free: a live worker holds the locks of its deliveries (on SQLite the
-        only write lock), and the leases of its notifications and of a delivery of which it asks meetergo.
+        only write lock), and the leases of its notifications and of a delivery about which it asks meetergo.
 
         Args:
             session: session of a transaction.
@@ -161,7 +161,7 @@ class Claim(Model):
         return rows
 
     def _recover_unread(self, session: Session, now: datetime) -> None:
-        """Isolate its rows without loading them, since one cannot be loaded. The processor marks that one dead."""
+        """Isolate the claimed rows without loading them: one cannot be loaded. The processor marks that one dead."""
         values: dict[str, Any] = {"is_isolated": True}
         if MODELS[self.queue] is Notification:
             values |= {"due_at": now, "claimed_by": None}
@@ -171,7 +171,7 @@ class Claim(Model):
         session.flush()
 
     def _free_rows(self, session: Session, now: datetime) -> Sequence[Row] | None:
-        """Lock and return its pending rows; None if a worker still holds one."""
+        """Lock and return the claimed rows that are pending; None if a worker still holds one."""
         model = MODELS[self.queue]
         pending = select(func.count()).select_from(model).where(*self._is_held())
         leased = pending.where(model.due_at > database_now(session, now))
@@ -186,7 +186,7 @@ class Claim(Model):
         return rows if len(rows) == pending_count else None
 
     def _is_held(self) -> tuple[ColumnElement[bool], ...]:
-        """Its pending rows. A notification that was released since may be leased by another worker by now."""
+        """Conditions for the pending rows. A notification released since may be leased by another worker by now."""
         model = MODELS[self.queue]
         is_pending = model.id.in_(self.row_ids), model.has_status("pending")
         return (*is_pending, Notification.claimed_by == self.worker) if model is Notification else is_pending

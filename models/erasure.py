@@ -75,7 +75,7 @@ class PersonMatches:
         return bool(self.keys or self.bodies or self.texts)
 
     def add_guest(self, booking_id: str, person: Person, details: Details, key: str | None) -> None:
-        """An attendee of a booking who is the person."""
+        """Record an attendee of a booking who is the person."""
         self.keys.setdefault(booking_id, set())
         if key:
             self.keys[booking_id].add(key)
@@ -103,13 +103,13 @@ class ErasureResult:
     skipped: list[str] = field(default_factory=list)
 
     def add(self, other: "ErasureResult") -> None:
-        """The number of rows that a transaction changed."""
+        """Add the counts of one transaction."""
         for name in ("bookings", "changes", "notifications", "deliveries", "waiting", "texts"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 def find(database: Database, cipher: BodyCipher, person: Person) -> PersonMatches:
-    """Search everywhere. It locks nothing, and an unreadable row does not hide the others."""
+    """Find a person in everything that is stored. Takes no locks; an unreadable row does not stop the search."""
     found = PersonMatches()
     _find_in_rows(database, person, found)
     _find_in_bodies(database, cipher, person, found)
@@ -174,10 +174,10 @@ def erase(
 
 
 def vacuum(database: Database, timeout: timedelta = VACUUM_TIMEOUT) -> bool:
-    """Vacuum SQLite and truncate its log: both keep what was overwritten. PostgreSQL has its own vacuum.
+    """Vacuum SQLite and truncate its write-ahead log: both may hold overwritten data. PostgreSQL vacuums by itself.
 
     Returns:
-        Whether it succeeded; it fails while other processes read for longer than `within`.
+        Whether it succeeded; it fails while other processes read for longer than `timeout`.
     """
     if database.supports_skip_locked:
         return True

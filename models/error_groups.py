@@ -23,8 +23,8 @@ class ErrorGroups:
     """The most frequent causes of failures among some rows.
 
     Attributes:
-        rows: how many failed.
-        most_frequent: cause and how many rows have it, the most frequent first; at most `MAX_GROUPS`.
+        rows: number of failed rows.
+        most_frequent: cause and number of rows, most frequent first; at most `MAX_GROUPS`.
     """
 
     rows: int = 0
@@ -32,7 +32,7 @@ class ErrorGroups:
 
     @classmethod
     def collect(cls, session: Session, rows: type[Retryable], *conditions: ColumnElement[bool]) -> "ErrorGroups":
-        """Counts the causes of some rows. What an error says after its first colon may quote a row: it is left out."""
+        """Count the causes of some rows: the errors up to the first colon, as the rest may quote a row's data."""
         number = func.count()
         query = select(rows.last_error, number).where(*conditions).group_by(rows.last_error)
         errors = session.execute(query.order_by(number.desc()).limit(MAX_DISTINCT_ERRORS)).all()
@@ -48,7 +48,7 @@ class ErrorGroups:
 
     @classmethod
     def of_repeated_failures(cls, session: Session, rows: type[Retryable], limit: int | None = None) -> "ErrorGroups":
-        """Collect the causes of pending rows that failed repeatedly; with a limit, of at most one more than it."""
+        """Collect the causes of pending rows that failed repeatedly; with a limit, of at most `limit` + 1."""
         conditions = (
             rows.has_status("pending"),
             rows.attempts >= REPEATED_FAILURE_ATTEMPTS,
@@ -60,7 +60,7 @@ class ErrorGroups:
 
     @classmethod
     def of_dead(cls, session: Session, rows: type[Retryable], limit: int | None = None) -> "ErrorGroups":
-        """Collect the causes of dead rows; with a limit, of at most one more than it."""
+        """Collect the causes of dead rows; with a limit, of at most `limit` + 1."""
         if limit is not None:
             return cls._collect_some(session, rows, limit, rows.has_status("dead"))
         return cls.collect(session, rows, rows.has_status("dead"))
@@ -74,7 +74,7 @@ class ErrorGroups:
         return cls(len(errors), groups.most_common(MAX_GROUPS))
 
     def summary(self) -> str:
-        """Such as "KeyError 48, the body is not JSON 2"; empty if nothing is known."""
+        """Return a text such as "KeyError 48, the body is not JSON 2"; empty if nothing is known."""
         if len(self.most_frequent) == 1 and self.most_frequent[0][1] == self.rows:
             return self.most_frequent[0][0]
         return ", ".join(f"{group} {number_of_rows}" for group, number_of_rows in self.most_frequent)

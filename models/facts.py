@@ -162,7 +162,7 @@ def _pruned(facts: Facts, listed: Sequence[str], listed_marks: set[str]) -> Fact
 
 
 def _guest_facts(guests: Mapping[str, Mapping[str, Any]]) -> Facts:
-    """Return each detail of each guest as a fact of its own, so that a later body with ids only removes no name."""
+    """Return each detail of each guest as a separate fact, so that a later body with ids only does not remove names."""
     return {f"{ATTENDEE}/{name}/{key}": detail for key, details in guests.items() for name, detail in details.items()}
 
 

@@ -1,4 +1,4 @@
-"""Incidents: conditions that need an operator, from begin to end, and which channels were notified."""
+"""Incidents: conditions that need an operator, from start to end, and which channels were notified."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -52,8 +52,8 @@ class Incident(Model):
 
     `notified` maps the fingerprint of each operator channel to the state last sent to it. `quiet_since` is when the
     condition was last seen to disappear, and becomes the end unless it returns soon. `claimed_until` keeps other
-    processes from sending the same notification. `details` are numbers, times and ids that name the cause; of two with
-    a `level`, the lower one is worse and is sent anew.
+    processes from sending the same notification. `details` are numbers, times and ids that name the cause; a lower
+    `level` in them is worse and is notified again.
     """
 
     __tablename__ = "incidents"

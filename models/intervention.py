@@ -38,11 +38,11 @@ class Intervention(Model):
     """One action of an operator. It has no foreign key to its row, because it outlives the row.
 
     `replayed`: the row was reset to pending. `ignored`: a dead delivery was closed. `sent_again`: this notification is
-    a deliberate copy of one that was sent before. `started` and `cancelled`: a run over many rows. `revealed`: somebody
-    read people's data of this delivery or booking. `pruned` and `erased`: rows or a guest were deleted. `refreshed`: a
-    booking was corrected to what meetergo says. `compared`: bookings were compared with meetergo's, and nothing was
-    changed. `mapped`: a host was added or changed; the reason names it. `shared` and `unshared`: somebody was
-    shown the link of a host's calendar, or revoked it; the reason names the host. `forgotten`: the booking's owner was
+    a deliberate copy of one that was sent before. `started` and `cancelled`: a run over many rows. `revealed`: the
+    personal data of this delivery or booking was viewed. `pruned` and `erased`: rows or a guest were deleted.
+    `refreshed`: a booking was corrected to what meetergo says. `compared`: bookings were compared with meetergo's, and
+    nothing was changed. `mapped`: a host was added or changed; the reason names it. `shared` and `unshared`: the link
+    of a host's calendar was shown or revoked; the reason names the host. `forgotten`: the booking's owner was
     unmapped from its meetergo user. `granted` and `revoked`: a token of the read API was created or revoked; the
     reason names it.
     """
@@ -75,7 +75,7 @@ class Intervention(Model):
         by: str,
         reason: str = "",
     ) -> None:
-        """Record the operator, in the transaction of the action."""
+        """Record an action on a row, in the transaction of that action."""
         reference = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
         session.add(cls(kind=kind, **reference, booking_id=row.booking_id, by=by[:255], reason=reason, at=now))
 
@@ -83,7 +83,7 @@ class Intervention(Model):
     def record_forgotten(
         cls, session: Session, external_id: str, booking_ids: Sequence[str], now: datetime, *, by: str, reason: str = ""
     ) -> None:
-        """Record that a host was unmapped, at each of the bookings; without any, once."""
+        """Record that a host was unmapped: once per booking, or once if there are none."""
         reason = f"host {external_id}{f', {reason}' if reason else ''}"
         for booking_id in booking_ids or (None,):
             session.add(cls(kind="forgotten", booking_id=booking_id, by=by[:255], reason=reason, at=now))
@@ -99,5 +99,5 @@ class Intervention(Model):
         reason: str,
         booking_id: str | None = None,
     ) -> None:
-        """Record an act that is about a booking, or about no row of its own."""
+        """Record an action on a booking, or on no single row."""
         session.add(cls(kind=kind, booking_id=booking_id, by=by[:255], reason=reason, at=now))

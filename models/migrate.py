@@ -26,7 +26,7 @@ from runtime.errors import first_line
 UNUSABLE_ENCODINGS = ("SQL_ASCII",)
 HEAD = "head"
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
-"""Two that migrate at once wait for each other."""
+"""Serialises concurrent migrations."""
 RIGHTS = text(
     "SELECT current_user, current_database(), EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema),"
     " has_database_privilege(current_database(), 'CREATE'),"
@@ -102,7 +102,7 @@ def _migrate(engine: Engine, version: str) -> list[str]:
 
 
 def _prepare(connection: Connection, schema: str | None, config: Config) -> list[str]:
-    """Before the first migration: take over a former installation, or check that no table is in our way."""
+    """Prepare the first migration: take over a former installation, or check that no table is in the way."""
     if inspect(connection).has_table(VERSION_TABLE, schema=schema):
         return []
     former = find_former(connection, schema)
@@ -139,7 +139,7 @@ def _make_schema(connection: Connection, schema: str) -> None:
 
 
 def _check_way(connection: Connection, schema: str | None) -> None:
-    """Check that no table or view has the name of one of ours.
+    """Check that no other table or view has the name of one of our tables.
 
     Raises:
         UnusableDatabase: some have.
@@ -173,7 +173,7 @@ def _check_tables(connection: Connection, schema: str | None) -> None:
 
 
 def _shared_prefix(connection: Connection, schema: str | None) -> list[str]:
-    """Two installations in one database have different names in Redis, except for these two schemas."""
+    """Warn of another installation in this database with the same names in Redis: only these two schemas share them."""
     other = {DEFAULT_SCHEMA: "public", "public": DEFAULT_SCHEMA}.get(schema or "")
     if not other or not inspect(connection).has_table(VERSION_TABLE, schema=other):
         return []
@@ -184,7 +184,7 @@ def _shared_prefix(connection: Connection, schema: str | None) -> list[str]:
 
 @contextmanager
 def _explained(connection: Connection, schema: str | None) -> Iterator[None]:
-    """Explain a right that is missing, and a name that is in the way of a later migration."""
+    """Turn a missing privilege or a name clash into an error that says what to do."""
     try:
         yield
     except DBAPIError as error:
@@ -227,7 +227,7 @@ def is_up_to_date(engine: Engine) -> bool:
     Raises:
         SQLAlchemyError: the database does not answer.
     """
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # it would say what it is about to do
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # it logs its context at INFO
     with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
         current = MigrationContext.configure(connection, opts=version_table(engine)).get_current_revision()
     return current == _head()
@@ -235,7 +235,7 @@ def is_up_to_date(engine: Engine) -> bool:
 
 @cache
 def _head() -> str | None:
-    """Return the newest revision. The files of a running program do not change, and reading them all takes a while."""
+    """Return the newest revision. Cached, because reading all migrations takes a while."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
@@ -248,7 +248,7 @@ def unqualified_tables() -> MetaData:
 
 
 def version_table(bind: Engine | Connection) -> dict[str, Any]:
-    """Return Alembic's options on where the version is."""
+    """Return Alembic's options for the version table."""
     return {"version_table": VERSION_TABLE, "version_table_schema": schema_of(bind)}
 
 

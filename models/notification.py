@@ -67,7 +67,7 @@ class Notification(Retryable, Model):
 
     @classmethod
     def caused_by(cls, delivery: Delivery) -> ColumnElement[bool]:
-        """SQL condition: notifications that a delivery caused, found by its changed bookings, so without an index."""
+        """SQL condition: notifications that a delivery caused, found by the bookings it changed: it has no index."""
         changed = select(BookingChange.booking_id).where(BookingChange.caused_by(delivery))
         return and_(cls.booking_id.in_(changed), cls.delivery_id == delivery.id)
 
@@ -126,7 +126,7 @@ class Notification(Retryable, Model):
 
     @classmethod
     def superseded_ids(cls, session: Session, now: datetime) -> Sequence[int]:
-        """Return ids of rows that waited too long, as when a channel was down, and that a newer row supersedes."""
+        """Return ids of rows that waited too long, for example for a channel that was down, and are superseded."""
         later = aliased(cls)
         conditions = (later.booking_id == cls.booking_id, later.fingerprint == cls.fingerprint, later.id > cls.id)
         has_successor = exists().where(
@@ -298,10 +298,10 @@ class Notification(Retryable, Model):
 
     @classmethod
     def finish_all(cls, session: Session, sent: "Sequence[Notification]", worker: str, now: datetime) -> int:
-        """They were sent: says so in one statement, and of each.
+        """Mark sent notifications done, with one statement.
 
         Returns:
-            How many of them the worker had the lease of; of others their new holder says what became of them.
+            The number of rows whose lease the worker still had. The new holders of the others record their results.
         """
         for row in sent:
             row.finish(now)
@@ -315,7 +315,7 @@ class Notification(Retryable, Model):
     @classmethod
     def first_failed_at(cls, session: Session, notification: "Notification") -> datetime | None:
         """Return when it first failed since it was created or replayed; None if it did not."""
-        from models.attempt import FailedAttempt  # late: it imports this
+        from models.attempt import FailedAttempt  # late: a circular import
 
         conditions = (FailedAttempt.notification_id == notification.id, FailedAttempt.number == 1)
         return session.scalar(select(func.max(FailedAttempt.at)).where(*conditions)) if notification.attempts else None
@@ -340,10 +340,10 @@ class Notification(Retryable, Model):
 
     @staticmethod
     def _is_unsent(notification: "type[Notification]") -> ColumnElement[bool]:
-        """SQL condition: pending, written so that no index of pending rows serves it.
+        """SQL condition: pending, written so that the partial indexes of pending rows do not match.
 
-        A planner that expects few of them would scan them all for each row, instead of taking the row by its id or
-        those of a booking.
+        Otherwise a planner that expects few pending rows would scan them all for each row, instead of looking it up by
+        id or by booking.
         """
         return notification.status.not_in(["done", "dead"])
 
@@ -367,7 +367,7 @@ def _recipient_of(row: dict[str, Any]) -> tuple[str, str, str]:
 def _is_meeting_over(payload: dict[str, Any], now: datetime) -> bool:
     """Whether the meeting is over. If it was moved to the past, its former time counts too: its host still waits.
 
-    A platform that lost its data needs the bookings that are over, too.
+    A platform that lost its data also needs the bookings that are over.
     """
     if payload.get("again"):
         return False

@@ -14,13 +14,13 @@ from meetergo.guests import Identity
 
 ERASED = "(erased)"
 MIN_ID_LENGTH = 8
-"""Minimum length of an id that is taken for the same person's in other bookings too."""
+"""Minimum length of an id that identifies the person in other bookings too."""
 MIN_PHONE_DIGITS = 6
 """Minimum number of digits of a phone number."""
 JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 PHONE_NUMBER = re.compile(r"\+?\(?\d[\d\s()/.\-\u2010-\u2015]{4,30}\d")
 NOT_INSIDE_ADDRESS = r"(?<![\w.+%\-])"
-"""Characters before an address that are not part of another one."""
+"""Lookbehind: the address is not the end of a longer one."""
 NOT_BEFORE_DOMAIN = r"(?![\w\-])(?!\.[\w])"
 
 Details = Mapping[str, Any]
@@ -181,7 +181,7 @@ def domain_variants(email: str) -> set[str]:
 
 
 def normalize_phone(text: str) -> str:
-    """Strip a phone number to its digits; a leading 00 becomes a plus."""
+    """Reduce a phone number to its digits, without a leading 00."""
     return re.sub(r"\D", "", text).removeprefix("00")
 
 
@@ -213,7 +213,7 @@ def find_guests(value: Any, name: str = "") -> Iterator[Details]:
 
 
 def body_as_json(body: bytes) -> Any:
-    """Parse a body as JSON; return it as text if it is none."""
+    """Parse a body as JSON; return it as text if it is not JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -230,7 +230,7 @@ def _is_same_number(one: str, other: str) -> bool:
 
 
 def _decodings(text: str) -> Iterator[str]:
-    """Return a text as it is, and as JSON or a URL in it would be decoded."""
+    """Yield a normalized text, also with its JSON or URL escapes decoded."""
     normalized = normalize_text(text)
     yield normalized
     if "\\u" in text:

@@ -15,7 +15,7 @@ LINK_BATCH_SIZE = 100
 
 
 class TolerantJson(TypeDecorator[Any]):
-    """JSON written by the platform. Malformed JSON is read as text, so that it is reported as no list of URLs."""
+    """JSON written by the platform. Malformed JSON is read as text, so that it is reported as not a list of URLs."""
 
     impl = JSON_VALUE
     cache_ok = True
@@ -37,7 +37,7 @@ class PlatformUser(Model):
     """A host. The platform writes these rows; `meetergo_user_id` may come later and links them.
 
     `channels` are the URLs that notify this user; null means the default channels. `language` is `de` or `en`.
-    `calendar_feed_id` is what the link of the user's calendar names; null while there is no link.
+    `calendar_feed_id` identifies the user in the link to the calendar; null while there is no link.
     """
 
     __tablename__ = "platform_users"
@@ -79,7 +79,7 @@ class PlatformUser(Model):
 
     @classmethod
     def by_calendar_feed_id(cls, session: Session, feed_id: str) -> "PlatformUser | None":
-        """Return the user whose calendar's link names this id; None if the platform copied it to another row."""
+        """Return the user whose calendar link has this id; None if the platform copied the id to another row."""
         return cls.get_unique(session, cls.calendar_feed_id == feed_id)
 
     @classmethod
@@ -101,7 +101,7 @@ class PlatformUser(Model):
 
     @classmethod
     def skip_linking(cls, session: Session, user_id: int) -> None:
-        """Skip a row that cannot be read until its mapping changes."""
+        """Skip a row that cannot be linked, until its mapping changes."""
         statement = update(cls).where(cls.id == user_id).values(linked_as=cls._mapping())
         session.execute(statement, execution_options={"synchronize_session": False})
 
@@ -130,7 +130,7 @@ class PlatformUser(Model):
     def to_dict(self) -> dict[str, Any]:
         """Return the user as it appears in a notification's payload."""
         details = {name: getattr(self, name) for name in ("external_id", "name", "email", "timezone", "language")}
-        # The platform writes these rows, and SQLite takes anything.
+        # The platform writes these rows, and SQLite accepts any type.
         return {"id": self.id, **{name: value if value is None else str(value) for name, value in details.items()}}
 
 
@@ -138,7 +138,7 @@ class HostResolver:
     """Resolves meetergo's host and meeting type ids to platform users, with a cache.
 
     Args:
-        session: reads.
+        session: session to read with.
     """
 
     def __init__(self, session: Session) -> None:
@@ -155,7 +155,7 @@ class HostResolver:
             self._hosts |= {str(user.meetergo_user_id): user for user in self._session.scalars(query)}
 
     def forget_unknown(self) -> None:
-        """Look up again what was not found."""
+        """Forget the ids that were not found, so that they are looked up again."""
         self._hosts = {key: user for key, user in self._hosts.items() if user}
         self._types = {key: user for key, user in self._types.items() if user}
 

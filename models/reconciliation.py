@@ -9,13 +9,13 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from runtime.database import Model, insert_into
 
 MAX_RUN_TIME = timedelta(hours=1)
-"""A run that has not ended by then hangs, or was killed and no other came to its end since."""
+"""A run that has not ended after this long hangs, or was killed and no later run has ended."""
 INACTIVE_AFTER = timedelta(days=1)
 """Reconciling counts as disabled, not as failing, if no run began for this long."""
 
 
 class ReconcileCursor(Model):
-    """How far the bookings of one host were compared, so that the next run goes on where the last one stopped.
+    """How far the bookings of one host were compared, so that the next run continues where the last one stopped.
 
     `created_until` is the creation time up to which all new bookings were seen; `swept_at` when the host was last
     compared as a whole; `tried_at` when that was last begun.
@@ -45,11 +45,11 @@ class ReconcileCursor(Model):
 
 
 class Reconciliation(Model):
-    """One run: what it read, what was missing or different, and whether it came to its end.
+    """One run: what it read, what differed, and whether it ended.
 
-    `hosts` and `appointments` count what was read; the others are the drift: bookings of which we did not know,
-    that had changed, were cancelled or revived without our hearing of it, or that the provider does not know any more.
-    `undelivered` counts those bookings among `missed` that were made since the run before and that no webhook reported.
+    `hosts` and `appointments` count what was read; the others count the drift: bookings that were unknown here, had
+    changed, were cancelled or revived without a webhook, or that the provider no longer knows. `undelivered` counts
+    those of `missed` that were made since the previous run and that no webhook reported.
     """
 
     __tablename__ = "reconciliations"
@@ -76,7 +76,7 @@ class ReconcileStatus:
     Attributes:
         last: the last run that ended; None if none did.
         began_at: when the last run began.
-        unended_since: when the first run began after which none ended.
+        unended_since: start of the first run since which none has ended; None if there is none.
     """
 
     last: Reconciliation | None

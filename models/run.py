@@ -1,4 +1,4 @@
-"""Runs: what an operator asked to do with many rows, done in chunks, resumable after any interruption."""
+"""Runs: an operator's action on many rows, done in chunks and resumable after any interruption."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,9 +19,9 @@ RunStatus = Literal["waiting", "running", "finishing", "done", "cancelled", "fai
 class Run(Model):
     """One run over a fixed set of rows (`RunRow`), in the order of `position`.
 
-    The row is the schedule: `due_at` says when the next chunk is due. `position` counts the rows that are done with;
-    it moves in the transaction that changes them, so a chunk counts exactly once, even if a process is killed.
-    `per_hour` is the highest rate; null for none. `selection` says how the rows were selected, without people's data.
+    The row is the schedule: `due_at` says when the next chunk is due. `position` counts the rows that are handled;
+    it advances in the transaction that changes them, so a chunk counts exactly once, even if a process is killed.
+    `per_hour` is the maximum rate; null for none. `selection` says how the rows were selected, without people's data.
     `outcome` counts the final statuses. `prune` and `erase` are done in one step and have no rows; `sealed` names the
     guest to erase, encrypted with BODY_KEYS, until the run has ended.
     """
@@ -74,7 +74,7 @@ class Run(Model):
         return session.scalars(select(cls).where(cls.is_active()).order_by(cls.due_at, cls.id).limit(limit)).all()
 
     def advance(self, session: Session, **values: Any) -> bool:
-        """Set columns unless another process has moved, cancelled or ended the run meanwhile.
+        """Set columns unless another process has advanced, cancelled or ended the run meanwhile.
 
         Returns:
             Whether the row was still as it was read.
@@ -101,8 +101,8 @@ class Run(Model):
 class RunRow(Model):
     """One row of a run.
 
-    `ended_at` is when the row had ended when it was selected; null if it was pending. A row that has another time now
-    was handled meanwhile and is left alone. A run over bookings names them by `booking_id` alone.
+    `ended_at` is that of the row when it was selected; null if it was pending. A row that has another one now was
+    handled meanwhile and is left alone. A run over bookings names them by `booking_id` alone.
     """
 
     __tablename__ = "run_rows"
@@ -115,7 +115,7 @@ class RunRow(Model):
 
     @classmethod
     def insert_all(cls, session: Session, rows: Sequence[dict[str, Any]], page_size: int = 1000) -> None:
-        """Insert rows, some at a time."""
+        """Insert rows, page by page."""
         for start in range(0, len(rows), page_size):
             session.execute(insert(cls), rows[start : start + page_size])
 

@@ -126,7 +126,7 @@ NAMES = ", ".join(f"'{name}'" for name in ("email", "name", "fullname", "firstna
 
 
 class _HasGuest(FunctionElement[bool]):
-    """Arguments: a column of attendees, and a pattern for LIKE in lower case with '/' as its escape character."""
+    """SQL condition on a column of attendees, and a pattern for LIKE in lower case with '/' as its escape character."""
 
     type = Boolean()
     inherit_cache = True

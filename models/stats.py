@@ -80,12 +80,12 @@ class Stats:
         next_runs: scheduled task -> when it runs next; tasks that did not run lately are missing.
         accepted_per_minute: deliveries received per minute, within `RATE_WINDOW`.
         incidents: kind of each open incident -> when it began. Outdated while the scheduler is down.
-        incident_details: kind of each open incident that has details -> those.
+        incident_details: kind of each open incident that has details -> the details.
         errors: why a store did not answer.
         reconcile_status: state of reconciling; None if it is not in use.
         write_error: why a database that answers cannot be written; None if it can, or if it does not answer.
         redis_only: webhooks that the database does not have yet; None if Redis did not answer.
-        left_behind: webhooks in queues of other names that no worker serves; see `other_queues`.
+        orphaned_queues: name -> webhooks, for queues of other prefixes that no worker serves; see `other_queues`.
         deaths: queue -> number of workers that died within `heartbeat.DEATH_WINDOW`.
         failing: deliveries that fail repeatedly.
         from_future: deliveries whose time of receipt is in the future.
@@ -230,8 +230,8 @@ def _row_stats(session: Session, model: type[Delivery] | type[Notification], now
 
 
 def _limited_row_stats(session: Session, model: type[Delivery] | type[Notification], limit: int) -> RowStats:
-    """Count up to `limit` + 1 rows of each status. Of more pending rows, those at both ends of the index are looked at,
-    among them the oldest of the untried ones and those that failed most often.
+    """Count up to `limit` + 1 rows of each status. For the oldest pending row, read only both ends of the index: they
+    hold the oldest of the untried rows and those that failed most often.
     """
     dead = _count_up_to(session, select(model.id).where(model.has_status("dead")), limit)
     ended = select(model.ended_at).where(model.ended_at.is_not(None)).order_by(model.ended_at)

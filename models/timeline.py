@@ -1,6 +1,6 @@
 """Timeline: events of a booking or of the whole inbox, derived from the stored rows.
 
-The timeline of a booking and the tail are both this.
+It serves both the history of a booking and the tail of all events.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -94,14 +94,14 @@ def for_booking(session: Session, booking_id: str) -> list[TimelineEntry]:
 def latest_of_booking(
     session: Session, booking_id: str, count: int, before: datetime | None = None
 ) -> tuple[list[TimelineEntry], datetime | None]:
-    """Return the latest entries of one booking, in order, and the time before which earlier ones are; None if none are.
+    """Return the latest entries of one booking, in order, and the `before` of the next page; None if there is none.
 
-    Entries of one time stay together, so that the next page begins with a time that no entry of this one has.
+    Entries with the same time stay on one page, so that a time is enough to continue from.
 
     Args:
         session: the session.
         booking_id: the booking.
-        count: how many at most.
+        count: maximum number of entries.
         before: only entries before this time.
     """
     entries = _merge_by_time(_newest(session, source, booking_id, count + 1, before) for source in SOURCES)
@@ -144,7 +144,7 @@ def _merge_by_time(parts: Iterable[Sequence[TimelineEntry]]) -> list[TimelineEnt
 
 
 def _deliveries_of(booking_id: str) -> CompoundSelect[str]:
-    """Return rows about the booking, and those that changed it otherwise, such as a `new_employee`."""
+    """Select the deliveries about a booking, and others that changed it, such as a `new_employee`."""
     caused_by_change = select(BookingChange.delivery_id).where(
         BookingChange.booking_id == booking_id, BookingChange.delivery_id.is_not(None)
     )

@@ -134,7 +134,7 @@ BOOKING_COLUMNS = [each.name for each in fields(BookingSnapshot) if each.name no
 
 @contextmanager
 def _guarded(session: Session) -> Iterator[None]:
-    """Forbid the hook to end the transaction, which other deliveries share."""
+    """Keep the hook from ending the transaction, which other deliveries share."""
 
     def forbid(name: str) -> Callable[..., Any]:
         def call(*_: Any, **__: Any) -> None:

@@ -21,7 +21,7 @@ class UnusableHook(ValueError):
 
 
 def find_function(path: str, folders: Sequence[Path]) -> Any:
-    """Import what a PLATFORM_HOOK names, with PLATFORM_PATH on Python's path.
+    """Import the function that PLATFORM_HOOK names, with PLATFORM_PATH on Python's path.
 
     Raises:
         UnusableHook: it names no function, or PLATFORM_PATH names no folder.

@@ -1,4 +1,4 @@
-"""The RQ jobs. They take ids, do JSON, and are idempotent."""
+"""The RQ jobs. They take strings as JSON arguments, and are idempotent."""
 
 import re
 import time

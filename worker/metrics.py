@@ -21,7 +21,7 @@ class NoMetrics:
     """Counts nothing; used when metrics are disabled."""
 
     def delivery(self, delivery: Delivery, now: datetime) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def notification(self, notification: Notification) -> None:
-        """Nothing."""
+        """Do nothing."""

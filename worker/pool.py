@@ -72,9 +72,7 @@ class QueueWorker(SimpleWorker):
     log_result_lifespan = False
 
     def subscribe(self) -> None:
-        """Do not listen for RQ's commands: signals stop this worker, it has no child, and Redis need not allow
-        channels.
-        """
+        """Do not listen for RQ's commands: signals stop this worker, it has no child, and Redis may forbid pub/sub."""
 
     @property
     def stop_requested(self) -> bool:

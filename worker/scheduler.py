@@ -59,7 +59,7 @@ MONITORING_TIMEOUT = timedelta(seconds=5)
 MISSED_RUNS = 4
 """Number of runs that may be missed before the scheduler counts as stopped."""
 MIN_HEARTBEAT_TTL = timedelta(minutes=1)
-"""So that a slow second of a task that runs each second does not count as a stop."""
+"""Lower bound, so that a task that runs each second does not count as stopped after a few slow seconds."""
 
 log = structlog.get_logger()
 

@@ -54,7 +54,7 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
     if settings.mail_logo or settings.mail_templates:
         from worker.channels.mail.composer import open_templates
 
-        open_templates(settings)  # otherwise what is wrong shows at the first mail
+        open_templates(settings)  # otherwise a bad setting would show only at the first mail
     database, job_queue = database or settings.database(), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
     recorder = ChangeRecorder(

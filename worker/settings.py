@@ -59,7 +59,7 @@ class MailSettings(Settings):
     """Settings of mails: how they are sent, and how they look.
 
     `mail_name` is the platform's, by default that of `mail_from`; `mail_color` is `#rrggbb`; `mail_logo` is an image
-    file; `mail_templates` is a folder whose templates replace ours.
+    file; `mail_templates` is a folder whose templates replace the built-in ones.
     """
 
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field("", repr=False)
@@ -105,9 +105,7 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
 
     @property
     def confirmation_mode(self) -> ConfirmationMode | None:
-        """Which webhooks to verify with meetergo; None for none. CONFIRM_CANCELS is the former name of
-        CONFIRM=cancels.
-        """
+        """Which webhooks to verify; None for none. CONFIRM_CANCELS is the former name of CONFIRM=cancels."""
         return self.confirm or ("cancels" if self.confirm_cancels else None)
 
 
@@ -134,7 +132,7 @@ class ReconcileSettings(StoreSettings, EncryptionSettings, ComparisonSettings):
 
 
 class ScheduleSettings(WorkerSettings, AlertSettings, ComparisonSettings):
-    """Settings of the scheduler. It reports when the key or the certificate of `public_url` ends."""
+    """Settings of the scheduler. It reports when the key or the certificate of `public_url` expires."""
 
     public_url: PublicUrl = ""
     meetergo_api_key_expires: date | None = None

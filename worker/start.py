@@ -40,7 +40,7 @@ def open_services(settings: WorkerSettings, database: Database | None = None) ->
 
 
 def _tell_if_newer(settings: WorkerSettings) -> None:
-    """Print it if the database is of a newer version, as after a rollback. One that does not answer says nothing."""
+    """Print a notice if the database has a newer version, as after a rollback. Skip it if the database is down."""
     database = settings.database(pool_size=1, statement_timeout=VERSION_TIMEOUT)
     with suppress(SQLAlchemyError), database.read_only() as session:
         newer = find_newer(session.connection())

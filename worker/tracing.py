@@ -28,7 +28,7 @@ MIN_INTERVAL = timedelta(seconds=5)
 
 
 class TracedWorker(QueueWorker):
-    """An RQ worker, with a span of each job."""
+    """An RQ worker with a span for each job."""
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run a job. One that stores a body which waited in Redis belongs to that delivery's trace."""
@@ -40,7 +40,7 @@ class TracedWorker(QueueWorker):
 
 
 class TracedInboxProcessor(InboxProcessor):
-    """The processor of deliveries, with a span of each batch, and one of each delivery in the delivery's own trace."""
+    """The processor of deliveries, with a span for each batch, and one for each delivery in its own trace."""
 
     def _process_kind(self, kind: DueKind) -> DrainResult:
         with span("process deliveries", attributes={"meetergo_inbox.due": kind}):
@@ -54,7 +54,7 @@ class TracedInboxProcessor(InboxProcessor):
 
 
 def _record(outcome: Outcome, batch: Any) -> None:
-    """Make a delivery's span, as long as its batch took. The batch and the delivery link to each other."""
+    """Make a delivery's span, with the duration of its batch. The batch and the delivery link to each other."""
     delivery = outcome.delivery
     started = batch.start_time if isinstance(batch, ReadableSpan) else time.time_ns()
     is_root = delivery.source != "webhook"  # no request began its trace
@@ -79,7 +79,7 @@ def _attributes(delivery: Delivery, *, is_waiting: bool) -> dict[str, str | int]
 
 
 class TracedOutboxSender(OutboxSender):
-    """The sender, with a span of each message in the trace of the delivery that caused it."""
+    """The sender, with a span for each message in the trace of the delivery that caused it."""
 
     def _send(self, routed: RoutedNotification, destination: str = "") -> SendAttempt:
         notification = routed.notification
@@ -97,7 +97,7 @@ class TracedOutboxSender(OutboxSender):
 
 
 def traced_schedule(schedule: Schedule) -> Schedule:
-    """Return the schedule with a span of each run of a task."""
+    """Return the schedule with a span for each run of a task."""
     return {
         name: (interval, task if interval < MIN_INTERVAL else _traced(name, task))
         for name, (interval, task) in schedule.items()

@@ -1,10 +1,10 @@
-"""`make contract`: writes what is generated from the code."""
+"""`make contract`: write the files that are generated from the code."""
 
 from devtools.contract.files import outdated
 
 
 def main() -> None:
-    """Writes each file that is out of date, and prints its name."""
+    """Write each outdated file, and print its name."""
     for file, content in outdated().items():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content, encoding="utf-8")

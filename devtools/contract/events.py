@@ -9,7 +9,7 @@ from worker.channels.webhook_events import BookingEventType, WebhookEvent
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 VERSION = "1.0.0"
-"""Of the events. A new optional field raises the second number; anything else is a v2 with files of its own."""
+"""Version of the events. A new optional field raises the minor version; any other change is a v2 in its own files."""
 SUMMARIES = {
     "booking.created": "A booking is new or valid again, or a host is new to it.",
     "booking.rescheduled": "Its time changed, became known or was corrected.",

@@ -27,7 +27,7 @@ class ContractColumn:
         name: its name.
         type: its SQLAlchemy type.
         nullable: whether it may be null.
-        meaning: what it says.
+        meaning: its description in the documentation.
     """
 
     name: str
@@ -36,7 +36,7 @@ class ContractColumn:
     meaning: str
 
     def type_on(self, dialect: Dialect) -> str:
-        """Return the column's type in a database's words."""
+        """Return the column's type in a database's dialect."""
         name = self.type.compile(dialect)
         return SHORT_NAMES.get(name, name.lower())
 
@@ -188,7 +188,7 @@ CONTRACT: dict[str, tuple[str, list[ContractColumn]]] = {
         ),
     ),
 }
-"""Name -> what it is, and its columns."""
+"""Name -> its description and its columns."""
 
 
 def render_tables() -> str:
@@ -197,7 +197,7 @@ def render_tables() -> str:
 
 
 def render_shapes() -> str:
-    """Return the Markdown of an attendee."""
+    """Return the Markdown of an attendee's fields."""
     properties = event_schema()["$defs"]["Attendee"]["properties"]
     rows = (f"| `{name}` | {schema['type']} | {schema.get('description', '')} |" for name, schema in properties.items())
     return "\n".join(["| attendee | type | meaning |", "|---|---|---|", *rows])

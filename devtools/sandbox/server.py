@@ -39,7 +39,7 @@ class _SilentRequestHandler(WSGIRequestHandler):
 
 
 def _create_server(host: str, port: int, app: FaultMiddleware) -> BaseWSGIServer:
-    """A server on an already bound socket: werkzeug would exit the process if the port is in use."""
+    """Create a server on an already bound socket: werkzeug would exit the process if the port is in use."""
     with socket.create_server((host, port)) as listener:
         port = listener.getsockname()[1]
         return make_server(host, port, app, threaded=True, request_handler=_SilentRequestHandler, fd=listener.fileno())
@@ -48,7 +48,7 @@ def _create_server(host: str, port: int, app: FaultMiddleware) -> BaseWSGIServer
 class Sandbox:
     """A stand-in for meetergo's API and webhooks, with one company.
 
-    The collections are the company's own: read them when nothing is in transit; change them to simulate lost data.
+    The collections are the live state: read them when nothing is in transit; change them to simulate lost data.
 
     Args:
         faults: the fault plan.
@@ -114,7 +114,7 @@ class Sandbox:
             users.create_admin(self.company)
 
     def save(self) -> None:
-        """Store the company, if it is stored."""
+        """Write the company to the state file, if there is one."""
         if self.state:
             with self.company.lock:
                 self.company.save(self.state)
@@ -144,7 +144,7 @@ class Sandbox:
 
     @property
     def appointments(self) -> dict[str, Record]:
-        """Id -> appointment. A deleted one never existed."""
+        """Id -> appointment. Delete one to simulate that it never existed."""
         return self.company.appointments
 
     @property
@@ -181,9 +181,8 @@ class Sandbox:
 
         Args:
             route: as in `requests`.
-            faults: for each call an `InjectedAnswer`; or `fail`, `time_out`, `drop_connection`, `rate_limit`,
-            `commit_then_fail` or
-                `commit_then_drop`; or None for the real response.
+            faults: one per call: an `InjectedAnswer`; the name of a fault (`fail`, `time_out`, `drop_connection`,
+                `rate_limit`, `commit_then_fail` or `commit_then_drop`); or None for the real response.
         """
         self._fault_injector.enqueue(route, *faults)
 

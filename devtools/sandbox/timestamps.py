@@ -6,7 +6,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 Clock = Callable[[], datetime]
-"""Returns the time, aware."""
+"""Returns the current time, timezone-aware."""
 
 SMALLEST_STEP = timedelta(milliseconds=1)
 

@@ -33,7 +33,7 @@ class Sender:
 
     Attributes:
         url: the whole address.
-        signer: puts a signature header on each body, if one is configured.
+        signer: signs each body; None to send no signature.
     """
 
     url: str
@@ -53,7 +53,7 @@ class Sender:
         """Keep N connections open, for N threads that each deliver one body after the other.
 
         Yields:
-            The same as `send`.
+            A function like `send`.
         """
         with urllib3.PoolManager(maxsize=count, block=True) as pool:
             yield partial(self._post, pool)

@@ -54,7 +54,7 @@ def percentile(ranked: Sequence[float], percent: int) -> float:
 
 
 class LoadRun:
-    """Sends from several threads.
+    """Sends deliveries from several threads.
 
     Args:
         send: delivers one body.

@@ -13,17 +13,17 @@ Body = dict[str, Any]
 Lifecycle = Callable[[str, datetime, datetime], list[Body]]
 
 EVENT_INTERVAL = timedelta(minutes=1)
-"""From one event of a booking to the next; all of them are over now."""
+"""Time between two events of a booking; all of them are in the past."""
 
 
 def same_event(event: str, booking: str | None, run: str, count: int, now: datetime) -> list[bytes]:
     """Return N samples of one event, all with different bytes.
 
     Args:
-        event: which.
-        booking: what all of them are about; None for a new booking each.
-        run: makes the ids of new bookings new.
-        count: how many.
+        event: name of the event.
+        booking: id of the booking in all of them; None for a new booking each.
+        run: id of this run, from which the ids of new bookings are derived.
+        count: number of samples.
         now: the time, UTC.
     """
     bodies = (
@@ -46,7 +46,7 @@ def mix(run: str, count: int, now: datetime, rng: Random) -> list[bytes]:
 
 
 def repeated(bodies: Sequence[bytes], share: float, rng: Random) -> list[bytes]:
-    """The same, some of them twice: a number of repeats, or a share of all; each repeat follows its first."""
+    """Return the bodies with repeats, each right after its original; `share` is a number, or a share of all."""
     count = share if isinstance(share, int) else round(share * len(bodies))
     times = [1 + count // len(bodies)] * len(bodies)
     for number in rng.sample(range(len(bodies)), count % len(bodies)):
@@ -55,7 +55,7 @@ def repeated(bodies: Sequence[bytes], share: float, rng: Random) -> list[bytes]:
 
 
 def booking_id(run: str, number: int) -> str:
-    """Different from the others at its beginning too, since lists show no more."""
+    """Return an id whose first characters are unique too, since lists show only those."""
     return f"sample-{sha256(f'{run} {number}'.encode()).hexdigest()[:12]}"
 
 
@@ -99,7 +99,7 @@ LIFECYCLES: tuple[Lifecycle, ...] = (
     _moved_and_cancelled,
     _left_by_a_guest,
 )
-"""What can become of a booking, as often as it is named."""
+"""What can happen to a booking. One that is listed twice is twice as likely."""
 
 
 def _encode(body: Body) -> bytes:

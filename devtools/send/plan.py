@@ -24,7 +24,7 @@ class RepeatsParam(click.ParamType[float]):
     name = "repeats"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
-        """An int for a number, a float for a share."""
+        """Return an int for a number, a float for a share."""
         if not isinstance(value, str):
             return float(value)
         found = REPEATS_PATTERN.fullmatch(value)
@@ -51,11 +51,11 @@ class SendPlan:
 
     @property
     def is_single(self) -> bool:
-        """Whether it is one delivery, of which more can be said than counts."""
+        """Whether it is a single delivery, whose response is printed instead of counts."""
         return self.count in (None, 1) and not (self.duplicate or self.shuffle or self.event == MIX)
 
     def bodies(self, now: datetime) -> list[bytes]:
-        """In the order in which they go; the same seed makes the same choices."""
+        """Return the bodies in sending order. The same seed makes the same choices."""
         rng, run, count = Random(self.seed), uuid.uuid4().hex[:8], self.count or 1  # noqa: S311 - guards nothing
         if self.file:
             made = [self.file.read_bytes()] * count

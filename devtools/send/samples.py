@@ -1,4 +1,4 @@
-"""Samples: bodies as meetergo sends them, for trying things out. The ids and the times are the caller's."""
+"""Sample bodies in the form that meetergo sends. The caller chooses ids and times."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,13 +8,13 @@ LENGTH = timedelta(minutes=30)
 
 
 def appointment(booking_id: str, start: datetime, at: datetime, **changes: Any) -> dict[str, Any]:
-    """An appointment as the events page of meetergo's documentation shows it.
+    """Return an appointment as the events page of meetergo's documentation shows it.
 
     Args:
-        booking_id: the provider's id of it.
-        start: when it begins.
-        at: when this was so: `updatedAt`, the version.
-        changes: fields that are different.
+        booking_id: the provider's booking id.
+        start: start of the meeting.
+        at: `updatedAt`, which serves as the version.
+        changes: fields to override.
     """
     return {
         "id": booking_id,
@@ -38,7 +38,7 @@ def appointment(booking_id: str, start: datetime, at: datetime, **changes: Any) 
 
 
 def guest(number: int) -> dict[str, str]:
-    """An attendee."""
+    """Return an attendee."""
     return {
         "id": f"sample-guest-{number}",
         "email": f"guest-{number}@example.com",
@@ -49,12 +49,12 @@ def guest(number: int) -> dict[str, str]:
 
 
 def created(booking_id: str, start: datetime, at: datetime, **changes: Any) -> dict[str, Any]:
-    """`booking_created` in the newer wire format: flat, with `webhookType`."""
+    """Return `booking_created` in the newer wire format: flat, with `webhookType`."""
     return {"webhookType": "booking_created", **appointment(booking_id, start, at, **changes)}
 
 
 def rescheduled(booking_id: str, start: datetime, at: datetime, old_start: datetime, **changes: Any) -> dict[str, Any]:
-    """`booking_rescheduled` in the older wire format: `event` and `data`, with the appointment nested."""
+    """Return `booking_rescheduled` in the older wire format: `event` and `data`, with the appointment nested."""
     nested = appointment(booking_id, start, at, rescheduledAt=at.isoformat(), **changes)
     return {
         "event": "booking_rescheduled",
@@ -63,20 +63,20 @@ def rescheduled(booking_id: str, start: datetime, at: datetime, old_start: datet
 
 
 def cancelled(booking_id: str, start: datetime, at: datetime) -> dict[str, Any]:
-    """`booking_cancelled` of a whole booking."""
+    """Return `booking_cancelled` of a whole booking."""
     cancel = {"cancelledAt": at.isoformat(), "cancelledBy": "attendee", "reason": "Schedule conflict"}
     body = appointment(booking_id, start, at, isCancelled=True, cancel=cancel)
     return {"webhookType": "booking_cancelled", **body}
 
 
 def attendee_left(booking_id: str, start: datetime, at: datetime) -> dict[str, Any]:
-    """`booking_cancelled` as it also comes: one guest left a group booking, which goes on."""
+    """Return `booking_cancelled` as meetergo also sends it if one guest leaves a group booking, which goes on."""
     body = appointment(booking_id, start, at, cancel={"actionAt": None, "reason": None}, attendees=[guest(1)])
     return {"webhookType": "booking_cancelled", **body}
 
 
 def sample(event: str, booking_id: str, now: datetime) -> dict[str, Any]:
-    """A sample of one event type, about a booking tomorrow.
+    """Return a sample of one event type, about a booking tomorrow.
 
     Raises:
         KeyError: there is no sample of that event.

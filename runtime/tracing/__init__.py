@@ -1,1 +1,1 @@
-"""Traces with OpenTelemetry. Only `switch` may be imported before it is known that they are asked for."""
+"""Traces with OpenTelemetry. Until it is known that they are asked for, import only `switch`."""

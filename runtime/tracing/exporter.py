@@ -1,4 +1,4 @@
-"""The exporter: OTLP over HTTP. What it could not export is logged as one outage, without the collector's address."""
+"""The exporter: OTLP over HTTP. Failed exports are logged as one outage, without the collector's address."""
 
 import logging
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from runtime.outage import Outage
 
 
 class NotExported(Exception):
-    """The collector did not take spans; they are lost."""
+    """The collector did not accept spans; they are lost."""
 
 
 class OutageLoggingExporter(SpanExporter):
     """Exports to the collector that OTEL_EXPORTER_OTLP_* name.
 
-    OpenTelemetry's own log lines are silenced: they quote the collector's URL, which may hold a token, and its answers.
+    OpenTelemetry's own log lines are silenced: they quote the collector's responses, and its URL with any token.
     """
 
     def __init__(self) -> None:
@@ -38,5 +38,5 @@ class OutageLoggingExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """Give up what is being exported."""
+        """Give up on exports in progress."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call] # it has types, but not here

@@ -1,4 +1,4 @@
-"""The provider of a process: exports spans by OTLP over HTTP, and makes the ids of a delivery's trace."""
+"""The tracer provider of a process: exports spans by OTLP over HTTP, and derives the ids of a delivery's trace."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from runtime.version import VERSION
 SERVICE = "meetergo-inbox"
 MAX_ATTRIBUTE_LENGTH = 1_000
 FLUSH_TIMEOUT = timedelta(seconds=2)
-"""How long a process that ends waits for its last spans to be exported: a collector may be down."""
+"""How long an exiting process waits for its last spans to be exported: the collector may be down."""
 DELIVERY_ID = re.compile("[0-9a-f]{64}")
 
 
@@ -54,10 +54,10 @@ class DeliveryIdGenerator(RandomIdGenerator):
 
 
 def start_provider(process: str) -> None:
-    """Make spans from now on, also of each SQL statement within another span.
+    """Start making spans, including one of each SQL statement within another span.
 
     Args:
-        process: its name.
+        process: name of the process.
     """
     global _provider
     ours = {"service.name": f"{SERVICE}-{process}", "service.namespace": SERVICE, "service.version": VERSION}
@@ -71,11 +71,11 @@ def start_provider(process: str) -> None:
     )
     _provider.add_span_processor(processor)
     statements.listen(tracer())
-    Finalize(None, stop_provider, exitpriority=1)  # atexit does not run in a process of multiprocessing
+    Finalize(None, stop_provider, exitpriority=1)  # atexit does not run in a multiprocessing child
 
 
 def stop_provider() -> None:
-    """Export what is left, within FLUSH_TIMEOUT."""
+    """Export the remaining spans, within FLUSH_TIMEOUT."""
     global _provider
     if _provider:
         statements.ignore()
@@ -86,19 +86,19 @@ def stop_provider() -> None:
 
 
 def tracer() -> Tracer:
-    """Return what makes this process's spans.
+    """Return this process's tracer.
 
     Raises:
-        RuntimeError: it makes none; see `runtime.tracing.switch`.
+        RuntimeError: tracing is not started; see `runtime.tracing.switch`.
     """
     return _started().get_tracer(SERVICE, VERSION)
 
 
 def delivery_context(delivery_id: str | None) -> Context | None:
-    """Return the context of a delivery's root span, in which all of its spans belong; None without such a delivery.
+    """Return the context of a delivery's root span, the parent of its other spans; None if it is no delivery's id.
 
-    The ids are parts of the delivery's, which is the SHA-256 of its body: each process knows them, whatever carried the
-    delivery, and no row or job has to name them. The sampler decides by the trace id, so alike in each process.
+    The ids are parts of the delivery's id, the SHA-256 of its body: each process can derive them, and no row or job has
+    to carry them. The sampler decides by the trace id, so all processes decide alike.
     """
     ids = _root_ids(delivery_id)
     if ids is None:

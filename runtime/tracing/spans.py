@@ -22,12 +22,12 @@ def span(
     links: Sequence[Link] = (),
     attributes: Mapping[str, Attribute] | None = None,
 ) -> Iterator[Span]:
-    """Make a span of the block. Of an exception only the type is recorded: its message may hold anything.
+    """Make a span of the block. Only the type of an exception is recorded: its message may hold personal data.
 
     Args:
         name: its name.
         kind: its kind.
-        context: of its parent; None for the current span.
+        context: its parent's; None for the current span's.
         links: to spans of other traces.
         attributes: its attributes.
     """
@@ -49,7 +49,7 @@ def span(
 
 @contextmanager
 def batch_span(name: str, delivery_ids: Sequence[str]) -> Iterator[Span]:
-    """Make a span of the block: of one delivery in its trace, of several in a trace of its own that links to theirs."""
+    """Make a span of the block: for one delivery in its trace, for several in a new trace with links to theirs."""
     contexts = [context for each in delivery_ids if (context := delivery_context(each))]
     is_one = len(contexts) == 1
     links = [] if is_one else [Link(get_current_span(context).get_span_context()) for context in contexts]
@@ -59,6 +59,6 @@ def batch_span(name: str, delivery_ids: Sequence[str]) -> Iterator[Span]:
 
 
 def mark_failed(failed: Span, error: BaseException) -> None:
-    """Record that a span's work failed, by the type of the error alone."""
+    """Record that a span's work failed, with only the type of the error."""
     failed.set_attribute("error.type", type(error).__name__)
     failed.set_status(Status(StatusCode.ERROR))

@@ -16,7 +16,7 @@ _tracer: Tracer | None = None
 
 
 def listen(tracer: Tracer) -> None:
-    """Make spans of the statements of all engines of this process."""
+    """Start making spans of the statements of all engines in this process."""
     global _tracer
     if _tracer is None:
         for name, listener in LISTENERS.items():
@@ -25,7 +25,7 @@ def listen(tracer: Tracer) -> None:
 
 
 def ignore() -> None:
-    """Make no more spans."""
+    """Stop making spans."""
     global _tracer
     if _tracer is not None:
         for name, listener in LISTENERS.items():
@@ -34,7 +34,7 @@ def ignore() -> None:
 
 
 def _begin(connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:
-    """Polling outside of any span, such as that of an idle worker, makes no traces."""
+    """Start a span within another one. Without one, as when an idle worker polls, there is no trace."""
     if _tracer is None or context is None or not get_current_span().is_recording():
         return
     name, attributes = describe(statement, context.compiled)
@@ -66,11 +66,11 @@ LISTENERS: dict[str, Callable[..., None]] = {
 def describe(statement: str, compiled: Any) -> tuple[str, dict[str, str]]:
     """Return a statement's name and attributes.
 
-    Of SQL written as text, such as that of a hook, only the operation is recorded: it may hold anything.
+    Of SQL written as text, such as a hook's, only the operation is recorded: the text may hold personal data.
 
     Args:
         statement: the SQL.
-        compiled: SQLAlchemy's statement that it was compiled from; None if there is none.
+        compiled: SQLAlchemy's compiled statement; None for SQL that was passed as a string.
     """
     found = OPERATION.match(statement)
     operation = found[1].upper() if found else "SQL"

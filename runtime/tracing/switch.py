@@ -53,7 +53,7 @@ def validate(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def start(process: str) -> bool:
-    """Start exporting traces in this process if they are asked for. Not before a fork: a thread exports them.
+    """Start exporting traces in this process if they are asked for. Call it after forking: a thread exports them.
 
     Args:
         process: `receiver`, `worker`, `scheduler` or `dashboard`.
@@ -82,7 +82,7 @@ def is_on() -> bool:
 
 
 def stop() -> None:
-    """Export what is left, and make no more traces in this process."""
+    """Export the remaining spans, and make no more traces in this process."""
     global _is_on
     if _is_on:
         from runtime.tracing.provider import stop_provider

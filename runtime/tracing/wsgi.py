@@ -1,4 +1,4 @@
-"""Spans of the requests to a Flask app, by route: an address or a query may hold a secret or a person's name."""
+"""Spans of the requests to a Flask app, named by route: a path or a query may hold a secret or a person's name."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,7 +17,7 @@ class TracedWsgi:
 
     Args:
         app: the app.
-        routes: its routes.
+        routes: its URL map.
     """
 
     def __init__(self, app: WsgiApp, routes: Map) -> None:

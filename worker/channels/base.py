@@ -21,7 +21,7 @@ class Message:
             firstname, lastname, fullname, phone, timezone, language), host_ids, metadata, cancel_reason,
             cancelled_by, as_of, and revision, an integer that rises with each change.
         before: previous values of the fields that changed; None where the booking is new.
-        host: the platform user: id, external_id, name, email, timezone (IANA), language; None if nobody owns it.
+        host: the platform user: id, external_id, name, email, timezone (IANA), language; None without an owner.
         recipient: what `Channel.recipient` returned for this notification.
         made_at: when the change happened, UTC.
         handed_over: whether the booking is cancelled only for this reader, because another host has it now.
@@ -53,7 +53,8 @@ class Channel(Protocol):
 
     Attributes:
         name: kind of channel, safe to show: `mailto`, `https`, `slack`, `log` and so on.
-        destination: key shared by all channels that hang together; not safe to show.
+        destination: key of the server that the channel depends on: if it hangs, so do all channels with the same key.
+            Not safe to show.
     """
 
     name: str
@@ -61,7 +62,7 @@ class Channel(Protocol):
 
     @property
     def recipient(self) -> str | None:
-        """The fixed recipient, safe to show; None if each host is written to at the own e-mail address."""
+        """The fixed recipient, safe to show; None to write to each host's own e-mail address."""
 
     def send(self, message: Message) -> None:
         """Send a message.

@@ -57,7 +57,7 @@ class ChangeRecorder:
         A failed change is logged, opens an incident, and does not stop the others.
 
         Returns:
-            How many notifications are new.
+            The number of new notifications.
         """
         created, change = 0, None
         while True:
@@ -130,7 +130,7 @@ class PendingChanges:
         """Write everything that is not written yet.
 
         Returns:
-            How many notifications of the batch are new.
+            The number of new notifications of the batch.
         """
         self._write(modified(self._session, Booking))
         self._recorder.notify_listeners(self._session, self._recorded)
@@ -213,7 +213,7 @@ def process_batch(
 ) -> list[Outcome]:
     """Handle deliveries in one savepoint, then end them: done, or failed.
 
-    With a hook, each of several deliveries has a savepoint of its own inside, so that one whose hook raises fails
+    With a hook, each of several deliveries has its own savepoint inside, so that one whose hook raises fails
     alone. Any other error of one among several is not distinguished from an error of all.
 
     Args:
@@ -246,7 +246,7 @@ def process_batch(
 
 
 def is_lost(session: Session) -> bool:
-    """Whether the transaction can do nothing more but be rolled back."""
+    """Whether the transaction can only be rolled back."""
     return not session.is_active or session.connection().invalidated
 
 
@@ -256,7 +256,7 @@ def _handle(delivery: Delivery, event: Event | Failure, changes: PendingChanges,
     if isinstance(event, BookingEvent):
         changes.context.prefetch()
     else:
-        changes.write()  # who is notified of a new host's bookings depends on the notifications there are
+        changes.write()  # notifications for a newly linked host depend on those already written
     if is_alone or not changes.has_hook:
         return _Handled(delivery, event, note=_run_handler(delivery, event, changes))
     try:

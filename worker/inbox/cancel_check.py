@@ -70,9 +70,7 @@ class CancelCheck:
         return cls(client, settings.meetergo_api_user, mode)
 
     def needs_check(self, event: Event | Failure, source: Source) -> TypeGuard[BookingEvent]:
-        """Whether an event has to be verified before it is applied. Reconcile reads its events from meetergo
-        already.
-        """
+        """Whether an event has to be verified before it is applied. Events from reconcile come from meetergo."""
         if not isinstance(event, BookingEvent) or source != "webhook":
             return False
         return self.mode == "all" or _is_cancel(event) or event.moved_from is not None  # this also ends a booking
@@ -121,8 +119,7 @@ class CancelCheck:
         return admin_id(self.client, self.user_id)
 
     def appointments_for(self, host_ids: Sequence[str]) -> HostAppointments:
-        """Return the users to impersonate for one booking: an admin, who sees all, then the hosts that the webhook
-        names.
+        """Return the appointments as read by an admin, who sees all, and then by the hosts of one booking.
 
         Raises:
             InvalidCall: a host's id is malformed.
@@ -138,9 +135,7 @@ class CancelCheck:
 
 
 def _is_uuid(booking_id: str) -> bool:
-    """Whether an id is a UUID. For any other id meetergo answers 500; forged webhooks could stall the worker with
-    it.
-    """
+    """Whether an id is a UUID. meetergo answers 500 for any other id, so forged webhooks could stall the worker."""
     try:
         return str(UUID(booking_id)) == booking_id.lower()
     except ValueError:

@@ -34,7 +34,7 @@ class HostLinked:
         booking_ids: bookings that the user owns from now on, confirmed and not over.
         at: time of linking, UTC.
         delivery_id: the delivery that caused it; None if none did.
-        is_late: whether the event is outdated.
+        is_late: whether a replay or a late delivery caused it.
     """
 
     user: PlatformUser
@@ -54,7 +54,7 @@ class HandlerContext:
         expected: events that will be handled, whose bookings `prefetch` locks.
 
     Attributes:
-        session: the transaction's session, for those who record the changes; handlers leave it alone.
+        session: the transaction's session, for recording the changes; handlers must not use it.
         now: the time of this transaction, UTC.
         host_resolver: resolves hosts to platform users.
     """
@@ -80,11 +80,11 @@ class HandlerContext:
         return [self._bookings[each] for each in ids]
 
     def delete_blank_bookings(self) -> None:
-        """Delete the rows of new bookings whose events were left or failed."""
+        """Delete the rows of new bookings whose events were postponed or failed."""
         Booking.delete_blank(self.session, self._bookings)
 
     def _lock(self, ids: Iterable[str]) -> None:
-        """Lock bookings that are not locked yet. Reading others again would overwrite what is not written yet."""
+        """Lock bookings that are not locked yet. Reloading the others would discard unwritten changes."""
         missing = {*ids} - self._bookings.keys()
         if missing:
             self._bookings |= Booking.get_for_update(self.session, missing, self.now)

@@ -39,8 +39,7 @@ MAX_BATCH_TIME = timedelta(milliseconds=250)
 PARSE_SHARE = 0.5
 """Share of MAX_BATCH_TIME for parsing: later deliveries would not be handled in time."""
 MAX_SINGLES_TIME = timedelta(seconds=1)
-"""Limit for a group handled one by one after a failure: single handling costs more, and a rollback would lose it
-all."""
+"""Limit for a group handled one by one after a failure: it takes longer, and a rollback would lose it all."""
 
 CHECK_LEASE = timedelta(seconds=60)
 """How long a delivery is kept from other workers while one asks meetergo about it, which takes 20 s at most."""
@@ -264,9 +263,7 @@ class InboxProcessor:
         self.database.probe_write()
 
     def _fail(self, delivery_id: str, error: Exception) -> Delivery | None:
-        """Fail only the delivery whose own transaction failed. If its error cannot be stored, store the error's
-        type.
-        """
+        """Fail only the delivery whose own transaction failed. If its error cannot be stored, store only its type."""
         try:
             return self._write_failure(delivery_id, error)
         except Exception:

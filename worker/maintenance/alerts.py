@@ -54,7 +54,7 @@ MIN_DURATION: Mapping[IncidentKind, timedelta] = {
     "redis_down": timedelta(seconds=10),
     "no_worker": timedelta(minutes=1),
 }
-"""How long a condition must hold: a restart is no incident."""
+"""How long a condition must hold: a restart is not an incident."""
 
 log = structlog.get_logger()
 

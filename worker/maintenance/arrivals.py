@@ -1,4 +1,4 @@
-"""What the tables say about webhooks that do not arrive, and about bookings that wait for a host."""
+"""Detect webhooks that no longer arrive, and bookings that wait for a host, from the tables alone."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ from worker.maintenance.silence import HOUR, WEEK, WeeklyPattern
 from worker.services import Services
 
 WEEKS = 4
-"""How much is learnt from; no more, since deliveries are pruned after KEEP_DONE_DAYS."""
+"""Number of weeks to learn from; not more, since deliveries are pruned after KEEP_DONE_DAYS."""
 MIN_WEEKS = 2
 MAX_AGE = timedelta(days=365)
-"""How old the first webhook may be that shows how far back the history reaches."""
+"""How far back to look for the first webhook, which shows how long the history is."""
 MIN_BUSY_HOURS = 20
-"""With fewer hours in which a webhook arrived, nothing is usual yet."""
+"""Minimum number of hours with a webhook: with fewer there is no pattern to learn."""
 MIN_SILENCE = timedelta(hours=2)
 LOOKBACK = timedelta(days=7)
-"""How old a run of reconcile may be that counts."""
+"""Maximum age of a reconcile run that counts."""
 MAPPING_TIME = timedelta(hours=1)
 """How long a platform may take to add the user of a new host."""
 MAX_BOOKINGS, MAX_IDS = 1_000, 3
@@ -33,13 +33,13 @@ MAX_BOOKINGS, MAX_IDS = 1_000, 3
 
 @dataclass
 class ArrivalWatch:
-    """Observes arrivals, and remembers what it has learnt while no webhook arrives."""
+    """Observes arrivals. Keeps the pattern that it has learnt until another webhook arrives."""
 
     _last: datetime | None = None
     _pattern: WeeklyPattern | None = None
 
     def observe(self, services: Services, now: datetime) -> Observations:
-        """Return what is known.
+        """Return what can be observed now.
 
         Raises:
             SQLAlchemyError: the database is down.
@@ -47,7 +47,7 @@ class ArrivalWatch:
         with services.database.read_only() as session:
             last = _last_webhook(session, now)
             found: Observations = {"hosts_unmapped": _observe_hosts(session, now)}
-            if last:  # else nobody registered a webhook, or the last one was long ago and what was observed then holds
+            if last:  # else none ever arrived, or all were pruned: what was observed before still holds
                 found["webhooks_missed"] = _observe_missed(session, last, now)
                 silence = self._observe_silence(session, last, now)
                 found |= {"webhooks_silent": silence} if silence else {}
@@ -75,7 +75,7 @@ def arrivals() -> ArrivalWatch:
 def learn_pattern(session: Session, last: datetime) -> WeeklyPattern | None:
     """Learn from the weeks before the last webhook; None if there are too few.
 
-    It costs an index probe for each hour with a webhook, at most 672, however many webhooks there are.
+    It costs an index probe for each hour with a webhook, at most 672, however many webhooks arrived.
     """
     since = last - WEEKS * WEEK
     first = _first_webhook(session, last - MAX_AGE, last)
@@ -101,7 +101,7 @@ def _last_webhook(session: Session, now: datetime) -> datetime | None:
 
 
 def _confirms_silence(session: Session, last: datetime, now: datetime) -> bool:
-    """Whether reconcile runs, and has found nothing since that a webhook should have reported."""
+    """Whether reconcile runs, and has since found nothing that a webhook should have reported."""
     untold = Reconciliation.undelivered + Reconciliation.cancelled + Reconciliation.revived
     since = Reconciliation.started_at > max(last, now - LOOKBACK)
     is_good = (Reconciliation.hosts > 0, Reconciliation.error.is_(None), Reconciliation.ended_at > now - HOUR)
@@ -110,7 +110,7 @@ def _confirms_silence(session: Session, last: datetime, now: datetime) -> bool:
 
 
 def _observe_missed(session: Session, last: datetime, now: datetime) -> Observation:
-    """Observe bookings that reconcile had to find. That is over once a webhook arrives, and an hour has passed."""
+    """Observe bookings that reconcile had to find. It is over once a webhook has arrived and an hour has passed."""
     at, number = Reconciliation.started_at, Reconciliation.undelivered
     found = select(at, number).where(at > now - LOOKBACK, number > 0).order_by(at.desc()).limit(1)
     run = session.execute(found).one_or_none()

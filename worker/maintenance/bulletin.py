@@ -12,7 +12,7 @@ from runtime.queue import QUEUES, QueueName
 from worker.maintenance.observation import cause
 
 AlertType = Literal["warning", "failure", "success"]
-"""As Apprise names them."""
+"""Types of a message, as Apprise names them."""
 
 PLURAL: Mapping[QueueName, str] = {"inbox": "deliveries", "outbox": "notifications"}
 SINGULAR: Mapping[QueueName, str] = {"inbox": "delivery", "outbox": "notification"}
@@ -224,7 +224,7 @@ WARNINGS: frozenset[IncidentKind] = frozenset(
         "hosts_unmapped",
     }
 )
-"""Kinds that are no failure: no webhook waits or is lost by them alone. An end that is reached is one."""
+"""Kinds that are warnings, not failures: they delay or lose no webhook by themselves. A past expiry is a failure."""
 
 SECTIONS: Mapping[IncidentKind, str] = {
     "deliveries_dead": "Deliveries are dead",

@@ -10,7 +10,7 @@ from runtime.queue import QueueName
 Condition = Callable[[Stats, timedelta], bool | None]
 
 REDIS_ONLY_TOLERANCE = timedelta(seconds=30)
-"""A deferred webhook that a worker stores within this time is no incident."""
+"""A deferred webhook that a worker stores within this time is not an incident."""
 
 
 def _waits_too_long(stats: Stats, max_wait: timedelta) -> bool | None:

@@ -1,4 +1,4 @@
-"""When the API key and the certificate of the receiver's address end."""
+"""Expiry of the API key and of the certificate of the receiver's address."""
 
 import socket
 import ssl
@@ -9,26 +9,26 @@ from worker.maintenance.observation import ABSENT, LEVELS, Observation, level_of
 
 TIMEOUT = timedelta(seconds=10)
 SHARE = 4
-"""A certificate that lives shortly is renewed shortly before its end: only levels within the last quarter count."""
+"""A short-lived certificate is renewed shortly before it expires: only levels in its last quarter count."""
 
 
 def observe_key(last_day: date, now: datetime) -> Observation:
-    """Observe the API key. meetergo does not say when it ends, so the operator does."""
+    """Observe the API key. meetergo does not say when it expires, so the operator sets the date."""
     days = (last_day - now.date()).days
     level = level_of(days)
     return ABSENT if level is None else Observation(True, {"days": days, "level": level})
 
 
 def observe_certificate(public_url: str, now: datetime, timeout: timedelta = TIMEOUT) -> Observation | None:
-    """Shake hands with the receiver's address as meetergo does, and observe its certificate.
+    """Open a TLS connection to the receiver as meetergo does, and observe its certificate.
 
     Args:
-        public_url: the address, https.
+        public_url: the receiver's https address.
         now: the time, UTC.
         timeout: limit for connecting, and for each answer.
 
     Returns:
-        None if it cannot be known: nobody answers, as where a network does not reach its own public address.
+        None if no server answers, for example because this network cannot reach its own public address.
     """
     parts = urlsplit(public_url)
     host = parts.hostname or ""

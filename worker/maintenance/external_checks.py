@@ -1,4 +1,4 @@
-"""Checks that ask other servers. Each is a task of its own: one that hangs delays no other."""
+"""Checks that ask other servers. Each is a separate task: one that hangs does not delay the others."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ ExternalCheck = Callable[[Services, datetime], Any]
 def external_checks(
     settings: ScheduleSettings, observed: Observations
 ) -> Mapping[str, tuple[timedelta, ExternalCheck]]:
-    """Return the checks that this installation needs, by task name. What is not checked any more is over.
+    """Return the checks that this installation needs, by task name. Incidents of all other checks end.
 
     Args:
         settings: the scheduler's settings.

@@ -1,7 +1,7 @@
 """Incidents while the database cannot be written: kept in this process and in Redis, so that no alert repeats.
 
-Once the database can be written again they move into its table. Without this, an outage of the database would be an
-alert at each start of a scheduler, and one from each of several schedulers.
+Once the database can be written again they move into its table. Without this, an outage of the database would cause
+an alert at each start of a scheduler, and from each of several schedulers.
 """
 
 import json

@@ -27,11 +27,11 @@ Observations = dict[IncidentKind, Observation]
 ABSENT = Observation(holds=False)
 
 LEVELS = (14, 7, 3, 1)
-"""Days before an end at which it is reported, and at each again."""
+"""Days before an expiry at which it is reported, once at each."""
 
 
 def level_of(days_left: int, levels: tuple[int, ...] = LEVELS) -> int | None:
-    """Return the level of an end that is some days away: 0 if it has passed, None if it is far."""
+    """Return the level of an expiry in N days: 0 if it has passed, None if it is far away."""
     if days_left < 0:
         return 0
     return min((level for level in levels if days_left <= level), default=None)

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 def recover_from_exit(worker: str, *, crashed: bool, pid: int | None = None) -> None:
-    """Recover first thing in the process that replaces a dead one. Never raises: the sweep tries again.
+    """Recover a dead process's claims, first thing in its replacement. Never raises: the sweep tries again.
 
     Args:
         worker: name of the dead process; empty at the start of a pool, when the name is unknown.

@@ -20,7 +20,7 @@ MAX_WAIT = timedelta(minutes=1)
 SETTLING = timedelta(minutes=5)
 """How long meetergo may take to list what was just registered."""
 REASONS = ("events", "elsewhere", "gone")
-"""Why no registration is intact; the first that applies to one of them is named."""
+"""Faults of a registration. If none is intact, the first that applies to any of them is reported."""
 
 log = structlog.get_logger()
 
@@ -29,7 +29,7 @@ def observe_registration(settings: ScheduleSettings, services: Services, now: da
     """Ask meetergo for its webhooks, and compare them with those that `webhook register` has registered.
 
     Raises:
-        ApiError: meetergo does not answer, or limits us: nothing is known.
+        ApiError: meetergo does not answer, or rate-limits us: nothing is known.
         SQLAlchemyError: the database is down.
     """
     with services.database.read_only() as session:
@@ -42,7 +42,7 @@ def observe_registration(settings: ScheduleSettings, services: Services, now: da
     except Unauthorised as error:
         reason = "expired" if isinstance(error, KeyExpired) else "unknown"
         return {"api_key_refused": Observation(True, {"reason": reason})}
-    except Forbidden as error:  # as for a personal token without the capability "Account"
+    except Forbidden as error:  # for example a personal token without the capability "Account"
         log.warning("registration.unknown", error=str(error))
         return {"api_key_refused": ABSENT}
     if any(now - endpoint.registered_at < SETTLING for endpoint in endpoints):

@@ -14,11 +14,11 @@ from math import log
 HOUR, WEEK = timedelta(hours=1), timedelta(weeks=1)
 HOURS = WEEK // HOUR
 MIN_SURPRISE = 12.0
-"""A silence of less is chance: one in e^12, or 160,000. Five busy hours without a webhook exceed it."""
+"""A silence below it counts as chance: 1 in e^12, or 160,000. Five busy hours without a webhook exceed it."""
 MARGIN = 1.5
-"""How many times more surprising than the longest silence of the weeks before."""
+"""Factor by which an unusual silence exceeds the longest one of the weeks before."""
 PRIOR = 3
-"""What weekday and time of day say about an hour weighs as much as this many weeks of that hour."""
+"""Weight of the estimate from weekday and time of day, in weeks of observations of the hour itself."""
 MAX_CHANCE = 0.95
 CONFIRMED_DAYS = 3
 """A silence that reconcile confirms, such as a holiday, is reported after this many usual days."""
@@ -26,10 +26,10 @@ CONFIRMED_DAYS = 3
 
 @dataclass(frozen=True)
 class WeeklyPattern:
-    """What is usual.
+    """When webhooks usually arrive.
 
     Attributes:
-        surprise: of each hour of the week, Monday 0:00 UTC first.
+        surprise: surprise of each hour of the week, Monday 0:00 UTC first.
         longest: the surprise of the longest silence in the weeks that this was learnt from.
     """
 
@@ -54,7 +54,7 @@ class WeeklyPattern:
         return cls(surprise, max(map(pattern.of, busy, busy[1:]), default=0.0))
 
     def of(self, last: datetime, until: datetime) -> float:
-        """Return the surprise of the whole hours between that of the last webhook and that of another time."""
+        """Return the surprise of a silence: of the whole hours between the last webhook's hour and that of `until`."""
         hours = (_hour(until) - _hour(last)) // HOUR - 1
         whole_weeks, rest = divmod(max(0, hours), HOURS)
         first = _slot(last) + 1

@@ -27,8 +27,8 @@ from worker.maintenance.recovery import recover_stale_claims
 from worker.services import Services
 
 OVERDUE_AFTER = timedelta(seconds=10)
-"""Until then a due row is left to `wake`, which runs each second; later to `sweep`, so that a row that no worker can
-take now, such as one to a destination that cools down, costs few jobs."""
+"""Age at which a due row is left to `sweep` instead of `wake`, which runs each second: a row that no worker can take
+now, such as one to a destination that cools down, then costs few jobs."""
 CRASH_WINDOW = timedelta(minutes=10)
 """A host whose linking ended the scheduler `MAX_CRASHES` times, each within this time of the last, is skipped."""
 ROW_CLASSES: dict[QueueName, type[Retryable]] = {"inbox": Delivery, "outbox": Notification}
@@ -55,15 +55,15 @@ def wake(services: Services, now: datetime) -> None:
 
 
 def _just_now(session: Session, now: datetime) -> tuple[Any, Any]:
-    """Return the time until which rows are overdue, and the current one, by the clock that machines share."""
+    """Return the time until which rows are overdue, and the current one, by the database's clock."""
     return database_now(session, now, -OVERDUE_AFTER), database_now(session, now)
 
 
 def sweep(services: Services, now: datetime) -> None:
-    """Trigger for overdue rows, recover the work of killed workers, and link bookings to newly mapped users.
+    """Trigger drains for overdue rows, recover the work of killed workers, and link bookings to newly mapped users.
 
     Raises:
-        Exception: the first error. A step that fails does not keep the others from their turn.
+        Exception: the first error. A step that fails does not stop the others.
     """
     steps: tuple[Callable[[Services, datetime], object], ...] = (
         _trigger_overdue,

@@ -84,7 +84,7 @@ class NotificationPlanner:
                 yield _row(change, kind, key, subscriber, _payload(change))
 
     def rows_for_linked_host(self, session: Session, linked: HostLinked) -> Iterator[dict[str, Any]]:
-        """Yield the notifications for a newly linked host: of one booking that it exists, of several a summary.
+        """Yield the notifications for a newly linked host: about a single booking, or a summary of several.
 
         Covers only bookings that this reader was not notified of. Shared places were notified before.
         """
@@ -97,14 +97,14 @@ class NotificationPlanner:
     def rows_to_send_again(
         self, booking: Booking, host_resolver: HostResolver, version: str, now: datetime
     ) -> Iterator[dict[str, Any]]:
-        """Yield notifications that tell the platform's endpoints of a booking as if it was new to them.
+        """Yield notifications that tell the platform's endpoints of a booking as if it were new to them.
 
         Only signed POSTs: people are not notified twice.
 
         Args:
             booking: the booking, as it is.
             host_resolver: finds its hosts.
-            version: identifies the occasion: each gets messages of its own, and repeated it gets no others.
+            version: identifies the occasion: a new one creates new messages, a repeated one creates none.
             now: the time, UTC.
         """
         kind: NotificationKind = "cancelled" if booking.status == "cancelled" else "created"

@@ -18,8 +18,7 @@ from worker.reconcile.report import ReadError, ReconcileReport
 from worker.reconcile.synthetic_delivery import CONSISTENCY_DELAY, SyntheticDelivery
 
 LOOKBACK = timedelta(days=1)
-"""How far before the last comparison starts are compared: some meetings are moved or cancelled while they take
-place."""
+"""How far before the last comparison a meeting may start: some are moved or cancelled while they take place."""
 OVERLAP = timedelta(hours=1)
 """How far before the newest known booking to look for new ones: lists shift while they are read."""
 MAX_LOOKUPS = 100
@@ -29,7 +28,7 @@ Page = tuple[datetime, list[Appointment]]
 
 
 class ComparisonInterrupted(Exception):
-    """The time is up, or the process is stopping: the next run takes this host."""
+    """The time is up, or the process is stopping: the next run continues with this host."""
 
 
 @dataclass

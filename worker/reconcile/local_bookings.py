@@ -50,7 +50,7 @@ class LocalBookings:
             return list(session.scalars(query.order_by(Booking.starts_at)))
 
     def count_undelivered(self, ids: Sequence[str]) -> int:
-        """Count bookings that no webhook reported; none while webhooks wait that may report them.
+        """Count bookings that no webhook reported; 0 while pending webhooks may still report them.
 
         Raises:
             RedisError, SQLAlchemyError: a store is down.
@@ -69,8 +69,7 @@ class LocalBookings:
         """Store the deliveries that were missed, and trigger the inbox.
 
         A delivery that was done before is replayed, because something has undone it since. So is a dead one: nothing
-        else
-        would retry it, and the cause may be fixed.
+        else would retry it, and the cause may be fixed.
         """
         new_deliveries = [
             NewDelivery.from_body(delivery.body, self.account, delivery.asked_at, self.cipher, source="reconcile")

@@ -72,7 +72,7 @@ class ProviderAppointments:
         """Return one host's appointments. A Platform key impersonates the host; a personal token names it in the query.
 
         Raises:
-            InvalidCall: the id is no user id.
+            InvalidCall: the id is not a user id.
             ApiError: meetergo does not say whose key this is.
         """
         acting = self.acting_user
@@ -104,7 +104,7 @@ class ProviderAppointments:
 
 
 def admin_id(client: "Meetergo", configured: str) -> str | None:
-    """Return the user as whom calls without a host are made.
+    """Return the user to act as in calls that concern no single host.
 
     Args:
         client: meetergo's API client.

@@ -110,9 +110,10 @@ class Reconciler:
         return report
 
     def _hosts(self, report: ReconcileReport, only: str | None) -> list[ComparedHost]:
-        """
+        """Return the hosts to compare.
+
         Raises:
-            ApiError: meetergo does not say who acts.
+            ApiError: meetergo does not say whose key this is.
         """
         with self.local_bookings.database.read_only() as session:
             report.unmapped, hosts = count_unmapped(session), mapped_hosts(session, only)
@@ -223,9 +224,7 @@ class ReconcileRun:
         self._save(host, created_until, swept_at)
 
     def _begin(self, host: ComparedHost, tried_at: datetime | None) -> None:
-        """Record the try before reading: a host that exceeds a run, or kills its process, moves to the end of the
-        order.
-        """
+        """Record the attempt before reading: a host that takes too long or crashes the process goes to the end."""
         self._is_first = False
         if self._row_id is not None:
             with self._reconciler.local_bookings.database.transaction() as session:

@@ -41,10 +41,10 @@ class SyntheticDelivery:
 
     @property
     def event(self) -> BookingEvent:
-        """Parse that body.
+        """The event in that body.
 
         Raises:
-            UnreadableBody: it is no valid delivery.
+            UnreadableBody: it is not a valid delivery.
         """
         return self._read(self.body)
 

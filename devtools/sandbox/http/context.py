@@ -67,7 +67,7 @@ def uuid(text: str) -> str:
     """Return an id from the path.
 
     Raises:
-        ApiRejection: 500 if it is no UUID, as meetergo answers.
+        ApiRejection: 500 if it is not a UUID, as meetergo answers.
     """
     try:
         UUID(text)

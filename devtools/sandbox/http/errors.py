@@ -8,7 +8,7 @@ from typing import Any
 
 
 class ApiRejection(Exception):
-    """Ends a request.
+    """Raised to end a request with an error response.
 
     Args:
         status: status of the response.

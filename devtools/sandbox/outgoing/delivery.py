@@ -93,7 +93,7 @@ class OrderedQueue(Thread):
 
     Args:
         send: sends a delivery.
-        idle_seconds: returns the seconds without work after which nothing is held back any more; 0 for never.
+        idle_seconds: returns the idle seconds after which held-back deliveries are sent; 0 for never.
     """
 
     def __init__(self, send: Callable[[OutgoingDelivery], None], idle_seconds: Callable[[], float]) -> None:

@@ -104,7 +104,8 @@ def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> N
         by: `host` or `attendee`.
 
     Raises:
-        ApiRejection: it is already cancelled, the guest does not exist, or a group meeting lacks `everybody`.
+        ApiRejection: it is already cancelled, the guest does not exist, or the request for a group meeting has neither
+            `attendeeId` nor `cancelAll`.
     """
     if record["isCancelled"]:
         raise ApiRejection(400, "Appointment is already cancelled")
@@ -124,7 +125,7 @@ def reschedule(company: Company, record: Record, wanted: Move) -> str:
     """Move an appointment and emit the webhook. Id and length stay the same.
 
     Returns:
-        The former start and end.
+        The previous start.
 
     Raises:
         ApiRejection: it is cancelled, or the slot is not free.
@@ -145,7 +146,7 @@ def reschedule(company: Company, record: Record, wanted: Move) -> str:
 
 
 def revive(company: Company, record: Record) -> None:
-    """Undo a cancellation. No webhook reports it, and no route does it."""
+    """Undo a cancellation, which no route offers and no webhook reports."""
     record |= {"isCancelled": False, "cancel": NOT_CANCELLED}
     _touch(company, record)
 

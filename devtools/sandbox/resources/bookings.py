@@ -21,7 +21,7 @@ ATTENDEE_FIELDS = ("email", "firstname", "lastname", "fullname", "phone", "timez
 
 
 class GuestInput(Input):
-    """`attendee`: two fields are unexpectedly required."""
+    """`attendee`. Unexpectedly, `receiveReminders` and `notes` are required."""
 
     email: Email | None = None
     fullname: str | None = None

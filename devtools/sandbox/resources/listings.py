@@ -15,7 +15,7 @@ from devtools.sandbox.timestamps import moment
 
 
 class ListingPage(Input):
-    """Both are required, contrary to the concept pages."""
+    """The page to return. Both fields are required, contrary to the concept pages."""
 
     page: Annotated[int, Field(ge=0)]
     page_size: Annotated[int, Field(ge=1, le=100)]
@@ -57,7 +57,7 @@ def appointments_page(company: Company, query: AppointmentQuery, user_id: str) -
     """Return a page of a user's appointments, including cancelled ones.
 
     Raises:
-        ApiRejection: another user's, and the acting user is no administrator.
+        ApiRejection: they are another user's, and the acting user is not an administrator.
     """
     if query.user_id and user_id not in (query.user_id, company.admin_id):
         raise forbidden()
@@ -89,7 +89,7 @@ def provisional_page(company: Company, query: ProvisionalQuery, user_id: str) ->
     """Return a page of the bookings that are or were pending.
 
     Raises:
-        ApiRejection: another user's or everyone's, and the acting user is no administrator.
+        ApiRejection: they are another user's or everyone's, and the acting user is not an administrator.
     """
     if (query.company_wide or query.user_id not in (None, user_id)) and user_id != company.admin_id:
         raise forbidden()

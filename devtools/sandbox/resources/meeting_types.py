@@ -40,7 +40,7 @@ class InfoChange(Input):
 
 
 class NewInfo(InfoChange):
-    """`meetingInfo` of a new one. The description is required, but may be empty; the newest page requires a channel."""
+    """`meetingInfo` of a new meeting type. The description may be empty; the newest page requires a channel."""
 
     name: Name
     description: str

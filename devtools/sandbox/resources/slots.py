@@ -28,7 +28,7 @@ DayOrTime = Annotated[str, AfterValidator(_day_or_time)]
 
 
 class SlotQuery(Input):
-    """The query. `hostIds` or `queueId` is required, contrary to the documents."""
+    """The query. `hostIds` or `queueId` is required, contrary to the documentation."""
 
     repeated: ClassVar[frozenset[str]] = frozenset({"hostIds"})
 
@@ -46,7 +46,7 @@ class SlotQuery(Input):
 
 
 def free_slots(company: Company, query: SlotQuery) -> Record:
-    """Return the response.
+    """Return the response of `GET /v4/booking-availability`.
 
     Raises:
         ApiRejection: no host is named, or a host or the meeting type does not exist.
@@ -87,7 +87,7 @@ def _spots(
 
 
 def group_meetings(company: Company, meeting_type: Record) -> dict[datetime, Record]:
-    """Return the open group meetings: start -> appointment. None if this type has only one spot."""
+    """Return the open group meetings: start -> appointment. Empty if this type has only one spot."""
     if meeting_type["spots"] == 1:
         return {}
     return {
@@ -119,7 +119,7 @@ def _spot_to_json(spot: Record, zone: str) -> Record:
 
 
 def _time(text: str, zone: str) -> datetime:
-    """Parse a day or a time. Days begin at midnight where slots are read; an end given as a day is exclusive."""
+    """Parse a day or a time. A day begins at midnight in `zone`; an end given as a day is exclusive."""
     if len(text) == len("2026-01-31"):
         return datetime.combine(date.fromisoformat(text), time.min, ZoneInfo(zone)).astimezone(UTC)
     instant = datetime.fromisoformat(text)

@@ -73,7 +73,7 @@ def find(company: Company, webhook_id: str) -> Record:
     """Return a registration.
 
     Raises:
-        ApiRejection: 400 if the id is no number, 404 if it does not exist.
+        ApiRejection: 400 if the id is not a number, 404 if it does not exist.
     """
     if not webhook_id.isdecimal():
         raise ApiRejection(400, "Validation failed (numeric string is expected)")

@@ -1,6 +1,6 @@
 """The routes of the API: thin, one module for each part.
 
-The rules in `resources` know no request: the demo, the seed data and each other call them, by the same verbs.
+The functions in `resources` need no request, so that the demo, the seed data and each other can call them too.
 """
 
 from devtools.sandbox.routes import (

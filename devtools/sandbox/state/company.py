@@ -27,7 +27,7 @@ class Plan:
     """The company's plan.
 
     Attributes:
-        users: maximum number; beyond it a plan limit applies.
+        users: maximum number; beyond it the response is a plan limit.
         webhooks: maximum number; beyond it the response is 406.
     """
 
@@ -60,7 +60,7 @@ class Company:
     """One customer of meetergo. Hold `lock` to read or change it.
 
     Attributes:
-        issued: base of an id -> how many were issued from it.
+        issued: origin of an id -> number of ids derived from it.
         changes: subject -> number of changes.
     """
 
@@ -87,7 +87,7 @@ class Company:
         self.admin_id = str(uuid5(self._namespace, "owner"))
 
     def new_id(self, kind: str, *made_of: str) -> str:
-        """Derive an id from what the object consists of, so that threads may create objects in any order."""
+        """Derive an id from the object's content, so that it does not depend on the order of creation."""
         origin = "/".join((kind, *made_of))
         self.issued[origin] += 1
         return str(uuid5(self._namespace, f"{origin}#{self.issued[origin]}"))
@@ -115,7 +115,7 @@ class Company:
         """Load the state that `save` wrote.
 
         Raises:
-            UnusableState: it is no such file, or has another seed, which leads to other ids.
+            UnusableState: the file was not written by `save`, or has another seed, which yields other ids.
         """
         try:
             stored = json.loads(path.read_text())

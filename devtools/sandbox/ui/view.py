@@ -102,7 +102,7 @@ def _agrees(record: Record, row: Record) -> bool:
 
 
 def _time(value: Any) -> datetime | None:
-    """Parse a time in text or as it is; without an offset it is UTC."""
+    """Parse a time, given as text or as a datetime; without an offset it is UTC."""
     time = datetime.fromisoformat(value) if isinstance(value, str) else value
     if not isinstance(time, datetime):
         return None

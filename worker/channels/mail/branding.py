@@ -8,16 +8,16 @@ from typing import Literal
 from worker.channels.text.sanitize import one_line
 
 MAX_LOGO_BYTES = 100_000
-"""Every mail carries the logo."""
+"""Maximum size of the logo's file: every mail carries it."""
 MAX_LOGO_WIDTH, MAX_LOGO_HEIGHT = 200, 40
-"""Maximum size at which it is shown, in CSS pixels."""
+"""Maximum displayed size, in CSS pixels."""
 MAX_NAME_LENGTH = 80
 LOGO_CID = "logo@meetergo-inbox"
 BLACK, WHITE = "#000000", "#ffffff"
 DARK_BACKGROUND = "#202124"
 """Background of the card in dark mode."""
 MIN_CONTRAST = 1.5
-"""Of a button against the card; below it the button gets an outline."""
+"""Minimum contrast of a button against the card; below it the button gets an outline."""
 
 ImageType = Literal["png", "jpeg", "gif"]
 
@@ -28,13 +28,13 @@ class UnusableLook(ValueError):
 
 @dataclass(frozen=True)
 class Logo:
-    """An image that is part of each mail, so that it shows without a prompt and reports no reader.
+    """An image that is part of each mail, so that it shows without a prompt and does not track readers.
 
     Attributes:
         content: the file.
-        subtype: of the media type `image/...`.
-        width: at which it is shown, in CSS pixels.
-        height: the same.
+        subtype: subtype of the media type `image/...`.
+        width: displayed width, in CSS pixels.
+        height: displayed height, in CSS pixels.
     """
 
     content: bytes
@@ -47,7 +47,7 @@ class Logo:
         """Read a PNG, JPEG or GIF file.
 
         Raises:
-            UnusableLook: it cannot be read, is no such image, or is too large.
+            UnusableLook: it cannot be read, is not such an image, or is too large.
         """
         try:
             if path.exists() and not path.is_file():  # opening a pipe would wait for ever
@@ -126,7 +126,7 @@ def _luminance(color: str) -> float:
 
 
 def _image_size(content: bytes) -> tuple[ImageType, int, int] | None:
-    """Return type, width and height of an image; None if it is none, or has no size."""
+    """Return type, width and height of an image; None if it is not such an image, or has no size."""
     found: tuple[ImageType, int, int] | None = None
     try:
         if content.startswith(b"\x89PNG\r\n\x1a\n") and content[12:16] == b"IHDR":

@@ -58,7 +58,7 @@ class MailComposer:
         return CalendarInvite.to(recipient, message, text, self.sender)
 
     def assemble(self, message: Message, recipient: Address, text: MessageText, body: MailBody) -> EmailMessage:
-        """Put a rendered mail together."""
+        """Assemble a mail from its rendered parts."""
         mail = EmailMessage(policy=SEVEN_BIT)
         mail["Subject"] = text_header("Subject", body.subject)
         mail["From"] = address_header("From", self.sender)
@@ -100,7 +100,7 @@ def _attach(invite: CalendarInvite, mail: EmailMessage) -> None:
 
 
 def parse_sender(settings: MailSettings) -> Address:
-    """Parse MAIL_FROM. Without a name of its own it has that of MAIL_NAME.
+    """Parse MAIL_FROM. If it has no display name, MAIL_NAME is used.
 
     Raises:
         ValueError: it is missing, or is not exactly one address.

@@ -1,4 +1,4 @@
-"""Whom a reply to a mail reaches: the guest, if the mail is about exactly one."""
+"""The Reply-To of a mail: the guest, if the mail is about exactly one."""
 
 import re
 from email.headerregistry import Address
@@ -10,7 +10,7 @@ from worker.channels.text.message_text import departed_guests
 
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 LOCAL_PART = re.compile(rf"{ATOM}(?:\.{ATOM})*")
-"""A dot-atom (RFC 5322), which every mail server accepts: a guest's address must not keep a mail from its host."""
+"""A dot-atom (RFC 5322), which every mail server accepts: a guest's address must not stop the mail to the host."""
 DOMAIN = re.compile(r"(?:[A-Za-z0-9-]+\.)+(?!\d+$)[A-Za-z0-9-]{2,}")
 MAX_ADDRESS_LENGTH = 254
 

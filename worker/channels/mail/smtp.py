@@ -34,7 +34,7 @@ class MailServer:
         timeout: limit for the whole session.
 
     Attributes:
-        place: host and port.
+        netloc: host and port.
 
     Raises:
         ValueError: the URL is missing or malformed; says what SMTP_URL should look like.

@@ -1,4 +1,4 @@
-"""The templates of mails: ours, and those of the platform that replace them.
+"""Mail templates: the built-in ones, and the platform's, which replace them.
 
 Templates run in Jinja's sandbox. In HTML every value is escaped, and a template cannot switch that off.
 """
@@ -26,7 +26,7 @@ from worker.channels.text.sanitize import one_line
 
 OURS = (Path(__file__).parent / "templates", TEXT_TEMPLATES)
 PREFIX = "default"
-"""A template of the platform extends ours of the same name as `default/message.html`."""
+"""A template of the platform extends the built-in one of the same name as, for example, `default/message.html`."""
 KINDS = get_args(NotificationKind)
 SUBJECT, HTML, TEXT = "subject.txt", "message.html", "message.txt"
 REPLACEABLE = frozenset(
@@ -100,7 +100,7 @@ class MailTemplates:
             )
 
     def render(self, message: Message, text: MessageText) -> MailBody:
-        """Render a mail. If a template of the platform fails, ours are used: a look must not keep news from a host."""
+        """Render a mail. If a template of the platform fails, use the built-in ones: a host must be notified anyway."""
         try:
             return self.render_strictly(message, text)
         except Exception as error:
@@ -199,7 +199,7 @@ def _environment(folder: Path | None, *, autoescape: bool) -> Environment:
 
 
 def _names_in(folder: Path) -> list[str]:
-    """Return the names of the templates in a folder. Those in folders below are found where they are included."""
+    """Return the names of the templates in a folder. Those in subfolders are checked where they are included."""
     try:
         if not folder.is_dir():
             raise UnusableLook(f"MAIL_TEMPLATES cannot be used: {folder} is not a folder")

@@ -54,7 +54,7 @@ def variants(created: Message) -> dict[str, Message]:
     """Return a message of each kind about the booking of one message, by name.
 
     Args:
-        created: the message that the booking was made.
+        created: the message about the new booking.
     """
     period = TimeRange.of(created.booking)
     booking = created.booking | {"revision": int(created.booking["revision"]) + 1}

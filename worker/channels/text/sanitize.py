@@ -34,7 +34,7 @@ LOOKALIKES = str.maketrans(
 )
 """Characters that are markup in at least one chat. A chat without that markup would show an escaping backslash."""
 OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-"""An underscore at the edge of a word. Within a word it is no markup."""
+"""An underscore at the edge of a word. Within a word it is not markup."""
 MENTION_OR_COMMAND = re.compile(
     r"@(?=(?:everyone|here|channel|all|room|online)\b)|(?<![\w.+-])@|(?<!\S)/(?=\w)|&(?=#?\w+;)|:(?=[A-Za-z][\w+-]*:)",
     re.IGNORECASE,
