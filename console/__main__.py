@@ -124,5 +124,5 @@ click.version_option(VERSION, prog_name="meetergo-inbox")(cli)
 if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    logs.configure(logging.WARNING)  # retries of the client are of no interest here
+    logs.configure(logging.WARNING)  # hides the retries of the API client
     cli(prog_name="bin/inbox", complete_var=VARIABLE)

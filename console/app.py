@@ -16,12 +16,12 @@ EXIT_BROKEN_PIPE = 141
 
 
 class LazyCommand(NamedTuple):
-    """Where a command is, and its line in the list of commands.
+    """A command's import path, and its line in the list of commands.
 
     Attributes:
         target: `module:attribute`.
         help: the first sentence of the command's own help.
-        name: its name if it is registered under a former one, which is hidden.
+        name: the current name, if this entry is a former one, which is hidden.
     """
 
     target: str
@@ -51,7 +51,7 @@ class RootGroup(click.Group):
         return sorted([*super().list_commands(ctx), *self.lazy_commands])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return what a list of commands shows of a command: its name and its first sentence."""
+        """Return a stub for the list of commands, with a name and a summary."""
         lazy = self.lazy_commands.get(cmd_name)
         if lazy is None:
             return super().get_command(ctx, cmd_name)
@@ -107,7 +107,7 @@ def _message(error: Exception) -> str | None:
 
 
 def _was_interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C came first: a database refuses what the cleanup sends after an interrupted statement."""
+    """Whether Ctrl-C caused the error: after an interrupted statement, the database driver rejects the clean-up."""
     while error and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 def main() -> None:
-    """Check the settings, then serve: a missing one is one error message, not a traceback per process."""
+    """Check the settings, then serve: a missing one gives one error message, not a traceback per process."""
     settings = DashboardSettings.load()
     check_port_free("DASHBOARD_PORT", settings.dashboard_host, settings.dashboard_port)
     tracing.check()

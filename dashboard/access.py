@@ -1,4 +1,4 @@
-"""Access: closed by default. Who asks, what each route requires, and which requests come from another site."""
+"""Access control, closed by default: who is logged in, the role that each route requires, and CSRF protection."""
 
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -15,9 +15,9 @@ from operations.dashboard_login import MAX_NAME_LENGTH, ROLES, Operator, Role
 
 SESSION_COOKIE = "inbox_session"
 OPEN_ENDPOINTS = frozenset({"static", "login.use", "login.logout", "preferences.save", "health.health"})
-"""Routes for people who are not logged in. They show nothing of the installation."""
+"""Routes that need no login. They reveal nothing about the installation."""
 LOGIN_ATTEMPTS = RateLimitItemPerMinute(10)
-"""Failed logins of one address; further ones get 429."""
+"""Limit of failed logins per address; further ones get 429."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -28,9 +28,9 @@ class ScreenBlueprint(Blueprint):
 
     Args:
         name: prefix of the endpoints.
-        title: its name in the navigation, marked with `N_`; None if it has no place there.
+        title: its name in the navigation, marked with `N_`; None if it is not listed there.
         home: endpoint that the navigation links to.
-        role: who sees it in the navigation.
+        role: the role that sees it in the navigation.
     """
 
     def __init__(self, name: str, title: str | None = None, home: str = "list_all", role: Role = "read") -> None:
@@ -38,7 +38,7 @@ class ScreenBlueprint(Blueprint):
         self.title, self.home, self.role = title, f"{name}.{home}", role
 
     def page(self, rule: str, role: Role = "read") -> Callable[[View], View]:
-        """Register a page: a GET without effect."""
+        """Register a page: a GET without side effects."""
         return self._route(rule, "GET", role)
 
     def act(self, rule: str, role: Role) -> Callable[[View], View]:
@@ -60,14 +60,14 @@ def _roles(app: Flask) -> dict[tuple[str, str], Role]:
 
 
 def required_role(app: Flask, endpoint: str, method: str) -> Role | None:
-    """Return the role that a route requires; None if it is open to everybody."""
+    """Return the role that a route requires; None if it needs no login."""
     if endpoint in OPEN_ENDPOINTS:
         return None
     return _roles(app).get((endpoint, "GET" if method == "HEAD" else method), ROLES[-1])
 
 
 def check_access() -> None:
-    """Refuse a request of another site, of nobody, and of a role that does not suffice; to be run before each."""
+    """Reject a request from another site, without a login, or with an insufficient role. Runs before each request."""
     if request.method not in READING and not _is_same_site():
         abort(403, "another site sent this form")
     g.operator = _operator_of_proxy() or _operator_of_cookie()
@@ -82,7 +82,7 @@ def check_access() -> None:
 
 
 def operator() -> Operator:
-    """Return who asks."""
+    """Return the operator who is logged in; abort with 401 if nobody is."""
     found = visitor()
     if found is None:
         abort(401)
@@ -90,12 +90,12 @@ def operator() -> Operator:
 
 
 def visitor() -> Operator | None:
-    """Return who sent this request; None if nobody is logged in."""
+    """Return the operator who is logged in; None if nobody is."""
     return cast("Operator | None", g.get("operator"))
 
 
 def remote_address() -> str:
-    """Return the address of the peer."""
+    """Return the peer's IP address."""
     return (request.remote_addr or "").strip("[]")
 
 
@@ -115,7 +115,7 @@ class LoginLimit:
 
 
 def _is_same_site() -> bool:
-    """Whether a form of our own was sent. A client that sends neither header is no browser, so it has no cookie."""
+    """Whether this site sent the form. A client that sends neither header is no browser, so it holds no cookie."""
     fetch_site = request.headers.get("Sec-Fetch-Site")
     if fetch_site is not None:
         return fetch_site in ("same-origin", "none")
@@ -137,7 +137,7 @@ def _operator_of_cookie() -> Operator | None:
 
 
 def _operator_of_proxy() -> Operator | None:
-    """Return whom a trusted proxy names. Anybody else's header says nothing."""
+    """Return the operator whom a trusted proxy names. The header is ignored from any other peer."""
     settings = current().settings
     if not settings.dashboard_proxies:
         return None

@@ -18,7 +18,7 @@ MAX_FORM_PARTS = 1_500
 
 
 class DashboardApp(Flask):
-    """A Flask app that keeps addresses, which may hold a login link, out of logged exceptions."""
+    """A Flask app that logs exceptions without the URL, which may hold a login token."""
 
     def log_exception(self, exc_info: Any) -> None:
         """Log an exception without the request's path."""

@@ -17,7 +17,7 @@ NOT_A_TIME = N_("This is not a time: %(typed)s. Write 10m, 2h, 7d, 2026-01-31 or
 
 
 def row_search(session: Session, source: str = "args") -> RowSearch:
-    """Read the filters of deliveries or notifications. The status is the tab's."""
+    """Parse the filters of deliveries or notifications. The tab determines the status."""
     guest = text_of("guest", source)
     return RowSearch(
         event=text_of("event", source),

@@ -1,4 +1,4 @@
-"""What forms of several screens have in common."""
+"""Form fields that several screens share."""
 
 from flask import abort
 
@@ -9,7 +9,7 @@ SAY_WHY = N_("Say why: it is recorded with your name.")
 
 
 def reason_of_form() -> str:
-    """Return the reason of an act; an act without one is refused."""
+    """Return the reason for an act; abort with 400 if there is none."""
     reason = text_of("reason", "form")
     if not reason:
         abort(400, _(SAY_WHY))

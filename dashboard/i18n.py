@@ -38,7 +38,7 @@ def integer(number: int) -> str:
 
 
 def language() -> Language:
-    """Return the reader's language: as chosen, else as the browser prefers."""
+    """Return the reader's language: the chosen one, else the browser's preference."""
     if "language" not in g:
         chosen = request.cookies.get(LANGUAGE_COOKIE, "")
         g.language = chosen if chosen in LANGUAGES else request.accept_languages.best_match([*LANGUAGES]) or "en"
@@ -48,7 +48,7 @@ def language() -> Language:
 
 @cache
 def german() -> Mapping[str, str | list[str]]:
-    """Return all German texts; of a text with a number, its singular and plural."""
+    """Return all German translations; of a text with a number, the singular and the plural."""
     texts: dict[str, str | list[str]] = {}
     for file in sorted(GERMAN.glob("*.json")):
         texts |= json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""Lists: keyset pages that continue after a row, and counts that stop."""
+"""Lists: keyset pagination, and counts with an upper limit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,40 +15,40 @@ __all__ = ["WINDOW", "KeysetPage", "fetch", "key_text", "parse_key"]
 
 PAGE_SIZE = 50
 COUNT_LIMIT = 1000
-"""Counts stop one above: nobody reads more, and counting a million rows takes a second."""
+"""A count stops one above this limit: counting a million rows takes a second."""
 AFTER = "after"
 
 
 class TabList(Protocol):
-    """One tab of a list: a query, its order, and the conditions that no index helps with."""
+    """One tab of a list: a query, its order, and the conditions that no index supports."""
 
     @property
     def query(self) -> Select[Any]:
-        """What the indexes find, at most ordered by columns that are the same in all rows."""
+        """Selects rows by index; ordered, if at all, by columns that are equal in all of them."""
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """The columns of the order; see `fetch`."""
+        """The columns to order by; see `fetch`."""
 
     @property
     def is_descending(self) -> bool:
-        """Whether the greatest comes first."""
+        """Whether the greatest key comes first."""
 
     @property
     def is_ordered(self) -> bool:
-        """Whether an index has the order."""
+        """Whether an index provides the order."""
 
     @property
     def is_slow(self) -> bool:
-        """Whether there are conditions that no index helps with."""
+        """Whether there are conditions that no index supports."""
 
     def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
-        """Return them, on these columns."""
+        """Return those conditions, on these columns."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """A count that stopped.
+    """A count with an upper limit.
 
     Attributes:
         number: rows found, at most COUNT_LIMIT + 1.
@@ -74,12 +74,12 @@ def fetch_tab(session: Session, tab: TabList) -> KeysetPage:
 
 
 def count_tabs(session: Session, tabs: Mapping[Any, TabList], chosen: Any) -> dict[Any, Count]:
-    """Count the chosen tab, and of the others those that an index counts."""
+    """Count the chosen tab, and those of the others that an index can count."""
     return {name: _count(session, tab) for name, tab in tabs.items() if name == chosen or not tab.is_slow}
 
 
 def _count(session: Session, tab: TabList) -> Count:
-    """Count up to COUNT_LIMIT + 1 rows, in the order of an index, which need not break ties."""
+    """Count up to COUNT_LIMIT + 1 rows, in index order, without breaking ties."""
     first = tab.key[0]
     ordered = tab.query.order_by(first.desc() if tab.is_descending else first)
     if not tab.is_slow:

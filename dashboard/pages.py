@@ -86,7 +86,7 @@ TARGETS = {
     "bookings": N_("bookings"),
 }
 STEP_TARGETS = frozenset({"old rows", "a guest"})
-"""What a run without rows of its own is over."""
+"""Targets of runs that have no list of rows."""
 STATUS_CLASSES = {
     "done": "good",
     "confirmed": "good",
@@ -116,7 +116,7 @@ def status_name(status: str) -> str:
 
 
 def visible(value: Any) -> Any:
-    """Write characters that would change how a text is shown, such as a reversal of its direction, as their code."""
+    """Escape characters that would change how a text is displayed, such as bidirectional overrides."""
     if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
         return value
     return "".join(
@@ -130,12 +130,12 @@ def act_name(kind: str) -> str:
 
 
 def target_name(target: str) -> str:
-    """Translate the kind of rows that a run is over."""
+    """Translate a run's target."""
     return _(TARGETS.get(target, target))
 
 
 def target_count(target: str, number: int) -> str:
-    """Return how many rows a run is over."""
+    """Return the number of a run's rows with their noun, or the target's name if it has no rows."""
     if target in STEP_TARGETS:
         return target_name(target)
     if target == "notifications":
@@ -146,13 +146,13 @@ def target_count(target: str, number: int) -> str:
 
 
 def here(**changes: str | None) -> str:
-    """Return this page's address with other values in its query string; None removes one."""
+    """Return this page's URL with changed query parameters; None removes one."""
     values = {**request.args.to_dict(), **changes}
     return f"{request.path}?{urlencode({name: value for name, value in values.items() if value})}"
 
 
 def prepare_templates(app: Flask) -> None:
-    """Give templates the texts and the formats."""
+    """Register translations, formatters and constants with the templates."""
     app.jinja_env.finalize = visible
     app.jinja_env.globals.update(
         _=_,
@@ -194,7 +194,7 @@ def prepare_templates(app: Flask) -> None:
 
 
 def add_headers(response: Response) -> Response:
-    """Add the security headers. Pages are never stored; stylesheet and script have a version in their address."""
+    """Add the security headers. Pages are never cached; the URLs of stylesheet and script hold a version."""
     for name, value in HEADERS.items():
         response.headers[name] = value
     response.headers["Cache-Control"] = (
@@ -233,7 +233,7 @@ def _http_error(error: HTTPException) -> Response:
         detail = ""
     response = error_page(status, detail)
     if status == 405 and getattr(error, "valid_methods", None):
-        response.headers["Allow"] = ", ".join(error.valid_methods)  # type: ignore[attr-defined] # of a 405 only
+        response.headers["Allow"] = ", ".join(error.valid_methods)  # type: ignore[attr-defined] # only a 405 has it
     if status == 429:
         response.headers["Retry-After"] = "60"
     return response

@@ -1,4 +1,4 @@
-"""People's data on pages: masked, unless an operator with the role has revealed it."""
+"""Personal data on pages: masked, unless an operator with the role has revealed it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,35 +16,35 @@ MAX_RECIPIENT = 60
 
 
 def reveal() -> None:
-    """Show people's data on this page. The caller has checked the role and recorded the act."""
+    """Show personal data on this page. The caller has checked the role and recorded the act."""
     g.is_revealed = True
 
 
 def is_revealed() -> bool:
-    """Whether this page shows people's data."""
+    """Whether this page shows personal data."""
     return bool(g.get("is_revealed"))
 
 
 def masked(content: Any, name: str = "") -> Any:
-    """Mask people's data in a JSON value; secrets are masked always."""
+    """Mask personal data in a JSON value; secrets are always masked."""
     return redact(content) if is_revealed() else mask_people(content, name)
 
 
 def masked_text(text: str | None) -> str:
-    """Mask people's data in an error."""
+    """Mask personal data in an error."""
     if not text:
         return ""
     return redact_text(text) if is_revealed() else mask_text(text)
 
 
 def masked_recipient(recipient: str) -> str:
-    """Mask the name in a mail address, and cut off what is longer than any."""
+    """Mask the local part of an e-mail address, and truncate a long recipient."""
     shown = recipient if is_revealed() else EMAIL.sub(lambda found: f"{MASKED}@{found[1]}", recipient)
     return shown if len(shown) <= MAX_RECIPIENT else f"{shown[:MAX_RECIPIENT]}…"
 
 
 def compact(name: str, content: Any) -> Markup | str:
-    """Format a column's value in one line; a list of people by their number, unless they are revealed."""
+    """Format a column's value in one line. A list of people begins with their number."""
     if content is None or content in ("", [], {}):
         return _("none")
     if name in TIME_NAMES and (at := _time(content)):

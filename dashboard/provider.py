@@ -10,7 +10,7 @@ from operations.errors import OperationError, api_error_message
 from worker.settings import ReconcileSettings
 
 TIMEOUT = timedelta(seconds=5)
-"""Limit for each answer of meetergo."""
+"""Time limit for each response from meetergo."""
 MAX_WAIT = timedelta(seconds=3)
 """Longest wait for the rate limit, which all processes share."""
 CLIENT: dict[str, Any] = {"timeout": TIMEOUT, "attempts": 1, "max_wait": MAX_WAIT}
@@ -37,7 +37,7 @@ def api_errors() -> Iterator[None]:
     """Turn an error of meetergo's API into one sentence.
 
     Raises:
-        OperationError: meetergo did not do what was asked.
+        OperationError: meetergo failed or rejected a request.
     """
     try:
         yield

@@ -5,7 +5,7 @@ import gc
 from datetime import timedelta
 
 from flask import Flask
-from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
+from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # its documented module
 
 from dashboard.app import MAX_FORM_BYTES, create_app
 from dashboard.settings import DashboardSettings
@@ -14,11 +14,11 @@ from runtime.logs import configure
 from runtime.process.wsgi import call, environ
 
 BODY_TIMEOUT = timedelta(seconds=20)
-"""Time limit for a form."""
+"""Time limit for receiving a form."""
 
 
 class RsgiApp:
-    """Serves a Flask app; each request runs in a thread, since it waits for the stores.
+    """Serves a Flask app; each request runs in a thread, since it blocks on the stores.
 
     Args:
         app: the app.
@@ -42,7 +42,7 @@ class RsgiApp:
 
 
 async def _read(protocol: HTTPProtocol) -> bytes:
-    """Read a form; of one that is too large, a little more than the limit."""
+    """Read a form; stop once it is too large."""
     body = bytearray()
     async for chunk in protocol:
         body += chunk
@@ -52,7 +52,7 @@ async def _read(protocol: HTTPProtocol) -> bytes:
 
 
 def __getattr__(name: str) -> RsgiApp:
-    """Open the app when Granian asks for it, so that importing this module opens nothing."""
+    """Open the app on first access, so that importing this module opens nothing."""
     if name != "app":
         raise AttributeError(name)
     configure()
@@ -61,7 +61,7 @@ def __getattr__(name: str) -> RsgiApp:
 
 
 def open_app() -> Flask:
-    """Open the app. What is there by then lives as long as the process: a look for garbage in it takes 0.1 s."""
+    """Open the app, and exempt all objects created so far from garbage collection: scanning them takes 0.1 s."""
     app = create_app(DashboardSettings.load())
     gc.freeze()
     return app

@@ -19,7 +19,7 @@ EXTENSION = "meetergo-inbox"
 
 @dataclass(frozen=True)
 class Dashboard:
-    """What the views work with.
+    """The stores, services and settings that views use.
 
     Attributes:
         settings: the settings of this process.
@@ -43,11 +43,11 @@ class Dashboard:
 
 
 def open_dashboard(settings: DashboardSettings) -> Dashboard:
-    """Open the stores; connections are made when they are used."""
+    """Open the stores; they connect on first use."""
     database = settings.database(POOL_SIZE, STATEMENT_TIMEOUT)
     return Dashboard(settings, build_services(settings, database), LoginSigner(settings.webhook_keys))
 
 
 def current() -> Dashboard:
-    """Return what the views of this app work with."""
+    """Return the dashboard of the current app."""
     return cast("Dashboard", current_app.extensions[EXTENSION])

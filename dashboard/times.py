@@ -1,4 +1,4 @@
-"""Times in the reader's zone, with UTC on hover. The zone is a cookie: a script sets it, or the reader."""
+"""Times in the reader's zone, with UTC on hover. The zone is in a cookie, set by a script or by the reader."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -14,7 +14,7 @@ ZONE_COOKIE = "zone"
 PATTERNS = {"en": "EEE d MMM, HH:mm:ss", "de": "EEE d. MMM, HH:mm:ss"}
 YEAR_PATTERNS = {"en": "d MMM yyyy, HH:mm", "de": "d. MMM yyyy, HH:mm"}
 RECENT = timedelta(days=180)
-"""Further away than this, the year is shown."""
+"""Times further away than this show the year."""
 
 
 def now() -> datetime:
@@ -48,7 +48,7 @@ def local(at: datetime) -> str:
 
 @lru_cache(maxsize=10_000)
 def _formatted(at: datetime, pattern: str, zone: str, locale: str) -> str:
-    """Format a time; the time that most of a page's rendering would take otherwise."""
+    """Format a time. Cached, because formatting would take most of a page's rendering time."""
     return format_datetime(at, pattern, tzinfo=known_zone(zone), locale=locale)
 
 

@@ -14,7 +14,7 @@ MAX_NAME_LENGTH = 100
 
 
 def create_token(session: Session, name: str, role: TokenRole, by: str, now: datetime) -> str:
-    """Create a token, and record who did.
+    """Create a token, and record who did it.
 
     Returns:
         The token. It is not stored, so it can be shown only now.
@@ -32,12 +32,12 @@ def create_token(session: Session, name: str, role: TokenRole, by: str, now: dat
 
 
 def all_tokens(session: Session) -> Sequence[ApiToken]:
-    """Return all tokens, the oldest first, also those that were revoked."""
+    """Return all tokens, oldest first, including revoked ones."""
     return session.scalars(select(ApiToken).order_by(ApiToken.id)).all()
 
 
 def revoke_token(session: Session, name: str, by: str, now: datetime) -> ApiToken:
-    """Revoke a token: it is refused from its next request on.
+    """Revoke a token: its next request is rejected.
 
     Raises:
         OperationError: there is no valid token of this name.

@@ -188,7 +188,7 @@ def _check_reconcile(stats: Stats) -> Iterator[Finding]:
 
 
 def _check_webhooks(stats: Stats) -> Iterator[Finding]:
-    """Report what the scheduler noticed of webhooks that do not arrive; see `worker/maintenance/observation.py`."""
+    """Report missing webhooks, as detected by the scheduler; see `worker/maintenance/observation.py`."""
     details = stats.incident_details
     if "registration_lost" in details:
         values = dict(details["registration_lost"])

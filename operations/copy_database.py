@@ -13,7 +13,7 @@ from operations.errors import MIGRATE_COMMAND, OperationError, first_line
 from runtime.database import Database, Model, schema_of
 
 PAGE = 100
-"""Rows in memory at once: the bodies among them are the largest, with 256 KiB each at most."""
+"""Rows in memory at once; the largest hold a body of up to 256 KiB."""
 
 Row = Mapping[str, Any]
 """Column -> value."""
@@ -26,7 +26,7 @@ class CopyResult:
 
     Attributes:
         rows: table -> number of rows, which is the same in both databases.
-        cleaned: number of rows that lost NUL characters or lone surrogates, which PostgreSQL does not store.
+        cleaned: number of rows that held NUL characters or lone surrogates, which PostgreSQL cannot store.
     """
 
     rows: dict[str, int]
@@ -45,10 +45,9 @@ def count_rows(source: Database) -> dict[str, int]:
 
 
 def copy_database(source: Database, target: Database, report: Report = lambda _table, _rows: None) -> CopyResult:
-    """Copy all rows as they are: ids, times and encrypted bodies stay, and ids go on after the highest.
+    """Copy all rows with their ids, times and encrypted bodies; new ids continue after the highest.
 
-    Everything is one transaction of the target, so that it holds all or nothing afterwards. An SQLite source cannot be
-    written meanwhile.
+    All rows are inserted in one transaction. An SQLite source is locked against writes meanwhile.
 
     Args:
         source: a database with the tables of this version.
@@ -78,7 +77,7 @@ def copy_database(source: Database, target: Database, report: Report = lambda _t
 
 
 def _tables() -> Sequence[Table]:
-    """Return the tables, each after those that it refers to."""
+    """Return the tables, each after those that it references."""
     return Model.metadata.sorted_tables
 
 
@@ -89,7 +88,7 @@ def _check_version(source: Database) -> None:
 
 @contextmanager
 def _snapshot(source: Database) -> Iterator[Connection]:
-    """Open a transaction that reads the same rows until its end. On SQLite it keeps others from writing."""
+    """Open a transaction with a consistent snapshot. On SQLite it blocks writers."""
     is_postgresql = source.supports_skip_locked
     engine = source.engine.execution_options(isolation_level="REPEATABLE READ") if is_postgresql else source.engine
     with engine.connect() as connection, connection.begin() as transaction:
@@ -100,7 +99,7 @@ def _snapshot(source: Database) -> Iterator[Connection]:
 
 
 def _pages(connection: Connection, table: Table) -> Iterator[Sequence[Row]]:
-    """Yield the rows in order of their key."""
+    """Yield the rows page by page, in order of the primary key."""
     key = tuple(table.primary_key.columns)
     query, last = select(table).order_by(*key).limit(PAGE), None
     while True:
@@ -113,7 +112,7 @@ def _pages(connection: Connection, table: Table) -> Iterator[Sequence[Row]]:
 
 
 def _read(connection: Connection, table: Table, query: Any) -> Sequence[Row]:
-    """Read a page; if that fails, read its rows alone to name the one that cannot be read."""
+    """Read a page; if that fails, read its rows one by one to name the one that cannot be read."""
     try:
         return [dict(row) for row in connection.execute(query).mappings()]
     except (ValueError, TypeError, OverflowError, RecursionError):
@@ -128,7 +127,7 @@ def _read(connection: Connection, table: Table, query: Any) -> Sequence[Row]:
 
 
 def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert a page; if that fails, insert its rows alone to name the one that the target refuses."""
+    """Insert a page; if that fails, insert its rows one by one to name the one that the target rejects."""
     try:
         with connection.begin_nested():
             connection.execute(insert(table), rows)
@@ -167,7 +166,7 @@ def _storable(table: Table, row: Row) -> Row:
 
 
 def _without_nul(value: Any) -> Any:
-    """Return the value without NUL characters and lone surrogates, as it is stored where they arrive by a webhook."""
+    """Remove NUL characters and replace lone surrogates, as is done when a webhook contains them."""
     if isinstance(value, str):
         return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
@@ -189,7 +188,7 @@ def _check_count(reading: Connection, writing: Connection, table: Table) -> int:
 
 
 def _continue_ids(connection: Connection, table: Table) -> None:
-    """Let PostgreSQL's sequence go on after the highest id. SQLite does so by itself."""
+    """Advance PostgreSQL's sequence to the highest id. SQLite does this by itself."""
     key = table.primary_key.columns[0]
     if connection.dialect.name != "postgresql" or not isinstance(key.type, Integer):
         return

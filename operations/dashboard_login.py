@@ -1,4 +1,4 @@
-"""Log in to the dashboard: one-time links that the CLI prints, and the roles that they give."""
+"""Log in to the dashboard: one-time links, which the CLI prints, sessions, and roles."""
 
 import secrets
 from collections.abc import Sequence
@@ -23,24 +23,24 @@ SESSION_LIFETIME = timedelta(hours=12)
 LOGIN_PATH = "/login"
 LINK_SALT = b"meetergo-inbox.dashboard.login"
 SESSION_SALT = b"meetergo-inbox.dashboard.session"
-"""Salts of the keys derived from WEBHOOK_KEYS: a link is no session, and neither is an address for webhooks."""
+"""Salts of the keys derived from WEBHOOK_KEYS: login link, session and webhook address are not interchangeable."""
 MAX_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True)
 class Operator:
-    """Who uses the dashboard.
+    """A logged-in user of the dashboard.
 
     Attributes:
-        name: recorded with each act.
-        role: what they may do.
+        name: recorded with each intervention.
+        role: what the operator may do.
     """
 
     name: str
     role: Role
 
     def may(self, role: Role) -> bool:
-        """Whether this person's role includes another."""
+        """Whether the operator's role includes this one."""
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
@@ -60,7 +60,7 @@ class LoginSigner:
         )
 
     def link(self, base_url: str, name: str, role: Role) -> str:
-        """Return a link that logs a person in, once.
+        """Return a one-time login link.
 
         Raises:
             OperationError: the name cannot be used.
@@ -72,7 +72,7 @@ class LoginSigner:
         return f"{base_url.rstrip('/')}{LOGIN_PATH}?token={token}"
 
     def read_link(self, token: str) -> tuple[Operator, str] | None:
-        """Return whom a link's token logs in and the token's own id; None if it is forged or too old."""
+        """Verify a link's token and return its operator and id; None if it is forged or expired."""
         content = _load(self._links, token, LINK_LIFETIME)
         if not isinstance(content, list) or len(content) != 3:
             return None
@@ -80,12 +80,12 @@ class LoginSigner:
         return (operator, str(content[2])) if operator else None
 
     def session(self, operator: Operator) -> str:
-        """Return the value of a session's cookie."""
+        """Return the signed value of a session cookie."""
         token = self._sessions.dumps([operator.name, operator.role])
         return token if isinstance(token, str) else token.decode()
 
     def read_session(self, cookie: str) -> Operator | None:
-        """Return whose session a cookie is; None if it is forged or too old."""
+        """Verify a session cookie and return its operator; None if it is forged or expired."""
         return _operator(_load(self._sessions, cookie, SESSION_LIFETIME))
 
 
@@ -96,7 +96,7 @@ def use_link(redis: Redis, link_id: str) -> bool:
         Whether this was the first use.
 
     Raises:
-        RedisError: Redis does not answer, so nobody knows whether it was used.
+        RedisError: Redis does not answer, so it is unknown whether the link was used.
     """
     key = key_of(redis, "dashboard-login", sha256(link_id.encode()).hexdigest())
     return bool(redis.set(key, 1, nx=True, ex=LINK_LIFETIME * 2))

@@ -1,4 +1,4 @@
-"""Erase one guest: whom a name, an address or a number means, and where they appear."""
+"""Erase one guest, identified by e-mail address, phone number or name."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -13,11 +13,11 @@ from runtime.encryption import BodyCipher
 
 @dataclass(frozen=True)
 class GuestName:
-    """A guest as an operator names them; at least one is not empty.
+    """A guest as identified by an operator; at least one attribute is not empty.
 
     Attributes:
-        email: an address.
-        phone: a number in any notation.
+        email: the e-mail address.
+        phone: the phone number, in any notation.
         name: the full name.
     """
 
@@ -41,10 +41,10 @@ class GuestName:
 
 
 def find_guest(database: Database, cipher: BodyCipher, guest: GuestName) -> PersonMatches:
-    """Find everything about one guest. It reads and decrypts all bodies.
+    """Find all data about one guest. Reads and decrypts all bodies.
 
     Raises:
-        OperationError: nobody is meant, or several people.
+        OperationError: nobody matches, or several people do.
     """
     person = guest.person()
     found = find(database, cipher, person)
@@ -55,10 +55,10 @@ def find_guest(database: Database, cipher: BodyCipher, guest: GuestName) -> Pers
 
 
 def refuse_several(person: Person, found: PersonMatches) -> None:
-    """Refuse a name alone if it matches several people.
+    """Reject a name without a contact if it matches several people.
 
     Raises:
-        OperationError: it does.
+        OperationError: it matches several.
     """
     by_name = not (person.emails or person.phones)
     contacts = {frozenset(identities(each)[0] or identities(each)[1]) for each in found.guests}
@@ -80,7 +80,7 @@ def erase_guest(database: Database, cipher: BodyCipher, guest: GuestName, now: d
 
 
 def describe_guest(details: Details) -> str:
-    """Name a guest for an operator who may see people's data."""
+    """Format a guest's name and contacts, for operators who may see personal data."""
     name = details.get("fullname") or f"{details.get('firstname') or ''} {details.get('lastname') or ''}".strip()
     contacts = " ".join(str(details[each]) for each in ("email", "phone") if details.get(each))
     return printable(f"{name} <{contacts}>" if name and contacts else str(name or contacts or "a guest without a name"))

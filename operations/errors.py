@@ -25,7 +25,7 @@ class OperationError(Exception):
 
 
 def api_error_message(error: ApiError) -> str:
-    """Return one sentence, which names the setting if one is at fault."""
+    """Describe an API error in one sentence, naming the setting if one is at fault."""
     return f"MEETERGO_API_KEY: {error}" if isinstance(error, Unauthorised) else str(error)
 
 

@@ -1,4 +1,4 @@
-"""Read filters as operators type them, in the CLI and on the web page."""
+"""Parse filters as operators type them, in the CLI and on the dashboard."""
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -10,16 +10,16 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 class InvalidFilter(ValueError):
-    """A filter cannot be read; the message says how to write it."""
+    """A filter is malformed; the message shows the valid forms."""
 
 
 def parse_time(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
-    """Read a time: ISO 8601, or an age such as 30s, 10m, 2h, 7d.
+    """Parse a time: ISO 8601, or an age such as 30s, 10m, 2h, 7d.
 
     Args:
         text: as typed.
-        now: what an age is counted from, UTC.
-        zone: the zone of a time that names none.
+        now: the time from which an age counts back, UTC.
+        zone: time zone of a time without a UTC offset.
 
     Raises:
         InvalidFilter: it is neither.
@@ -37,13 +37,13 @@ def parse_time(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
 
 
 def parse_rate(text: str) -> float:
-    """Read a rate: 50/s, 100/m, 1000/h; a number alone is per second.
+    """Parse a rate: 50/s, 100/m, 1000/h; a number alone is per second.
 
     Returns:
         Rows per second.
 
     Raises:
-        InvalidFilter: it is none.
+        InvalidFilter: it is malformed.
     """
     found = RATE.fullmatch(text)
     if not found or not int(found[1]):

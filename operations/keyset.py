@@ -1,4 +1,4 @@
-"""Keyset pages: lists that continue after the last row's key, each page bounded."""
+"""Keyset pagination: each page continues after the last row's key and scans a bounded number of rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from runtime.database import Utc
 
 WINDOW = 2_000
-"""Rows that one page searches by a filter without an index; the next page continues behind them."""
+"""Maximum number of rows that a page scans for a filter without an index; the next page continues after them."""
 SEPARATOR = "~"
 
 Conditions = Callable[[Any], Sequence[ColumnElement[bool]]]
@@ -26,7 +26,7 @@ class KeysetPage:
         rows: the rows, with the query's columns as attributes.
         next: key to continue after, as text; None on the last page.
         is_first: whether it is the first page.
-        is_window: whether it ends because WINDOW rows were searched, not because it is full.
+        is_window: whether it ends because WINDOW rows were scanned, not because it is full.
     """
 
     rows: Sequence[Any]
@@ -49,12 +49,12 @@ def fetch_page(
 
     Args:
         session: the session.
-        query: selects columns, among them those of the key, at most ordered by what is the same in all rows.
-        key: the columns of the order; the last is unique, and none of them may be NULL.
-        after: the key of the last row of the page before; None for the first page.
-        size: rows of a page.
-        slow: returns conditions on the query's columns that no index helps with: WINDOW rows are searched.
-        descending: whether the greatest comes first.
+        query: selects columns, including those of the key; may be ordered only by columns that are equal in all rows.
+        key: the columns to order by; the last is unique, and none of them may be NULL.
+        after: the key of the previous page's last row; None for the first page.
+        size: rows per page.
+        slow: returns conditions on the query's columns that no index supports: WINDOW rows are scanned for them.
+        descending: whether the greatest key comes first.
     """
     ordered = query.order_by(*(column.desc() if descending else column for column in key))
     if after is not None:
@@ -76,14 +76,14 @@ def fetch_page(
 
 
 def key_text(values: Sequence[Any]) -> str:
-    """Write a row's key as text."""
+    """Serialise a row's key to text."""
     return SEPARATOR.join(
         value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value) for value in values
     )
 
 
 def parse_key(text: str | None, key: Sequence[Any]) -> list[Any] | None:
-    """Read a key as `key_text` wrote it; None if there is none, or if it is none of ours."""
+    """Parse the text from `key_text`; None if it is missing or malformed."""
     parts = text.split(SEPARATOR, len(key) - 1) if text else []
     if len(parts) != len(key):
         return None

@@ -106,7 +106,7 @@ def _resolve_id(session: Session, column: Any, typed: str, singular: str, plural
 
 def _ids_starting_with(session: Session, column: Any, typed: str) -> Sequence[str]:
     query = select(column).where(column.startswith(typed, autoescape=True)).distinct()
-    if session.get_bind().dialect.name == "sqlite":  # which finds a range in its index, but no prefix
+    if session.get_bind().dialect.name == "sqlite":  # its index supports a range, but no prefix
         query = query.where(column >= typed, column < f"{typed}{LAST_CHARACTER}")
     query = query.order_by(column).limit(MAX_MATCHES)
     return [found for found in session.scalars(query) if found.startswith(typed)]

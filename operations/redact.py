@@ -42,7 +42,7 @@ SHOWN_NAMES = frozenset(
     starts_at status submissionId takenSpots templateType timeZone timezone to totalSpots type updatedAt
     updated_at userId userType version webhookId webhookType""".split()  # noqa: SIM905 - a list would take fifty more lines
 )
-"""Names whose values are no person's data. All other values are masked, whatever a later body may hold."""
+"""Names whose values are not personal data. All others are masked, including names that meetergo adds later."""
 MAX_SHOWN_VALUE = 100
 EMAIL = re.compile(r"[^\s@<>\"'(),;:]{1,100}@([^\s@<>\"'(),;:]{1,200})")
 PHONE = re.compile(r"(?<![\w+-])(?:\+|00)\d[\d ()/.-]{5,18}\d")
@@ -50,11 +50,11 @@ QUOTED = re.compile(r"""(['"])([^'"]{1,300})\1""")
 
 
 def mask_people(content: Any, name: str = "") -> Any:
-    """Mask people's data in a JSON value, at any depth: only values of SHOWN_NAMES stay, without secrets.
+    """Mask personal data in a JSON value, at any depth: only values of SHOWN_NAMES stay, without secrets.
 
     Args:
         content: the value.
-        name: its name, or that of the list that it is in.
+        name: its name, or that of the enclosing list.
     """
     if isinstance(content, dict):
         return {key: mask_people(item, str(key)) for key, item in content.items()}
@@ -67,13 +67,13 @@ def mask_people(content: Any, name: str = "") -> Any:
 
 
 def mask_text(text: str) -> str:
-    """Mask addresses, phone numbers and quoted words in an error, and secrets, too."""
+    """Mask e-mail addresses, phone numbers, quoted phrases and secrets in an error."""
     masked = EMAIL.sub(lambda found: f"{MASKED}@{found[1]}", redact_text(text))
     return QUOTED.sub(_mask_words, PHONE.sub(MASKED, masked))
 
 
 def _mask_words(quoted: re.Match[str]) -> str:
-    """Mask quoted words, which may be a person's name or words; a single word is mostly an identifier."""
+    """Mask a quoted phrase, which may be a name or a message; a single word is usually an identifier."""
     return f"{quoted[1]}{MASKED}{quoted[1]}" if re.search(r"\s", quoted[2]) else quoted[0]
 
 
@@ -96,7 +96,7 @@ def _is_secret(name: str, content: Any) -> bool:
 
 
 def decrypted_body(delivery: Delivery, cipher: BodyCipher) -> dict[str, Any]:
-    """Return the body, or why it cannot be shown. A body that is not JSON is shown by its beginning."""
+    """Return the redacted body, or why it cannot be shown. Of a body that is not JSON, return the beginning."""
     empty: dict[str, Any] = {"body": None, "body_begins": None, "body_is_missing": None}
     if not delivery.body:
         return {**empty, "body_is_missing": "it was erased"}

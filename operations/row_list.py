@@ -1,4 +1,4 @@
-"""One tab of a list of deliveries or notifications: what indexes find, and the filters that no index helps with."""
+"""One tab of a list of deliveries or notifications: an indexed query, and the filters that no index supports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from models.search import RowSearch
 
 Tab = Literal["all", "pending", "done", "dead"]
 MAX_FAILED = 2_000
-"""Dead rows, and as many pending ones, that a list of all statuses searches for an error: those that ended last."""
+"""Maximum number of dead and of pending rows that a list of all statuses searches for an error, latest first."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class RowList:
     """One tab.
 
     Attributes:
-        query: the rows that the indexes find, in no order.
-        key: the order, greatest first.
+        query: selects the rows by index, in no order.
+        key: the columns to order by, descending.
         search: the filters.
-        event: name of the column that the filter `event` is about.
-        is_ordered: whether an index has the order.
+        event: name of the column that the filter `event` compares.
+        is_ordered: whether an index provides the order.
     """
 
     query: Select[Any]
@@ -38,11 +38,11 @@ class RowList:
 
     @property
     def is_slow(self) -> bool:
-        """Whether a filter is set that no index helps with, so that a page searches a bounded number of rows."""
+        """Whether a filter is set that no index supports, so that a page scans a bounded number of rows."""
         return bool(self.search.event or self.search.error or self.search.error_is)
 
     def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
-        """Return those filters' conditions on these columns."""
+        """Return the conditions of the filters that no index supports."""
         events = [getattr(columns, self.event) == self.search.event] if self.search.event else []
         return [*events, *_errors(columns, self.search)]
 
@@ -57,17 +57,17 @@ def row_list(
     event: str,
     is_bounded: bool = True,
 ) -> RowList:
-    """Return one tab of the rows that match a search, whose own status does not matter.
+    """Return one tab of the rows that match a search; the tab replaces the search's status.
 
     Args:
         model: deliveries or notifications.
         tab: the tab.
         search: the filters.
         columns: what the list shows.
-        keys: the order of each tab, greatest first. What is done is ordered as all are, if a time is a filter: no index
-            of ends helps to find the rows received at a time.
-        event: name of the column that the filter `event` is about.
-        is_bounded: whether an error is sought among the MAX_FAILED latest of each status alone.
+        keys: the columns that order each tab, descending. With a time filter, `done` is ordered like `all`: the index
+            on `ended_at` does not help to find rows by time of receipt.
+        event: name of the column that the filter `event` compares.
+        is_bounded: whether an error is searched only in the latest MAX_FAILED rows of each status.
     """
     indexed = replace(search, status=None if tab == "all" else tab, event=None, error=None, error_is=None)
     query: Any = (indexed.deliveries() if model is Delivery else indexed.notifications()).order_by(None)
@@ -86,7 +86,7 @@ def row_list(
 
 def _latest_failed(model: type[Delivery] | type[Notification], search: RowSearch) -> Any:
     """Select the ids of the latest dead and pending rows that have the error."""
-    waiting: Any = Delivery.attempts if model is Delivery else Notification.due_at  # as the index of pending rows
+    waiting: Any = Delivery.attempts if model is Delivery else Notification.due_at  # as in the index of pending rows
     failed: Any = select(model.id, model.last_error)
     dead = failed.where(model.has_status("dead")).order_by(model.ended_at.desc()).limit(MAX_FAILED)
     pending = failed.where(model.has_status("pending")).order_by(waiting.desc()).limit(MAX_FAILED)

@@ -111,13 +111,13 @@ def run_to_json(row: Run) -> Json:
 
 
 def token_to_json(row: ApiToken) -> Json:
-    """Serialise a token of the read API, without what identifies it to the API."""
+    """Serialise a token of the read API, without its digest."""
     times = {"created_at": row.created_at, "last_used_at": row.last_used_at, "revoked_at": row.revoked_at}
     return {"name": row.name, "role": row.role, "created_by": row.created_by, **times}
 
 
 def entry_to_json(entry: TimelineEntry) -> Json:
-    """Serialise a timeline entry, with all keys whatever its kind."""
+    """Serialise a timeline entry, with the same keys for every kind."""
     error = entry.error and redact_text(entry.error)
     return {**vars(entry), "error": error, "before": redact(entry.before), "after": redact(entry.after)}
 

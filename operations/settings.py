@@ -40,19 +40,19 @@ class ConsoleSettings(SignedAddressSettings):
 
 
 class CalendarSettings(DatabaseSettings, AddressSettings):
-    """Where calendar programs find the feeds, and the keys that their links are signed with (see WEBHOOK_KEYS)."""
+    """Base URL of the calendar feeds, and the keys that sign their links (see WEBHOOK_KEYS)."""
 
     calendar_url: PublicUrl = ""
     public_url: PublicUrl = ""
 
     @property
     def calendar_base_url(self) -> str:
-        """The feeds' base URL: their own, else the public one, else that of this machine."""
+        """The feeds' base URL: CALENDAR_URL, else PUBLIC_URL, else that of this machine."""
         return (self.calendar_url or self.public_url or LOCAL_API_URL).rstrip("/")
 
 
 class DashboardAddressSettings(AddressSettings):
-    """Where the dashboard is, and the keys that its login links and sessions are signed with (see WEBHOOK_KEYS)."""
+    """Address of the dashboard, and the keys that sign its login links and sessions (see WEBHOOK_KEYS)."""
 
     dashboard_host: ListenHost = "127.0.0.1"
     dashboard_port: int = Field(8400, ge=0, le=65535)
@@ -62,7 +62,7 @@ class DashboardAddressSettings(AddressSettings):
     def dashboard_base_url(self) -> str:
         """The dashboard's URL in a browser: the configured one, else that of this machine."""
         host = f"[{self.dashboard_host}]" if ":" in self.dashboard_host else self.dashboard_host
-        host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 - not listened on, but opened
+        host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 - a URL to open, nothing listens on it
         return (self.dashboard_url or f"http://{host}:{self.dashboard_port}").rstrip("/")
 
 
@@ -73,7 +73,7 @@ class StatusSettings(StoreSettings, WaitingSettings):
 
 
 class ProviderSettings(DevRedisSettings, ApiSettings):
-    """Settings of commands that call meetergo's API. Without Redis each process counts its requests alone."""
+    """Settings of commands that call meetergo's API. Without Redis, each process has its own rate limit."""
 
     meetergo_api_key: ApiKey = Field(repr=False)
     meetergo_api_key_expires: date | None = None

@@ -1,4 +1,4 @@
-"""A snapshot of the system for `status`: statistics, tables, the API key's expiry."""
+"""A snapshot of the system for `status`: statistics, schema, the API key's expiry."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ class StatusSnapshot:
         is_schema_outdated: whether the database responds but lacks this version's schema.
         longest_wait: how long a row may wait.
         key_days_left: days until the API key expires, if known.
-        newer_database: what is known of a database of a newer version, if it is one.
+        newer_database: set if a newer version has migrated the database.
     """
 
     stats: Stats
@@ -35,7 +35,7 @@ class StatusSnapshot:
 def take_snapshot(
     settings: StatusSettings, database: Database, job_queue: JobQueue, now: datetime, limit: int | None = None
 ) -> StatusSnapshot:
-    """Query both stores. Never raises because one is down. For `limit` see `collect_stats`."""
+    """Query both stores; one that is down raises nothing. For `limit` see `collect_stats`."""
     stats = collect_stats(database, job_queue, now, limit)
     expires = settings.meetergo_api_key_expires
     newer = _newer(database, stats)

@@ -10,7 +10,7 @@ CONSOLE_COMMAND = "bin/inbox"
 NO_VALUE = "-"
 SHORT_ID_LENGTH = 12
 MAX_REST_LENGTH = 4
-"""An id with no more than this left is shown whole."""
+"""An id is shown whole if shortening it would save no more characters than this."""
 UNITS = ((timedelta(days=2), timedelta(days=1), "days"), (timedelta(minutes=100), timedelta(hours=1), "h"))
 
 

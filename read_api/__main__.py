@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 def main() -> None:
-    """Check the settings, then serve: a missing one is one error message, not a traceback per process."""
+    """Check the settings, then serve: a missing one gives one error message, not a traceback per process."""
     settings = ReadApiSettings.load()
     tracing.check()
     check_port_free("API_PORT", settings.api_host, settings.api_port)

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class ReadApiApp(Flask):
-    """A Flask app that keeps addresses, which may name a person's booking, out of logged exceptions."""
+    """A Flask app that logs exceptions without the URL, which may identify a person's booking."""
 
     def log_exception(self, exc_info: Any) -> None:
         """Log an exception without the request's path."""
@@ -58,7 +58,7 @@ def create_app(settings: ReadApiSettings) -> Flask:
 
 
 def _healthz() -> Response:
-    """Answer as long as the process serves; asks no store."""
+    """Answer as long as the process serves; query no store."""
     return make_response("ok\n", 200, {"Content-Type": "text/plain; charset=utf-8"})
 
 

@@ -1,4 +1,4 @@
-"""Access: closed by default. Who asks, by a bearer token of `bin/inbox api-tokens create`."""
+"""Access control, closed by default: bearer tokens, created by `bin/inbox api-tokens create`."""
 
 import re
 from collections import OrderedDict
@@ -18,11 +18,11 @@ from models.api_token import PREFIX, ApiToken, digest_of
 from runtime.database import Database
 
 OPEN_ENDPOINTS = frozenset({"healthz", "v1.openapi", "calendar.calendar"})
-"""Routes without a bearer token: two show nothing of the installation, a calendar has a signed token in its path."""
+"""Routes without a bearer token: two reveal nothing about the installation; a calendar's path holds a signed token."""
 READERS = frozenset({"read"})
 """Roles that may read. Another role, such as one of a later version, may not."""
 FAILURES = RateLimitItemPerMinute(30)
-"""Failed requests of one address; then tokens that are not known yet get 429 and are not looked up."""
+"""Limit of failed requests per address; beyond it, tokens not seen before get 429 without a look-up."""
 MAX_KNOWN = 1_000
 BEARER = re.compile(rf"Bearer +({PREFIX}[A-Za-z0-9_-]{{43}}) *", re.IGNORECASE)
 EXTENSION = "read-api-guard"
@@ -33,8 +33,8 @@ log = structlog.get_logger()
 class TokenGuard:
     """Checks tokens.
 
-    Consumers behind one proxy share an address. So a token that was valid before is looked up even if the address has
-    failed too often.
+    Consumers behind one proxy share an address, so a token that was valid before is looked up even if its address has
+    exceeded the limit.
 
     Args:
         database: holds the tokens.
@@ -50,8 +50,8 @@ class TokenGuard:
         """Return the token that a request carries.
 
         Args:
-            header: the request's Authorization.
-            address: the peer's.
+            header: the request's Authorization header.
+            address: the peer's IP address.
             now: the time, UTC.
 
         Raises:
@@ -80,7 +80,7 @@ class TokenGuard:
         try:
             with self._database.transaction() as session:
                 ApiToken.record_use(session, token_id, now)
-        except SQLAlchemyError as error:  # reading goes on where nothing can be written
+        except SQLAlchemyError as error:  # reads must work while the database is read-only
             log.warning("api.use_not_recorded", token=token_id, error=type(error).__name__)
 
     def _remember(self, digest: str) -> None:

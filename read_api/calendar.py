@@ -15,10 +15,10 @@ RETRY_AFTER = timedelta(minutes=1)
 
 
 def calendar_blueprint(database: Database, keys: Sequence[str]) -> Blueprint:
-    """Build the routes. Every error ends here: the path is a credential, which no log of an app may hold.
+    """Build the routes. They handle every error themselves: the path is a credential, which the app must not log.
 
     Args:
-        database: read from; a request whose token is not signed asks it nothing.
+        database: read from; a token with an invalid signature causes no query.
         keys: WEBHOOK_KEYS, oldest to newest.
     """
     blueprint = Blueprint("calendar", __name__)
@@ -47,10 +47,10 @@ def calendar_blueprint(database: Database, keys: Sequence[str]) -> Blueprint:
 
 
 def _respond(feed: CalendarFeed) -> Response:
-    """Return the file, or 304 to a program that has it.
+    """Return the file, or 304 if the client has it.
 
-    Only the ETag decides that: a booking that another host took over is newer, but no longer in this feed, so that
-    If-Modified-Since would hide that it is gone.
+    Only the ETag decides: when a booking moves to another host, this feed loses it without a newer Last-Modified, so
+    If-Modified-Since would hide the change.
     """
     is_known = feed.digest in request.if_none_match
     response = (

@@ -1,4 +1,4 @@
-"""Clients that wait for a change: they hold neither a thread nor a connection to the database."""
+"""Long polling: clients that wait for a change hold neither a thread nor a database connection."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,9 +10,9 @@ import structlog
 from operations.errors import StoreError
 
 MAX_WAITING = 200
-"""Clients that wait at once; others get their empty page and Retry-After."""
+"""Maximum number of waiting clients; others get an empty page and Retry-After at once."""
 POLL_INTERVAL = timedelta(milliseconds=500)
-"""How often the database is asked, once for all who wait."""
+"""How often the database is polled, once for all waiting clients."""
 
 log = structlog.get_logger()
 
@@ -28,12 +28,12 @@ class WaitResult(Enum):
 class FeedWaiters:
     """Lets coroutines wait until the change feed has a newer batch.
 
-    The database is polled only while somebody waits. Not by LISTEN: it would need a connection of its own past any
-    pooler, DATABASE_NOTIFY, and the same poll for SQLite and for what a lost connection missed.
+    The database is polled only while a client waits. LISTEN would need DATABASE_NOTIFY and a connection that bypasses
+    any pooler, and still a poll for SQLite and for notifications missed while disconnected.
 
     Args:
         poll: numbers new changes and returns the last batch; called in a thread.
-        limit: how many may wait at once.
+        limit: maximum number of waiting clients.
         interval: time between two polls.
     """
 
@@ -44,7 +44,7 @@ class FeedWaiters:
         self._poller: asyncio.Task[None] | None = None
 
     async def wait(self, batch: int, seconds: float) -> WaitResult:
-        """Wait until the feed has a batch after this one, for at most so many seconds."""
+        """Wait until the feed has a batch after this one, for at most this many seconds."""
         if self._waiting >= self._limit:
             return WaitResult.FULL
         self._waiting += 1

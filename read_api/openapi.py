@@ -17,7 +17,7 @@ from read_api.schemas import (
 )
 
 VERSION = "1.0.0"
-"""Of the API. A new route, parameter or optional field raises the second number; anything else is a /api/v2."""
+"""Version of the API. A new route, parameter or optional field raises the minor version; other changes need /api/v2."""
 REF = "#/components/schemas/{model}"
 PROBLEMS = {
     "400": "A parameter cannot be read.",
@@ -118,7 +118,7 @@ def _parameters(query: type[BaseModel]) -> list[dict[str, Any]]:
 
 
 def _given(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a parameter that is there: one that is not is left out, not null."""
+    """Return a parameter's schema without null: an absent parameter is omitted, not null."""
     kept = {name: value for name, value in schema.items() if name not in ("title", "anyOf", "default")}
     variants = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
     default = {"default": schema["default"]} if schema.get("default") is not None else {}

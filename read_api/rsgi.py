@@ -3,7 +3,7 @@
 import asyncio
 
 from flask import Flask
-from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # it is their place
+from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # its documented module
 
 from models.change_feed import last_batch, number_changes
 from read_api.app import RETRY_AFTER_SECONDS, create_app
@@ -16,11 +16,11 @@ from runtime.process.wsgi import RawHttpResponse, call, environ
 
 
 class ReadApiServer:
-    """Serves the app. Each request runs in a thread; a client that waits for a change holds none meanwhile.
+    """Serves the app. Each request runs in a thread; a client that waits for a change holds none.
 
     Args:
         app: the app.
-        waiters: those who wait; None for the default limits.
+        waiters: the waiting clients; None for the default limits.
     """
 
     def __init__(self, app: Flask, waiters: FeedWaiters | None = None) -> None:
@@ -57,7 +57,7 @@ class ReadApiServer:
 
 
 def __getattr__(name: str) -> ReadApiServer:
-    """Open the app when Granian asks for it, so that importing this module opens nothing."""
+    """Open the app on first access, so that importing this module opens nothing."""
     if name != "app":
         raise AttributeError(name)
     configure()

@@ -30,10 +30,10 @@ from runtime.database import Database
 
 DATABASE = "read-api-database"
 WAIT = "read_api.wait"
-"""Where a view leaves in the WSGI environment what its client waits for; see `feed_waiters`."""
+"""Key in the WSGI environment under which a view stores its client's `Wait`; see `feed_waiters`."""
 NOW = "now"
 COLUMNS: tuple[Any, ...] = (Booking.id, Booking.starts_at, Booking.status)
-"""What a page of bookings is found by; the rows are read by their ids."""
+"""Columns that find a page of bookings; its rows are then loaded by id."""
 
 v1 = Blueprint("v1", __name__, url_prefix="/api/v1")
 
@@ -42,10 +42,10 @@ Query = TypeVar("Query", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Wait:
-    """A client waits for changes.
+    """A client's wait for changes.
 
     Attributes:
-        batch: the last batch when there was none for it.
+        batch: the last batch when there was no change for the client.
         seconds: how long it waits.
     """
 
@@ -74,7 +74,7 @@ def list_bookings() -> Response:
 
 @v1.get("/bookings/<path:booking_id>")
 def show_booking(booking_id: str) -> Response:
-    """Show one booking. Its ETag is of what is shown: the owner's `external_id` has no part in the revision."""
+    """Show one booking. The ETag hashes the response, because the revision does not cover the owner's `external_id`."""
     with _database().read_only() as session:
         booking = session.get(Booking, booking_id) if "\x00" not in booking_id else None
         owners = _owners(session, [booking] if booking else [])
@@ -88,7 +88,7 @@ def show_booking(booking_id: str) -> Response:
 
 @v1.get("/changes")
 def list_changes() -> Response:
-    """List changes in order. A client that may wait and gets none is answered later; see `rsgi`."""
+    """List changes in order. If there are none, `rsgi` delays the response to a client that waits."""
     asked = _query(ChangesQuery)
     database = _database()
     if asked.after == NOW:
@@ -130,7 +130,7 @@ def openapi() -> Response:
 
 
 def _read(database: Database, after: FeedCursor, limit: int) -> tuple[int, Sequence[BookingChange]]:
-    """Return the last batch, read first, so that none is missed that comes meanwhile; and one change too many."""
+    """Return the last batch and up to `limit + 1` changes. The batch is read first, so that no newer one is missed."""
     with database.read_only() as session:
         try:
             return last_batch(session), read_changes(session, after, limit + 1)

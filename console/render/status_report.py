@@ -50,7 +50,7 @@ def to_json(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Json:
 
 
 def _reconcile(reconciled: ReconcileStatus | None) -> Json | None:
-    """Return the last completed run, and since when none completes."""
+    """Return the last completed run, and since when no run has completed."""
     if reconciled is None:
         return None
     last = reconciled.last

@@ -27,7 +27,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class Screen(Console):
-    """Standard output. A reader that closed the pipe ends the command: see `console.__main__`."""
+    """Standard output. A reader that closed the pipe ends the command: see `console.app`."""
 
     def on_broken_pipe(self) -> NoReturn:
         """Raise, instead of exiting with the code for "needs an operator"."""

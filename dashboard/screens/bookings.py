@@ -101,13 +101,13 @@ def list_all() -> Response:
 
 @screen.page("/bookings/<booking_id>")
 def show(booking_id: str) -> Response:
-    """Show one booking, with people's data masked."""
+    """Show one booking, with personal data masked."""
     return _show(booking_id)
 
 
 @screen.act("/bookings/<booking_id>/reveal", role="people")
 def reveal(booking_id: str) -> Response:
-    """Show one booking with people's data, and record who read it and why."""
+    """Show one booking with personal data, and record who read it and why."""
     reason = reason_of_form()
     with current().database.transaction() as session:
         known = _find_id(session, booking_id)
@@ -124,7 +124,7 @@ def compare(booking_id: str) -> Response:
 
 @screen.act("/bookings/<booking_id>/refresh", role="operate")
 def refresh(booking_id: str) -> Response:
-    """Correct one booking to what meetergo says now."""
+    """Refresh one booking from meetergo."""
     reason = reason_of_form()
     with current().database.read_only() as session:
         known = _find_id(session, booking_id)
@@ -136,7 +136,7 @@ def refresh(booking_id: str) -> Response:
 
 
 def _refresh(booking_id: str, *, is_dry: bool) -> tuple[RefreshResult | None, str | None]:
-    """Return meetergo's answer, and why there is none."""
+    """Return the result of a refresh, and its problem if it has one."""
     services = current().services
     try:
         with (
@@ -186,12 +186,12 @@ def _show(
 
 
 def entry_name(kind: str) -> str:
-    """Translate the kind of a timeline's entry."""
+    """Translate the kind of a timeline entry."""
     return _(ENTRY_NAMES.get(kind, kind))
 
 
 def entry_class(kind: str) -> str:
-    """Return the class of a timeline's entry."""
+    """Return the CSS class of a timeline entry."""
     subject, _dot, what = kind.partition(".")
     is_act = subject == "operator" or what in ("replayed", "ignored", "sent_again", "revealed")
     return "act" if is_act else ENTRY_CLASSES.get(what, "good")
@@ -218,6 +218,6 @@ def _find_id(session: Session, typed: str) -> str:
 
 
 def _co_hosts(session: Session, booking: Booking) -> dict[str, PlatformUser | None]:
-    """Return meetergo's hosts of a booking besides its owner, and whom each is mapped to."""
+    """Return a booking's other hosts at meetergo, each with the platform user it is mapped to."""
     found = {str(host_id): PlatformUser.by_meetergo_user_id(session, str(host_id)) for host_id in booking.host_ids[:20]}
     return {key: user for key, user in found.items() if user is None or user.id != booking.platform_user_id}

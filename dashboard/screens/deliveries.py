@@ -1,4 +1,4 @@
-"""Deliveries: lists by status, and one delivery with all that came of it."""
+"""Deliveries: lists by status, and one delivery with its results."""
 
 from typing import cast, get_args
 
@@ -40,7 +40,7 @@ def list_all() -> Response:
 
 @screen.page("/deliveries/<delivery_id>")
 def show(delivery_id: str) -> Response:
-    """Show one delivery, with people's data masked."""
+    """Show one delivery, with personal data masked."""
     with current().database.read_only() as session:
         found = _collect(session, _find(session, delivery_id))
     return _render(found)
@@ -48,7 +48,7 @@ def show(delivery_id: str) -> Response:
 
 @screen.act("/deliveries/<delivery_id>/reveal", role="people")
 def reveal(delivery_id: str) -> Response:
-    """Show one delivery with people's data, and record who read it and why."""
+    """Show one delivery with personal data, and record who read it and why."""
     reason = reason_of_form()
     with current().database.transaction() as session:
         delivery = _find(session, delivery_id)

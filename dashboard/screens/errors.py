@@ -1,4 +1,4 @@
-"""Errors of deliveries and of notifications, by frequency, each number a link to those rows."""
+"""Errors of deliveries and of notifications, by frequency, each count a link to its rows."""
 
 from flask import Response, request
 

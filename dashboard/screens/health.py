@@ -9,5 +9,5 @@ screen = ScreenBlueprint("health")
 
 @screen.get("/healthz", provide_automatic_options=False)
 def health() -> Response:
-    """Answer as long as the process serves; asks no store."""
+    """Answer as long as the process serves; query no store."""
     return make_response("ok\n", 200, {"Content-Type": "text/plain; charset=utf-8"})

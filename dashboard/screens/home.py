@@ -73,11 +73,11 @@ class Card:
     """One thing that needs a person.
 
     Attributes:
-        what: what it is.
+        what: the headline.
         detail: more about it; empty for nothing.
         button: text of the link that leads on; empty without one.
         address: where it leads.
-        command: the CLI's command that helps; None without one.
+        command: the CLI command that helps; None without one.
         is_urgent: whether something is broken, not only late.
     """
 
@@ -91,7 +91,7 @@ class Card:
 
 @screen.page("/")
 def show() -> Response:
-    """Show the state of both stores, and what needs a person. A store that is down leaves its part out."""
+    """Show the state of both stores, and what needs a person. The part of a store that is down is left out."""
     dashboard = current()
     snapshot = take_snapshot(
         dashboard.settings, dashboard.database, dashboard.services.job_queue, now(), limit=COUNT_LIMIT
@@ -117,7 +117,7 @@ def show() -> Response:
 
 
 def _from_database(stats: Stats) -> tuple[Charts | None, Sequence[StoredRegistration], dict[str, str]]:
-    """Return what needs the database: nothing of it while it is down."""
+    """Return what comes from the database; all empty while it is down."""
     dashboard = current()
     settings = dashboard.settings
     if stats.rows is None:
@@ -138,7 +138,7 @@ def _from_database(stats: Stats) -> tuple[Charts | None, Sequence[StoredRegistra
 
 
 def _charts(session: Session) -> Charts:
-    """Return charts that are at most CHARTS_LIFETIME old: they count more rows than all else on the page."""
+    """Return the charts, cached for CHARTS_LIFETIME: they are the most expensive part of the page."""
     kept: tuple[datetime, Charts] | None = current_app.extensions.get("charts")
     if kept is None or not timedelta(0) <= now() - kept[0] < CHARTS_LIFETIME:
         kept = current_app.extensions["charts"] = (now(), draw_charts(session, now()))
@@ -165,7 +165,7 @@ def _number(number: int) -> str:
 
 
 def _card(finding: Finding, dead: dict[str, str]) -> Card:
-    """Say what a finding means, and where a button leads."""
+    """Build the card of a finding: its text, and where its button leads."""
     build = CARDS.get(finding.kind)
     if build is None:
         return Card(finding.what, command=finding.command)

@@ -1,4 +1,4 @@
-"""Hosts: whom at meetergo each of the platform's users is, and who is missing."""
+"""Hosts: which meetergo user each platform user is mapped to, and which mappings are missing."""
 
 from flask import Response, abort, request
 from sqlalchemy import select
@@ -76,7 +76,7 @@ def change() -> Response:
 
 @screen.act("/hosts/forget", role="operate")
 def forget() -> Response:
-    """Forget whom at meetergo a host is. The host and its bookings stay."""
+    """Remove the mapping of a host. The host and its bookings stay."""
     reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
     forgetting.forget(current().database, external_id, now(), by=operator().name, reason=reason)
     return see_other("hosts.show", external_id=external_id)

@@ -1,4 +1,4 @@
-"""Live: what happens now, by polling a part of the page that is empty while nothing is new."""
+"""Live: the latest events. The page polls for entries, and gets 204 while there are no new ones."""
 
 from hashlib import sha256
 
@@ -26,7 +26,7 @@ def list_all() -> Response:
 
 @screen.page("/live/entries")
 def entries() -> Response:
-    """Return the entries alone; nothing (204) if they are those that the page has, as `after` says."""
+    """Return the entries without the page around them; 204 if `after` is their digest."""
     found = _entries()
     if request.args.get("after") == _digest(found):
         return make_response("", 204)

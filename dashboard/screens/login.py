@@ -15,7 +15,7 @@ INVALID = N_("This link is not valid, or older than 10 minutes. Print a new one:
 
 @screen.get("/login", provide_automatic_options=False)
 def use() -> Response:
-    """Log in by a link. A browser that only fetches it ahead does not use it up."""
+    """Log in by a link. A prefetch by the browser does not use it up."""
     limit: LoginLimit = current_app.extensions["login-limit"]
     if request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
         return make_response("", 204)
@@ -32,7 +32,7 @@ def use() -> Response:
         return error_page(401, _(USED))
     from_elsewhere = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
     home = url_for("home.show")
-    # A browser withholds a strict cookie while it follows a redirect that another site began, but not after a refresh.
+    # Browsers withhold SameSite=Strict cookies on a redirect from another site, but not after a refresh.
     response = render("login.html", home=home) if from_elsewhere else make_response(redirect(home, 303))
     response.set_cookie(
         SESSION_COOKIE,
@@ -54,5 +54,5 @@ def logout() -> Response:
 
 
 def is_https() -> bool:
-    """Whether the browser talks https, to us or to a proxy."""
+    """Whether the browser uses HTTPS, to us or to a proxy."""
     return request.is_secure or current().settings.dashboard_base_url.startswith("https://")

@@ -50,7 +50,7 @@ def list_all() -> Response:
 
 @screen.page("/notifications/<notification_id>")
 def show(notification_id: str) -> Response:
-    """Show one notification: its recipient, its attempts, and what it says, with people's data masked."""
+    """Show one notification: its recipient, its attempts, and what it says, with personal data masked."""
     with current().database.read_only() as session:
         row = _find(session, notification_id)
         host = session.get(PlatformUser, row.platform_user_id) if row.platform_user_id else None

@@ -1,4 +1,4 @@
-"""People's data: prune what is past its retention, and erase one guest. First the plan, then a run."""
+"""Personal data: prune rows past their retention, and erase one guest. First the plan, then a run."""
 
 from flask import Response
 
@@ -28,7 +28,7 @@ def show() -> Response:
 
 @screen.act("/people/prune", role="people")
 def prune() -> Response:
-    """Start a run that deletes what is past its retention; ask again if there is more or less meanwhile."""
+    """Start a run that deletes rows past their retention; ask again if their number has changed meanwhile."""
     old, reason = _prunable(), text_of("reason", "form") or ""
     if not reason:
         return _show(old, 400, problem=_(SAY_WHY))
@@ -41,13 +41,13 @@ def prune() -> Response:
 
 @screen.act("/people/find", role="people")
 def find() -> Response:
-    """Show whom an erasure would erase, and from how much. A POST, so that no address or log names the guest."""
+    """Show whom an erasure would erase, and from how many rows. A POST, so that no URL or log names the guest."""
     return _render_plan(_guest())
 
 
 @screen.act("/people/erase", role="people")
 def erase() -> Response:
-    """Start a run that erases a guest; ask again if more was found meanwhile."""
+    """Start a run that erases a guest; ask again if the number of rows has changed meanwhile."""
     guest, reason = _guest(), text_of("reason", "form") or ""
     if not reason:
         return _render_plan(guest, problem=_(SAY_WHY))

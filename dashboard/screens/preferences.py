@@ -35,6 +35,6 @@ def save() -> Response:
 
 
 def _local_path(path: str) -> str:
-    """Return a path of this site; anything else could lead to another one."""
+    """Return the path if it is local, else "/": this prevents an open redirect."""
     is_local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable()
     return path if is_local else "/"

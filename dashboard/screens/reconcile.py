@@ -26,7 +26,7 @@ from worker.reconcile.runner import open_reconciler
 screen = ScreenBlueprint("reconcile", N_("Reconcile"))
 
 DRY_RUN_LIMIT = timedelta(seconds=20)
-"""Limit for a dry run: what it has found until then is shown."""
+"""Time limit of a dry run; the differences found by then are shown."""
 MAX_SHOWN = 50
 DRIFTS = {
     "missed": N_("missed"),
@@ -73,7 +73,7 @@ def _compare(host: str | None) -> ReconcileReport:
 
 
 def _record(host: str | None) -> None:
-    """Record who asks: a dry run changes nothing, but takes a share of the API's rate limit."""
+    """Record the operator: a dry run changes nothing, but takes a share of the API's rate limit."""
     what = f"dry run of reconcile, host {host}" if host else "dry run of reconcile"
     with current().database.transaction() as session:
         Intervention.record_act(session, "compared", now(), by=operator().name, reason=what)

@@ -35,13 +35,13 @@ screen = ScreenBlueprint("runs", N_("Runs"))
 
 MAX_BOOKINGS_SHOWN = 50
 MAX_COLUMNS_SHOWN = 150
-"""Changed columns that a plan shows: fewer bookings where each changes much, so that the page stays small."""
+"""Maximum number of changed columns in a plan, over all bookings: it keeps the page small."""
 MAX_NOTIFIED_SHOWN = 5
-"""Notifications of one booking that a plan shows."""
+"""Maximum number of notifications of one booking in a plan."""
 MAX_ACTIVE_SHOWN = 5
 DEFAULT_RATE = "50"
 CARRIED = ("target", "kind", "status", "all", "id", *FILTERS)
-"""What says which rows a run takes, from the list to the plan and on to its start."""
+"""Parameters that select the rows of a run; carried from the list to the plan and on to the start."""
 STATUSES = {
     "waiting": N_("waiting"),
     "running": N_("running"),
@@ -106,7 +106,7 @@ def plan() -> Response:
 
 @screen.act("/runs/start", role="operate")
 def start() -> Response:
-    """Start the run that was planned; ask again if its set has changed since."""
+    """Start the run that was planned; ask again if its rows have changed since."""
     if _is_over_notifications("form"):
         return _start_over_notifications()
     without_failing = bool(text_of("without_failing", "form"))
@@ -223,7 +223,7 @@ def _query(session: Session, source: str) -> Select[Any]:
 
 
 def _described_selection(source: str) -> dict[str, Any]:
-    """Describe the selection for the list of runs, without people's data."""
+    """Describe the selection for the list of runs, without personal data."""
     values = getattr(request, source)
     if values.getlist("id"):
         return {"ids": len(values.getlist("id"))}
@@ -263,7 +263,7 @@ def _render_plan(
 
 
 def _shown(bookings: Sequence[str], diffs: dict[str, BookingDiff]) -> Sequence[str]:
-    """Return the first bookings, within MAX_BOOKINGS_SHOWN and MAX_COLUMNS_SHOWN; one at least."""
+    """Return the first bookings, within MAX_BOOKINGS_SHOWN and MAX_COLUMNS_SHOWN; at least one."""
     columns = 0
     for number, booking_id in enumerate(bookings[:MAX_BOOKINGS_SHOWN]):
         diff = diffs.get(booking_id)
@@ -275,7 +275,7 @@ def _shown(bookings: Sequence[str], diffs: dict[str, BookingDiff]) -> Sequence[s
 
 
 def _form_values(source: str) -> dict[str, Any]:
-    """Return what the form that starts a run shows and carries on."""
+    """Return the values of the form that starts a run."""
     values = getattr(request, source)
     with current().database.read_only() as session:
         active = Run.active(session, MAX_ACTIVE_SHOWN)
@@ -297,7 +297,7 @@ def _find(session: Session, run_id: int) -> Run:
 
 
 def _is_attended() -> bool:
-    """Whether a scheduler works on runs. Redis may be down: then nobody knows."""
+    """Whether a scheduler processes runs; assumed while Redis is down."""
     try:
         return "runs" in heartbeat.next_runs(current().redis)
     except RedisError:

@@ -14,7 +14,7 @@ from worker.channels.base import Message
 from worker.channels.text.message_text import MessageText
 
 Mask = Callable[[Any], Any]
-"""Takes a JSON value and returns it as it may be shown."""
+"""Takes a JSON value and returns what may be shown of it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def preview(session: Session, booking: Booking, mask: Mask) -> HostMessage:
     Args:
         session: the session.
         booking: the booking.
-        mask: masks people's data in the booking.
+        mask: masks personal data in the booking.
     """
     newest = select(Notification).where(Notification.booking_id == booking.id, Notification.kind != "summary")
     sent = session.scalars(newest.order_by(Notification.id.desc()).limit(1)).first()

@@ -40,7 +40,7 @@ class RefreshResult:
         booking_id: the booking's id.
         columns: column -> before and after; in a dry run, the expected value.
         problem: why it is not refreshed, or not yet; None on success.
-        delivery_id: the delivery for the worker; None if nothing differs.
+        delivery_id: the delivery for the worker; None in a dry run, or if meetergo gave no booking.
     """
 
     booking_id: str
@@ -56,10 +56,10 @@ class RefreshResult:
 
 @dataclass(frozen=True)
 class Refresher:
-    """Reads bookings from meetergo, ingests the differences, and waits for the worker.
+    """Reads bookings from meetergo, ingests them as deliveries, and waits for the worker.
 
     Attributes:
-        local_bookings: our side.
+        local_bookings: our side of the comparison.
         cancel_check: chooses the users to act as at meetergo.
         clock: returns the time, UTC.
         timeout: how long to wait for the worker.

@@ -1,4 +1,4 @@
-"""Lists of bookings: by tab, filtered, each page and each count bounded and found by an index."""
+"""Lists of bookings by tab and filter; every page and count is bounded and uses an index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ COLUMNS = (
     Booking.revision,
     func.substr(Booking.meeting_name, 1, SHOWN_LENGTH).label("meeting_name"),
 )
-"""What a list shows; no guest."""
+"""Columns of a list; no guests."""
 BY_START = (Booking.starts_at, Booking.id)
 KEYS: dict[BookingTab, tuple[Any, ...]] = {
     "all": BY_START,
@@ -43,8 +43,8 @@ class BookingList:
 
     Attributes:
         tab: the tab.
-        query: the bookings that the indexes find, at most ordered by columns that are the same in all.
-        status: the status that no index helps with; None for any.
+        query: selects the bookings by index; ordered, if at all, by columns that are equal in all of them.
+        status: the status, which no index supports; None for any.
     """
 
     tab: BookingTab
@@ -55,17 +55,17 @@ class BookingList:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """The columns of the order."""
+        """The columns to order by."""
         return KEYS[self.tab]
 
     @property
     def is_descending(self) -> bool:
-        """Whether the latest start comes first; of upcoming ones, the next."""
+        """Whether the latest start comes first; the upcoming tab begins with the next one."""
         return self.tab != "upcoming"
 
     @property
     def is_slow(self) -> bool:
-        """Whether a page searches a bounded number of rows, because no index knows the status."""
+        """Whether a page scans a bounded number of rows, because no index supports the status."""
         return self.status is not None
 
     def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
@@ -102,10 +102,10 @@ def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: d
     if tab == "upcoming":
         query = query.where(Booking.starts_at >= now)
     if tab == "unhosted" and wanted.booking_ids is None:
-        # The index of hosts and starts, by its whole order: PostgreSQL would search that of all starts.
+        # Order by all columns of the index on host and start: PostgreSQL would scan the index on start instead.
         query = query.where(Booking.platform_user_id.is_(None)).order_by(Booking.platform_user_id.desc())
     elif tab == "unhosted":
-        # SQLite would read all bookings without a host, rather than the few that are named; an expression has no index.
+        # `+ 0` disables the index on hosts: SQLite would read all bookings without a host instead of the given ids.
         query = query.where((Booking.platform_user_id + 0).is_(None))
     query = query.where(*conditions(session, wanted))
     forced = {"upcoming": "confirmed", "cancelled": "cancelled"}.get(tab)
@@ -115,7 +115,7 @@ def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: d
 
 
 def conditions(session: Session, wanted: BookingFilter) -> Sequence[ColumnElement[bool]]:
-    """Return the conditions of a filter that indexes help with: all but the status."""
+    """Return the conditions of a filter that indexes support: all but the status."""
     found: list[ColumnElement[bool]] = []
     if wanted.booking_id:
         found.append(Booking.id == wanted.booking_id)

@@ -16,10 +16,10 @@ from operations.row_list import MAX_FAILED
 
 WINDOWS: dict[str, timedelta] = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
 MAX_ROWS = MAX_FAILED
-"""Rows of each status that are counted, those that ended or are due last: those that a list searches for an error."""
+"""Maximum number of rows counted per status, latest first: the rows that a list searches for an error."""
 MAX_GROUPS = 20
 MAX_FILTER_LENGTH = 120
-"""A longer error is searched by its beginning: an address should not hold all of it."""
+"""A longer error is searched by its beginning, which keeps the URL short."""
 FailingRows = type[Delivery] | type[Notification]
 FAILED: tuple[Status, ...] = ("dead", "pending")
 
@@ -29,12 +29,12 @@ class ErrorGroup:
     """Deliveries or notifications that have the same last error.
 
     Attributes:
-        error: the error; it may quote people's data.
-        counts: `1h`, `24h`, `7d` and `all` -> number of rows received or created within.
+        error: the error; it may quote personal data.
+        counts: `1h`, `24h`, `7d` and `all` -> number of rows received or created in that time.
         statuses: status -> number.
         events: event, or kind of the notification -> number.
-        first: when the first of them was received, UTC.
-        last: when the last of them was received, UTC.
+        first: when the first of them was received or created, UTC.
+        last: when the last of them was received or created, UTC.
     """
 
     error: str
@@ -46,7 +46,7 @@ class ErrorGroup:
 
     @property
     def filter(self) -> dict[str, str]:
-        """The filter that finds its deliveries."""
+        """The filter that finds its rows."""
         if len(self.error) <= MAX_FILTER_LENGTH:
             return {"error_is": self.error}
         return {"error": self.error[:MAX_FILTER_LENGTH].strip()}
@@ -94,7 +94,7 @@ def _count(model: FailingRows, status: Status, now: datetime) -> Select[Any]:
             Notification.created_at.label("received_at"),
         )
     )
-    waiting: Any = Delivery.attempts if model is Delivery else Notification.due_at  # as the index of pending rows
+    waiting: Any = Delivery.attempts if model is Delivery else Notification.due_at  # as in the index of pending rows
     latest = model.ended_at.desc() if status == "dead" else waiting.desc()
     rows = select(*columns).where(model.has_status(status), model.last_error.is_not(None))
     window = rows.order_by(latest).limit(MAX_ROWS).subquery()

@@ -1,4 +1,4 @@
-"""Lists of deliveries: by status, filtered, each page and each count bounded and found by an index."""
+"""Lists of deliveries by status and filter; every page and count is bounded and uses an index."""
 
 import json
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from operations.row_list import RowList, Tab, row_list
 
 MAX_BOOKINGS_OF_GUEST = 100
 MAX_SORTED = 2_000
-"""Bookings of a guest of which PostgreSQL looks for the latest: a guest of more is a test account."""
+"""Maximum number of a guest's bookings that PostgreSQL sorts: only a test account has more."""
 SQLITE_BOOKINGS = 10_000
-"""Bookings in which a guest is sought on SQLite, the latest first: it has no index of a list's content."""
+"""Number of bookings, latest first, in which SQLite searches for a guest: it cannot index JSON arrays."""
 
 COLUMNS = (
     Delivery.id,
@@ -32,14 +32,14 @@ COLUMNS = (
     Delivery.last_error,
     Delivery.note,
 )
-"""What a list shows; no body."""
+"""Columns of a list; no body."""
 KEYS: dict[Tab, tuple[Any, ...]] = {
     "all": (Delivery.received_at, Delivery.id),
     "pending": (Delivery.attempts, Delivery.due_at, Delivery.received_at, Delivery.id),
     "done": (Delivery.ended_at, Delivery.id),
     "dead": (Delivery.ended_at, Delivery.id),
 }
-"""The order of each tab, greatest first, as an index has it: pending ones that failed most often come first."""
+"""Columns that order each tab, descending, as in an index; pending rows with the most attempts come first."""
 
 
 def deliveries_of(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> RowList:
@@ -48,12 +48,12 @@ def deliveries_of(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> Ro
 
 
 def bookings_of_guest(session: Session, email: str) -> tuple[str, ...]:
-    """Return the ids of bookings that name a guest with this e-mail address, the latest first."""
+    """Return the ids of bookings that name a guest with this e-mail address, latest first."""
     addresses = sorted({email.strip(), email.strip().lower()})
     if session.get_bind().dialect.name != "postgresql":
         return _bookings_of_guest_on_sqlite(session, addresses)
     contains = or_(*(Booking.attendees.op("@>")(literal([{"email": each}], postgresql.JSONB)) for each in addresses))
-    # LIMIT keeps the planner from searching along the order, in the hope to find enough soon.
+    # The inner LIMIT keeps the planner from walking the index on start in the hope of enough early matches.
     found = select(Booking.id, Booking.starts_at).where(contains).limit(MAX_SORTED).subquery()
     query = select(found.c.id).order_by(found.c.starts_at.desc().nulls_last()).limit(MAX_BOOKINGS_OF_GUEST)
     return tuple(session.scalars(query))

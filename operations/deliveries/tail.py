@@ -9,9 +9,9 @@ from models.timeline import TimelineEntry
 
 INITIAL_ENTRIES = 10
 OVERLAP = timedelta(seconds=30)
-"""How long after its own time an entry may be committed: an entry has the time of its transaction's start."""
+"""How long after its time an entry may be committed: its time is the start of its transaction."""
 MAX_ADVANCE = timedelta(seconds=3)
-"""How far one read advances at most: bodies that waited in Redis while the database was down arrive late."""
+"""Maximum advance per read: webhooks that waited in Redis while the database was down are stored late."""
 
 
 class Tail:

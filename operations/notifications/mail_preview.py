@@ -38,7 +38,7 @@ class MailPreview:
 
     Attributes:
         name: its kind, or `handed_over`.
-        headers: what a mail program shows above the mail.
+        headers: the headers that a mail program shows.
         text: the plain text.
         html: the HTML part, with the logo in it.
         ics: the calendar entry; None if it has none.
@@ -62,7 +62,7 @@ class MailPreview:
 
 
 def open_composer(settings: MailSettings) -> MailComposer:
-    """Open what composes mails, with a sample sender while MAIL_FROM is not set.
+    """Open the mail composer, with a sample sender while MAIL_FROM is not set.
 
     Raises:
         UnusableLook: a setting cannot be used.
@@ -93,12 +93,12 @@ def booking_mails(
 ) -> dict[str, Message]:
     """Return a message of every kind about a real booking, by name.
 
-    What changed is what last did, as far as the booking has such a change; else an invented change is shown. Passwords
-    in links are masked, as in all that the console shows.
+    The change shown is the booking's last one of that kind, or a sample if it has none. Passwords in links are masked,
+    as everywhere in the console.
 
     Args:
-        session: reads.
-        typed: the booking's id, or its beginning.
+        session: the session.
+        typed: the booking's id, or a prefix of it.
         language: replaces the host's.
         timezone: replaces the host's.
 
@@ -135,7 +135,7 @@ def render_previews(
     Args:
         composer: see `open_composer`.
         messages: by name.
-        names: which of them; all if there are none.
+        names: which of them to render; all if empty.
 
     Raises:
         OperationError: a template of the platform fails, or the recipient's address is malformed.
@@ -144,7 +144,7 @@ def render_previews(
 
 
 def _render(composer: MailComposer, name: str, message: Message) -> MailPreview:
-    # Nobody but a shared address is notified of other hosts.
+    # Messages without a host, and `updated` ones, go to a shared address only.
     composer = replace(composer, is_personal=bool(message.host) and message.kind != "updated")
     recipient = mailbox(message.recipient, (message.host or {}).get("name") or "" if composer.is_personal else "")
     if recipient is None:
@@ -169,13 +169,13 @@ def _render(composer: MailComposer, name: str, message: Message) -> MailPreview:
 
 
 def _logo_data(branding: MailBranding) -> str:
-    """Return the logo as a `data:` URL, since a file has no parts that `cid:` could name."""
+    """Return the logo as a `data:` URL, since a standalone file has no parts for `cid:` to reference."""
     logo = branding.logo
     return f"data:image/{logo.subtype};base64,{base64.b64encode(logo.content).decode()}" if logo else LOGO_SOURCE
 
 
 def write_previews(previews: Iterable[MailPreview], folder: Path) -> list[Path]:
-    """Write every form of every mail into a folder, readable by its owner alone: a booking holds people's data.
+    """Write every form of every mail into a folder, readable by its owner alone: a booking holds personal data.
 
     Raises:
         OperationError: the folder or a file cannot be written.

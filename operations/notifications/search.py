@@ -1,4 +1,4 @@
-"""Lists of notifications: by status, filtered, each page and each count bounded and found by an index."""
+"""Lists of notifications by status and filter; every page and count is bounded and uses an index."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ COLUMNS = (
     Notification.ended_at,
     Notification.last_error,
 )
-"""What a list shows; no content."""
+"""Columns of a list; no content."""
 KEYS: dict[Tab, tuple[Any, ...]] = {
     "all": (Notification.created_at, Notification.id),
     "pending": (Notification.due_at, Notification.id),

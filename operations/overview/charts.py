@@ -1,7 +1,7 @@
 """The series of the home page's charts: what was received, processed and failed, and how long it took.
 
-Each is counted by an index, in the longest window that holds few enough deliveries. A chart that stopped counting says
-so.
+Each is counted by an index, over the longest window with at most MAX_COUNTED deliveries. An incomplete count is marked
+as such.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from models.attempt import FailedAttempt
 from models.delivery import Delivery
 
 MAX_COUNTED = 10_000
-"""Rows that one chart counts: an index scan of some milliseconds."""
+"""Maximum number of rows that one chart counts: an index scan of a few milliseconds."""
 MAX_TIMED = 1_000
-"""Deliveries whose time from receipt to commit is looked at, the newest first."""
+"""Maximum number of deliveries whose time from receipt to commit is measured, newest first."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class ChartWindow:
 
     Attributes:
         length: its length.
-        step: the time of one point.
-        precision: how far times are truncated before they are counted.
+        step: the interval of one point.
+        precision: the unit to which times are truncated before they are counted.
     """
 
     length: timedelta
@@ -42,12 +42,12 @@ WINDOWS = (
     ChartWindow(timedelta(minutes=10), timedelta(seconds=10), "second"),
 )
 PREFIXES = {"minute": 16, "second": 19}
-"""Characters of a time as SQLite stores it, up to the minute and to the second."""
+"""Length of a time as SQLite stores it, up to the minute and up to the second."""
 
 
 @dataclass(frozen=True)
 class CountSeries:
-    """How many there were in each step.
+    """The number of rows in each step.
 
     Attributes:
         numbers: the numbers, oldest first.
@@ -65,13 +65,13 @@ class CountSeries:
 
 @dataclass(frozen=True)
 class DurationSeries:
-    """How long the slowest percent took in each step.
+    """The 99th percentile of durations in each step.
 
     Attributes:
-        p99: time below which 99 % were, oldest first; None where nothing was timed.
+        p99: the 99th percentile of each step, oldest first; None where nothing was measured.
         median: the median of all.
         slowest: the 99th percentile of all.
-        timed: number of deliveries looked at.
+        timed: number of deliveries measured.
     """
 
     p99: Sequence[timedelta | None]
@@ -88,9 +88,9 @@ class Charts:
         window: the window.
         starts: when each step starts, UTC.
         received: deliveries received.
-        processed: deliveries that ended done.
+        processed: deliveries that became `done`.
         failed: failed attempts of deliveries and notifications.
-        durations: time from receipt to commit, of deliveries that succeeded at once.
+        durations: time from receipt to commit, of deliveries that succeeded at the first attempt.
     """
 
     window: ChartWindow
@@ -131,7 +131,7 @@ def _holds_too_many(session: Session, window: ChartWindow, now: datetime) -> boo
 
 
 def _next_step(now: datetime, step: timedelta) -> datetime:
-    """Return the end of the step that holds a time."""
+    """Return the end of the step that contains a time."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     return epoch + ((now - epoch) // step + 1) * step
 

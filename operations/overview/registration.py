@@ -1,4 +1,4 @@
-"""Where meetergo posts to, as far as we stored it: meetergo is not asked."""
+"""Our webhook registrations as stored in the database; meetergo is not called."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class StoredRegistration:
 
     Attributes:
         fingerprint: identifies the address.
-        is_newest: whether it is that of the newest key.
+        is_newest: whether it is signed with the newest key.
         registered_at: when it was registered, UTC; None if `webhook register` did not register it.
-        last_delivery_at: when a delivery last used it, UTC; None if none did lately, or if Redis does not answer.
+        last_delivery_at: when a delivery last used it, UTC; None if none did recently, or if Redis does not answer.
     """
 
     fingerprint: str

@@ -90,7 +90,7 @@ class _DryRun:
             inbox.process(self._session, row)
 
     def process_until_deadline(self, chunk: Sequence[SelectedDelivery]) -> list[SelectedDelivery]:
-        """Process complete bookings, within the time limit of a worker's transaction."""
+        """Process whole bookings, within the time limit of a worker's transaction."""
         deadline, processed = time.monotonic() + MAX_BATCH_TIME.total_seconds(), list[SelectedDelivery]()
         for group in group_by_booking(chunk):
             if processed and time.monotonic() > deadline:

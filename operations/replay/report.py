@@ -53,7 +53,7 @@ class BookingDiff:
 
     @classmethod
     def from_changes(cls, changes: Sequence[BookingChange]) -> "BookingDiff":
-        """Combine changes: from before the first to after the last, without columns that return to their value."""
+        """Combine changes: from before the first to after the last, without columns that regain their value."""
         before: dict[str, Any] = {}
         after: dict[str, Any] = {}
         for change in changes:

@@ -30,7 +30,7 @@ class SelectedDelivery:
         booking_id: its booking; empty if there is none or it cannot be read.
         received_at: time of receipt, UTC.
         status: status when selected.
-        ended_at: when it ended, UTC; a replay since then has changed it in the row.
+        ended_at: when it ended, UTC, at the time of selection; a later replay changes it in the row.
         is_erased: whether its body was erased.
         is_scheduled: whether it is pending but not due yet, because it failed or a clock was wrong.
     """

@@ -1,6 +1,4 @@
-"""ReplayService: replay or ignore rows that ended, record the intervention, commit, and trigger the workers after
-it.
-"""
+"""Replay or ignore rows that ended: record the intervention, commit, then trigger the workers."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,10 +28,10 @@ class ReplayResult:
     """The result of one transaction.
 
     Attributes:
-        ids: rows that start over, or were closed.
+        ids: rows that were restarted or closed.
         resent: notifications sent again on request.
         left_alone: number of rows skipped: they are pending already, or another process replayed them meanwhile.
-        messages: number of new notifications, of a run that sends bookings again.
+        messages: number of new notifications from a run that sends bookings again.
         queue_reached: whether the trigger reached Redis; if not, the sweep triggers later.
     """
 
@@ -45,7 +43,7 @@ class ReplayResult:
 
 
 Record = Callable[[Session, ReplayResult], None]
-"""Called at the end of a transaction, in it, with its result: what it writes is kept if and only if the rows are."""
+"""Called with the result at the end of the transaction: what it writes is committed with the rows, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +126,10 @@ class ReplayService:
     def ignore_unchanged(
         self, rows: Mapping[Any, datetime | None], target: type[Delivery | Notification], now: datetime, record: Record
     ) -> ReplayResult:
-        """Close those of the rows that are dead still, as they were selected.
+        """Close the rows that are still dead and unchanged since they were selected.
 
         Args:
-            rows: id -> when the row had ended when it was selected.
+            rows: id -> the row's `ended_at` when it was selected.
             target: the kind of rows.
             now: the time, UTC.
             record: called in the transaction.
@@ -215,7 +213,7 @@ class ReplayService:
 
 
 def _lock_notifications(session: Session, *conditions: ColumnElement[bool]) -> list[Notification]:
-    """Lock notifications after their bookings, to which a copy refers: see `runtime.contention`."""
+    """Lock notifications after their bookings, which a resent copy references: see `runtime.contention`."""
     wanted: dict[int, str] = {}
     for condition in conditions:
         matching = select(Notification.id, Notification.booking_id).where(condition)

@@ -1,7 +1,7 @@
 """The executor of runs: the scheduler calls `advance_runs` each second.
 
-Each chunk is one transaction, in which the run's position moves too. So a process that is killed at any moment loses
-nothing and repeats nothing, and two schedulers do no harm: of two chunks at the same position, one is rolled back.
+Each chunk is one transaction, which also advances the run's position. A process killed at any moment neither loses nor
+repeats a chunk; if two schedulers process the same chunk, one of them rolls it back.
 """
 
 import json
@@ -30,11 +30,11 @@ from runtime.encryption import EncryptedBody
 from worker.services import Services
 
 MAX_ADVANCE_TIME = timedelta(seconds=5)
-"""How long one call works on runs that are due."""
+"""How long one call processes runs that are due."""
 SETTLE_INTERVAL = timedelta(seconds=1)
 """How often the final statuses of a run are counted, per 10,000 rows."""
 MAX_SETTLE_TIME = timedelta(minutes=10)
-"""After this the run ends, although some of its rows are pending still: they fail and are retried for days."""
+"""After this the run ends even if some of its rows are pending: a failing row is retried for days."""
 
 log = structlog.get_logger()
 
@@ -44,13 +44,13 @@ class RunMoved(Exception):
 
 
 def advance_runs(services: Services, now: datetime) -> int:
-    """Do the chunks that are due.
+    """Process the chunks that are due.
 
     Returns:
         The number of chunks.
 
     Raises:
-        SQLAlchemyError: the database does not answer; the run goes on from its position later.
+        SQLAlchemyError: the database does not answer; the run resumes from its position later.
     """
     deadline, chunks, moved = time.monotonic() + MAX_ADVANCE_TIME.total_seconds(), 0, list[int]()
     while chunks == 0 or time.monotonic() < deadline:
@@ -103,7 +103,7 @@ def _advance(services: Services, run: Run, now: datetime) -> None:
 
 
 def _do_step(services: Services, run: Run, now: datetime) -> None:
-    """Prune or erase. Both are done in transactions of their own, and can be repeated from the start."""
+    """Prune or erase. Both use their own transactions, and can be repeated from the start."""
     outcome = STEPS[run.kind](services, run, now)
     values = dict(outcome=outcome, position=run.total, changed=sum(outcome.values()), started_at=now, sealed=None)
 
@@ -133,7 +133,7 @@ STEPS: dict[str, Callable[[Services, Run, datetime], dict[str, int]]] = {"prune"
 
 
 def _chunk(session: Session, run: Run) -> Sequence[RunRow]:
-    """Return the next rows: about a second's worth, and one booking's together."""
+    """Return the next rows: about one second's worth, with one booking's rows together."""
     size = CHUNK_SIZE if run.per_hour is None else max(1, min(CHUNK_SIZE, run.per_hour // 3600))
     rows = RunRow.following(session, run, size + CHUNK_SIZE)
     end = min(size, len(rows))
@@ -171,15 +171,15 @@ def _send_again(services: Services, run: Run, ids: Sequence[str], now: datetime,
 
 
 def _selected(row: RunRow, at: datetime) -> SelectedDelivery:
-    """Return the delivery as it was selected. Whether it was done or dead, `ended_at` tells if it has changed."""
+    """Return the delivery as it was selected. `done` also stands for dead: `ended_at` shows whether it has changed."""
     return SelectedDelivery(
         row.row_id, None, row.booking_id, at, "done" if row.ended_at else "pending", row.ended_at, is_erased=False
     )
 
 
 def _settle(services: Services, run: Run, now: datetime) -> None:
-    """Count what became of the rows; end the run when none is pending any more."""
-    if run.kind == "send_again":  # each message is a notification, with an end of its own
+    """Count the rows by status; end the run when none is pending."""
+    if run.kind == "send_again":  # its notifications are sent independently of the run
         _end(services, run, now, status="done")
         return
     with services.database.read_only() as session:
@@ -204,7 +204,7 @@ def _end(services: Services, run: Run, now: datetime, **values: Any) -> None:
 
 
 def final_statuses(session: Session, run: Run) -> dict[str, int]:
-    """Count what became of a run's rows: status -> number; `pruned` are those that no longer exist."""
+    """Count a run's rows by status; `pruned` ones no longer exist."""
     rows: Any = Delivery if run.target == "deliveries" else Notification
     key: Any = RunRow.row_id if run.target == "deliveries" else cast(RunRow.row_id, Integer)
     query = (

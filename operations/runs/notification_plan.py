@@ -15,7 +15,7 @@ from operations.errors import OperationError
 from operations.runs.store import MAX_RUN_ROWS, SelectedRow
 
 MAX_CHECKED = 500
-"""Notifications of which a plan says whether something newer has superseded them."""
+"""Maximum number of notifications that a plan checks for being superseded."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class NotificationPlan:
         kind: what to do.
         rows: the notifications that it would take.
         waiting: number left out: pending, so they go out anyway.
-        sent: number left out: they were sent, and are not to be sent again; of an ignore, those that are not dead.
+        sent: number left out: already sent and not to be resent; of an ignore, those that are not dead.
         superseded: ids of those that would be closed and not sent, because something newer was sent; of the first
             MAX_CHECKED.
     """

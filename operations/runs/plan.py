@@ -18,7 +18,7 @@ from operations.runs.store import MAX_RUN_ROWS, SelectedRow
 from worker.services import Services
 
 MAX_PREVIEWED = 1_000
-"""Deliveries that a plan handles and rolls back; of more, these are shown and the others are counted."""
+"""Maximum number of deliveries in a plan's dry run; any others are only counted."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class RunPlan:
 
     @property
     def unchanged(self) -> Counter[str]:
-        """Why deliveries would change nothing -> number."""
+        """Reason why deliveries would change nothing -> number."""
         return Counter(
             outcome.note or "" for outcome in self.report.outcomes if outcome.status == "done" and not outcome.changes
         )
@@ -88,7 +88,7 @@ def make_plan(
         services: the stores, the hook and the channels.
         query: selects deliveries.
         kind: what to do with them.
-        by: who asks.
+        by: the operator's name.
         resend: whether notifications that were sent are sent again.
         superseded: whether superseded notifications are sent, too.
         limit: only the oldest N.

@@ -15,7 +15,7 @@ from operations.runs.store import MAX_RUN_ROWS, SelectedRow
 from worker.outbox.planner import NotificationPlanner
 
 PREVIEWED = 500
-"""Bookings of which a plan says to how many endpoints they would be sent."""
+"""Maximum number of bookings for which a plan counts the messages."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SendAgainPlan:
 def plan_bookings(
     session: Session, planner: NotificationPlanner, since: datetime, until: datetime | None, now: datetime
 ) -> SendAgainPlan:
-    """Plan to send the bookings that changed since a time, each once, as it is now.
+    """Plan to send the bookings that changed since a time, each once, in its current state.
 
     Args:
         session: the session.
@@ -65,7 +65,7 @@ def plan_bookings(
 def send_bookings(
     session: Session, planner: NotificationPlanner, ids: Sequence[str], run_id: int, now: datetime
 ) -> tuple[int, int]:
-    """Insert the messages of one chunk of a run, in the caller's transaction. Done twice, it inserts nothing more.
+    """Insert the messages of one chunk of a run, in the caller's transaction. Idempotent.
 
     Returns:
         How many of the bookings exist, and how many messages are new.

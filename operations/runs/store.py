@@ -17,7 +17,7 @@ from operations.text import count
 from runtime.encryption import BodyCipher
 
 MAX_RUN_ROWS = 100_000
-"""Rows of one run: they are listed in the run, in one transaction."""
+"""Maximum number of rows of one run: they are all inserted in one transaction."""
 MAX_REASON_LENGTH = 1000
 RUN_IN_REASON = re.compile(r"run (\d{1,9})(?:: |\Z)|(?P<before>.*) \(run (?P<after>\d{1,9})\)\Z", re.DOTALL)
 
@@ -29,7 +29,7 @@ class SelectedRow:
     Attributes:
         id: its id, as text.
         booking_id: its booking; empty if unknown.
-        ended_at: when it had ended when it was selected; None if it was pending.
+        ended_at: its `ended_at` when it was selected; None if it was pending.
     """
 
     id: str
@@ -47,10 +47,10 @@ class NewRun:
         by: the operator's name.
         reason: why.
         rows: the rows, one booking's together and in order.
-        selection: how they were selected, without people's data.
+        selection: how they were selected, without personal data.
         resend: whether to send notifications again that were sent.
         superseded: whether to send superseded notifications too.
-        per_second: highest rate, in rows; None for none.
+        per_second: maximum rows per second; None for no limit.
     """
 
     kind: RunKind
@@ -65,7 +65,7 @@ class NewRun:
 
 
 def start_run(session: Session, new: NewRun, now: datetime) -> Run:
-    """Start a run: from now on it goes on by itself.
+    """Start a run. The scheduler executes it.
 
     Raises:
         OperationError: there is no reason, no row, or there are too many.
@@ -106,7 +106,7 @@ def start_run(session: Session, new: NewRun, now: datetime) -> Run:
 
 
 def start_prune(session: Session, by: str, reason: str, now: datetime) -> Run:
-    """Start a run that deletes what is past its retention.
+    """Start a run that deletes rows past their retention.
 
     Raises:
         OperationError: there is no reason.
@@ -115,7 +115,7 @@ def start_prune(session: Session, by: str, reason: str, now: datetime) -> Run:
 
 
 def start_erasure(session: Session, guest: GuestName, cipher: BodyCipher, by: str, reason: str, now: datetime) -> Run:
-    """Start a run that erases a guest. Until it has ended, the run names the guest, encrypted with BODY_KEYS.
+    """Start a run that erases a guest. Until it ends, the run holds the guest's identity, encrypted with BODY_KEYS.
 
     Raises:
         OperationError: there is no reason.
@@ -139,12 +139,12 @@ def _start_step(session: Session, kind: RunKind, target: RunTarget, by: str, rea
 
 
 def reason_of(run: Run) -> str:
-    """Return what is recorded as the reason of each act of a run."""
+    """Return the reason recorded with each of a run's interventions."""
     return f"{run.reason} (run {run.id})"
 
 
 def split_reason(reason: str) -> tuple[int | None, str]:
-    """Return the number of the run that an intervention's reason names, and the reason without it."""
+    """Split an intervention's reason into the number of the run that it names, if any, and the rest."""
     found = RUN_IN_REASON.match(reason)
     if found is None:
         return None, reason
@@ -152,7 +152,7 @@ def split_reason(reason: str) -> tuple[int | None, str]:
 
 
 def cancel_run(session: Session, run_id: int, by: str, now: datetime) -> Run:
-    """Cancel a run. Rows that it has handled stay so.
+    """Cancel a run. What it has done is not undone.
 
     Raises:
         OperationError: there is no such run, or it has ended.

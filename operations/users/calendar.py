@@ -29,16 +29,16 @@ from worker.channels.text.translations import Translation
 
 CALENDAR_PATH = "/calendar"
 SALT = b"meetergo-inbox.calendar"
-"""Salt of the key derived from WEBHOOK_KEYS: an address for webhooks opens no calendar."""
+"""Salt of the key derived from WEBHOOK_KEYS, so that a webhook address opens no calendar."""
 PAST = timedelta(days=30)
-"""How long a booking that began stays in the feed."""
+"""How long a booking stays in the feed after its start."""
 MAX_EVENTS = 1_000
 MAX_BYTES = 2 * 1024 * 1024
-"""Limit of the file: 1,000 usual events have a quarter of it. Later bookings are left out first."""
+"""Maximum size of the file; 1,000 typical events take a quarter of it. The latest bookings are left out first."""
 MAX_DESCRIPTION_LENGTH = 2_000
 """Maximum length of an event's description, in characters: guests decide how long their names are."""
 REFRESH_INTERVAL = timedelta(minutes=15)
-"""How often calendar programs are asked to fetch the feed. Google decides by itself, some hours."""
+"""Refresh interval suggested to calendar programs. Google ignores it and refreshes every few hours."""
 COLUMNS = (
     Booking.id,
     Booking.revision,
@@ -95,7 +95,7 @@ def share(database: Database, external_id: str, now: datetime, *, by: str, reaso
 
 
 def revoke(database: Database, external_id: str, now: datetime, *, by: str, reason: str) -> bool:
-    """Make a host's link useless; see `share` for the arguments.
+    """Revoke a host's link; see `share` for the arguments.
 
     Returns:
         Whether there was a link.
@@ -125,7 +125,7 @@ def _reason(external_id: str, reason: str) -> str:
 
 @dataclass(frozen=True)
 class CalendarFeed:
-    """The bookings of a host, as one statement of each kind found them.
+    """The host and the bookings in one host's feed.
 
     Attributes:
         host: the host, as messages see it.
@@ -159,16 +159,16 @@ class CalendarFeed:
 
     @property
     def modified_at(self) -> datetime | None:
-        """When the newest of these bookings changed, UTC. A booking that left the feed leaves no newer time."""
+        """When the newest of these bookings changed, UTC. A booking that leaves the feed does not advance it."""
         return max((row.updated_at for row in self.rows), default=None)
 
     def to_ical(self) -> bytes:
-        """Return the iCalendar file. Its text is that of the mails to this host."""
+        """Return the iCalendar file, with the texts of the host's mails."""
         translation = ReaderLocale.of(self.host).translation
         host = one_line(self.host["name"], MAX_NAME_LENGTH)
         name = f"{translation.calendar}: {host}" if host else translation.calendar
         calendar = Calendar({"PRODID": PRODUCT, "VERSION": "2.0"})
-        # With their types: of a property that it does not know, the library would escape nothing.
+        # Explicit types: the library does not escape the values of properties that it does not know.
         calendar.add("NAME", vText(name))
         calendar.add("X-WR-CALNAME", vText(name))
         calendar.add("REFRESH-INTERVAL", vDuration(REFRESH_INTERVAL), {"VALUE": "DURATION"})
@@ -220,9 +220,9 @@ def _bookings(session: Session, condition: ColumnElement[bool], now: datetime) -
 
 
 def _utc() -> Timezone:
-    """Return a component for a calendar without events, which RFC 5545 does not allow to be empty."""
+    """Return a time zone for a calendar without events: RFC 5545 requires at least one component."""
     standard = TimezoneStandard()
-    standard.DTSTART = datetime(1970, 1, 1)  # noqa: DTZ001 - local time, as RFC 5545 demands
+    standard.DTSTART = datetime(1970, 1, 1)  # noqa: DTZ001 - local time, as RFC 5545 requires
     standard.TZOFFSETFROM = standard.TZOFFSETTO = timedelta()
     zone = Timezone()
     zone.add("TZID", "Etc/UTC")

@@ -19,7 +19,7 @@ class Directory:
         self._by_email: dict[str, list[User]] | None = None
 
     def by_email(self, email: str) -> Sequence[User]:
-        """Return the users with an e-mail address, compared without case."""
+        """Return the users with an e-mail address, compared case-insensitively."""
         return self._users.get(_normalised(email), [])
 
     def all(self) -> dict[str, User]:

@@ -33,7 +33,7 @@ class UserMapping:
 
 
 def find_mapping(database: Database, external_id: str, now: datetime) -> UserMapping:
-    """Return what `forget` would forget.
+    """Return the mapping that `forget` would remove.
 
     Raises:
         OperationError: there is no such platform user.
@@ -43,9 +43,9 @@ def find_mapping(database: Database, external_id: str, now: datetime) -> UserMap
 
 
 def forget(database: Database, external_id: str, now: datetime, *, by: str, reason: str = "") -> UserMapping:
-    """Remove a platform user's ids of meetergo, and record who did it. The row and its bookings stay.
+    """Remove a platform user's meetergo ids, and record who did it. The row and its bookings stay.
 
-    The remembered `new_employee` event is forgotten too: the sweep would map the user again.
+    The remembered `new_employee` event is forgotten too, or else the sweep would map the user again.
 
     Args:
         database: the database.

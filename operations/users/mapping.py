@@ -1,4 +1,4 @@
-"""The mapping of the platform's hosts to meetergo's users: what is missing, and its corrections by an operator."""
+"""The mapping of the platform's hosts to meetergo's users: what is missing, and corrections by an operator."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ from operations.errors import OperationError
 from runtime.database import Database
 
 MAX_WAITING = 1_000
-"""Bookings without an owner that are looked at, the latest first."""
+"""Maximum number of bookings without an owner that are read, latest first."""
 MAX_HOSTS = 5_000
-"""Users of meetergo whom these bookings may name."""
+"""Maximum number of meetergo users named by these bookings that are looked up."""
 MAX_LENGTHS = {
     "external_id": 255,
     "meetergo_user_id": 255,
@@ -33,12 +33,12 @@ LANGUAGES = ("en", "de")
 
 @dataclass
 class UnmappedHost:
-    """A user of meetergo whom no platform user is mapped to.
+    """A meetergo user without a mapped platform user.
 
     Attributes:
         meetergo_user_id: meetergo's id of the host.
         bookings: number of bookings that wait for the mapping, among the latest MAX_WAITING without an owner.
-        upcoming: how many of them are confirmed and not over.
+        upcoming: how many of them are confirmed and have not started.
         next_start: when the next of them starts, UTC; None if none is upcoming.
         example: the id of one of them.
     """
@@ -57,7 +57,7 @@ class UnmappedHosts:
     Attributes:
         hosts: the hosts, those with most upcoming bookings first.
         without_host: number of bookings that name no host at all.
-        is_complete: whether all bookings without an owner were looked at.
+        is_complete: whether neither MAX_WAITING nor MAX_HOSTS cut the list off.
     """
 
     hosts: list[UnmappedHost]
@@ -67,7 +67,7 @@ class UnmappedHosts:
 
 @dataclass(frozen=True)
 class HostValues:
-    """The values of a host as an operator types them; None leaves a value as it is, "" empties it.
+    """The values of a host as an operator types them; None keeps the stored value, "" clears it.
 
     Attributes:
         external_id: the platform's id.
@@ -88,7 +88,7 @@ class HostValues:
     language: str | None = None
 
     def checked(self) -> dict[str, Any]:
-        """Return the columns to set.
+        """Validate the values, and return the columns to set.
 
         Raises:
             OperationError: a value cannot be used.
@@ -111,10 +111,10 @@ class HostValues:
 
 
 def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
-    """Return meetergo's users whose bookings wait, because no platform user is mapped to them."""
+    """Return the meetergo users whose bookings wait because no platform user is mapped to them."""
     columns = (Booking.id, Booking.host_ids, Booking.status, Booking.starts_at)
     unowned = select(*columns).where(Booking.platform_user_id.is_(None), Booking.starts_at.is_not(None))
-    latest = (Booking.platform_user_id.desc(), Booking.starts_at.desc(), Booking.id.desc())  # as the index has them
+    latest = (Booking.platform_user_id.desc(), Booking.starts_at.desc(), Booking.id.desc())  # the order of the index
     rows = session.execute(unowned.order_by(*latest).limit(MAX_WAITING)).all()
     found: dict[str, UnmappedHost] = defaultdict(lambda: UnmappedHost(""))
     for row in rows:
@@ -136,7 +136,7 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
 
 
 def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Any:
-    """Return a query for hosts whose id of the platform or of meetergo begins with a term, or whose e-mail is it."""
+    """Return a query for hosts whose platform id, meetergo id or e-mail address equals a term."""
     columns = (
         PlatformUser.id,
         PlatformUser.external_id,
@@ -161,7 +161,7 @@ def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Any:
 
 
 def save_host(database: Database, values: HostValues, now: datetime, *, is_new: bool, by: str, reason: str) -> None:
-    """Add a host, or change one, and record who did it. The next sweep gives the host the bookings that wait.
+    """Add a host, or change one, and record who did it. The next sweep assigns the waiting bookings to the host.
 
     Args:
         database: the database.

@@ -76,7 +76,7 @@ class Registrations:
 
     Args:
         meetergo: API client that acts as an admin.
-        database: stores them. It may be a copy of another installation's, and so name that one's.
+        database: stores them. If it is a copy of another installation's, it names that one's webhooks.
         clock: returns the time, UTC.
         host: our host; webhooks that post elsewhere are not changed. None for any host.
     """

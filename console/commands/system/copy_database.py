@@ -33,7 +33,7 @@ class DatabaseUrlParam(click.ParamType[str]):
     name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Check the URL. A malformed one is not repeated, since it may hold a password."""
+        """Check the URL. The error does not quote it, since it may hold a password."""
         try:
             return check_database_url(value)
         except ValueError as error:

@@ -27,9 +27,9 @@ OLD_PAGES_REMAIN = "other processes are reading the database file, so it still h
 
 
 class ErasureSettings(StoreSettings, EncryptionSettings):
-    """Settings of `erase`. Without Redis it cannot search there."""
+    """Settings of `erase`. Without a Redis URL, Redis is not searched."""
 
-    redis_url: RedisUrl | None = Field(None, repr=False)  # type: ignore[assignment] # wider than others have it
+    redis_url: RedisUrl | None = Field(None, repr=False)  # type: ignore[assignment] # wider than in the base class
 
 
 @click.command()
