@@ -28,7 +28,7 @@ from models.migrate import migrate
 from runtime.database import Database, schema_of
 
 KEY = "b" * 40
-ROUNDS = 30
+ROUNDS = 200
 GUEST = "guest-1@example.com"
 PAGES = (
     "/",
