@@ -1,9 +1,7 @@
 """WSGI: calls Flask from the event loop, for every request other than a webhook."""
 
 import sys
-from collections.abc import Callable
 from io import BytesIO
-from typing import Any
 from wsgiref.types import WSGIEnvironment
 
 from flask import Flask
@@ -11,6 +9,7 @@ from granian.rsgi import Scope
 
 from receiver.auth import RequestHead
 from receiver.responses import RawResponse
+from runtime.process.wsgi import call
 
 BASE_ENVIRON: WSGIEnvironment = {
     "SCRIPT_NAME": "",
@@ -30,19 +29,7 @@ def call_flask(app: Flask, scope: Scope, head: RequestHead) -> RawResponse:
         scope: the request. Its body is not passed on: no route reads one.
         head: the head of this request.
     """
-    responses: list[Any] = []
-
-    def start_response(status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], None]:
-        responses.append((int(status[:3]), headers))
-        return lambda _: None
-
-    parts = app.wsgi_app(_environ(scope, head), start_response)
-    try:
-        body = b"".join(parts)
-    finally:
-        if close := getattr(parts, "close", None):
-            close()
-    return *responses[-1], body
+    return call(app.wsgi_app, _environ(scope, head))
 
 
 def _environ(scope: Scope, head: RequestHead) -> WSGIEnvironment:
