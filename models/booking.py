@@ -11,6 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, latest_version, time_of
 from meetergo.guests import departed
+from models.account import DEFAULT, IS_OTHER, account_of
 from models.delivery import Delivery
 from models.facts import (
     attendees,
@@ -66,9 +67,11 @@ class Booking(Model):
         Index("ix_bookings_id_prefix", "id", postgresql_ops={"id": "varchar_pattern_ops"}).ddl_if(
             dialect="postgresql"
         ),  # SQLite searches the primary key, whose order does not depend on a collation
+        partial_index("ix_bookings_of_account", "account", "starts_at", "id", where=IS_OTHER),
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    account: Mapped[str] = mapped_column(String(64), default=DEFAULT, server_default=DEFAULT)
     platform_user_id: Mapped[int | None] = mapped_column(ForeignKey("platform_users.id", ondelete="SET NULL"))
     status: Mapped[BookingStatus] = mapped_column(String(9), default="confirmed")
     starts_at: Mapped[datetime | None]
@@ -91,13 +94,13 @@ class Booking(Model):
 
     @classmethod
     def get_for_update(cls, session: Session, ids: Iterable[str], now: datetime) -> "dict[str, Booking]":
-        """Lock and return bookings by id, creating those that do not exist yet.
+        """Lock and return bookings by key (see `booking_key`), creating those that do not exist yet.
 
         Rows are locked in the order of ids, so that two workers cannot deadlock.
         """
         defaults = dict(status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
         times = dict(as_of=now, created_at=now, updated_at=now, revision=0)
-        new = [dict(id=booking_id, **defaults, **times) for booking_id in sorted(set(ids))]
+        new = [dict(id=key, account=account_of(key), **defaults, **times) for key in sorted(set(ids))]
         insert_missing(session, cls, new, "id")
         rows = select(cls).where(cls.id.in_([row["id"] for row in new])).order_by(cls.id).with_for_update()
         return {row.id: row for row in session.scalars(rows.execution_options(populate_existing=True))}
@@ -212,6 +215,7 @@ class Booking(Model):
         self.revision += 1
         return BookingChange(
             booking_id=self.id,
+            account=self.account,
             revision=self.revision,
             kind="erased",
             before={name: redacted[name] for name in names},
@@ -303,6 +307,7 @@ class Booking(Model):
         return BookingChange(
             booking=self,
             booking_id=self.id,
+            account=self.account,
             revision=self.revision,
             kind=notification_kinds[0]
             if notification_kinds
@@ -351,10 +356,12 @@ class BookingChange(Model):
         partial_index("ix_booking_changes_linked", "delivery_id", where=IS_LINKED),
         Index("ix_booking_changes_at", "at"),
         Index("ix_booking_changes_feed_batch_id", "feed_batch", "id"),
+        partial_index("ix_booking_changes_of_account", "account", "feed_batch", "id", where=IS_OTHER),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     booking_id: Mapped[str] = mapped_column(ForeignKey("bookings.id", ondelete="CASCADE"))
+    account: Mapped[str] = mapped_column(String(64), default=DEFAULT, server_default=DEFAULT)
     revision: Mapped[int]
     kind: Mapped[ChangeKind] = mapped_column(String(13))
     before: Mapped[dict[str, Any] | None]

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event, UnreadableBody
+from models.account import DEFAULT
 from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Moment, Retryable, retryable_indexes
 from runtime.database import Model, insert_new, partial_index
 from runtime.encryption import BodyCipher, EncryptedBody
@@ -46,7 +47,7 @@ class NewDelivery:
     """The values of a delivery to insert.
 
     Attributes:
-        id: SHA-256 of the raw body.
+        id: see `delivery_id`.
         account: the account that it is for.
         encrypted_body: the body in its stored form.
         received_at: when it was received, UTC.
@@ -64,12 +65,15 @@ class NewDelivery:
         cls, body: bytes, account: str, received_at: datetime, cipher: BodyCipher, source: Source = "webhook"
     ) -> "NewDelivery":
         """Create a delivery from a raw body: compute its id and encrypt it."""
-        return cls(delivery_id(body), account, cipher.encrypt(body), received_at, source)
+        return cls(delivery_id(body, account), account, cipher.encrypt(body), received_at, source)
 
 
-def delivery_id(body: bytes) -> str:
-    """Return the id of a delivery: SHA-256 of its body, in hex."""
-    return sha256(body).hexdigest()
+def delivery_id(body: bytes, account: str = DEFAULT) -> str:
+    """Return the id of a delivery: SHA-256 of its body, in hex.
+
+    In an account beside `default`, of its name, a zero byte and the body: the same bytes are another delivery there.
+    """
+    return sha256(body if account == DEFAULT else account.encode() + b"\0" + body).hexdigest()
 
 
 def pack(new_delivery: NewDelivery) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import String, delete, exists, func, select
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
+from models.account import DEFAULT
 from models.platform_user import PlatformUser
 from runtime.bulk import insert_missing
 from runtime.database import Model
@@ -20,6 +21,7 @@ class Employee(Model):
 
     email: Mapped[str] = mapped_column(String(320), primary_key=True)
     meetergo_user_id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    account: Mapped[str] = mapped_column(String(64), default=DEFAULT, server_default=DEFAULT)
     created_at: Mapped[datetime]
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Literal
 from sqlalchemy import Index, String, Text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models.account import DEFAULT, account_of
 from models.delivery import Delivery
 from models.notification import Notification
 from runtime.database import Model
@@ -57,6 +58,7 @@ class Intervention(Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[InterventionKind] = mapped_column(String(10))
+    account: Mapped[str] = mapped_column(String(64), default=DEFAULT, server_default=DEFAULT)
     delivery_id: Mapped[str | None] = mapped_column(String(64))
     notification_id: Mapped[int | None]
     booking_id: Mapped[str | None] = mapped_column(String(255))
@@ -77,16 +79,26 @@ class Intervention(Model):
     ) -> None:
         """Record an action on a row, in the transaction of that action."""
         reference = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
-        session.add(cls(kind=kind, **reference, booking_id=row.booking_id, by=by[:255], reason=reason, at=now))
+        belongs = dict(account=row.account, booking_id=row.booking_id)
+        session.add(cls(kind=kind, **reference, **belongs, by=by[:255], reason=reason, at=now))
 
     @classmethod
     def record_forgotten(
-        cls, session: Session, external_id: str, booking_ids: Sequence[str], now: datetime, *, by: str, reason: str = ""
+        cls,
+        session: Session,
+        external_id: str,
+        booking_ids: Sequence[str],
+        now: datetime,
+        *,
+        by: str,
+        reason: str = "",
+        account: str = DEFAULT,
     ) -> None:
         """Record that a host was unmapped: once per booking, or once if there are none."""
         reason = f"host {external_id}{f', {reason}' if reason else ''}"
         for booking_id in booking_ids or (None,):
-            session.add(cls(kind="forgotten", booking_id=booking_id, by=by[:255], reason=reason, at=now))
+            row = dict(account=account, booking_id=booking_id, by=by[:255], reason=reason, at=now)
+            session.add(cls(kind="forgotten", **row))
 
     @classmethod
     def record_act(
@@ -98,6 +110,11 @@ class Intervention(Model):
         by: str,
         reason: str,
         booking_id: str | None = None,
+        account: str = DEFAULT,
     ) -> None:
-        """Record an action on a booking, or on no single row."""
-        session.add(cls(kind=kind, booking_id=booking_id, by=by[:255], reason=reason, at=now))
+        """Record an action on a booking, or on no single row.
+
+        `account` is that of the action, and without meaning if a booking is named: its key says to which it belongs.
+        """
+        account = account_of(booking_id) if booking_id else account
+        session.add(cls(kind=kind, account=account, booking_id=booking_id, by=by[:255], reason=reason, at=now))

@@ -10,6 +10,7 @@ from sqlalchemy import ForeignKey, Index, Select, String, Text, and_, exists, fa
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
+from models.account import DEFAULT
 from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE_AFTER, Delivery
 from models.retryable import Moment, Retryable, retryable_indexes
@@ -17,6 +18,7 @@ from runtime.bulk import insert_missing
 from runtime.database import Model
 
 RESEND_COLUMNS = (
+    "account",
     "booking_id",
     "platform_user_id",
     "delivery_id",
@@ -54,6 +56,7 @@ class Notification(Retryable, Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(64))
     booking_id: Mapped[str] = mapped_column(ForeignKey("bookings.id", ondelete="CASCADE"))
+    account: Mapped[str] = mapped_column(String(64), default=DEFAULT, server_default=DEFAULT)
     platform_user_id: Mapped[int | None] = mapped_column(ForeignKey("platform_users.id", ondelete="SET NULL"))
     delivery_id: Mapped[str | None] = mapped_column(String(64))
     kind: Mapped[NotificationKind] = mapped_column(String(13))

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Dialect, Index, String, Text, TypeDecorator, func, select, text, update
+from sqlalchemy import Dialect, Index, String, Text, TypeDecorator, UniqueConstraint, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
+from models.account import DEFAULT
 from runtime.database import JSON_VALUE, Model
 
 DEFAULT_TIMEZONE = "Europe/Berlin"
@@ -42,6 +43,7 @@ class PlatformUser(Model):
 
     __tablename__ = "platform_users"
     __table_args__ = (
+        UniqueConstraint("meetergo_user_id", "account"),
         Index("ix_platform_users_lower_email", text("lower(email)")),
         Index("ix_platform_users_meetergo_meeting_type_id", "meetergo_meeting_type_id"),
         Index("ix_platform_users_calendar_feed_id", "calendar_feed_id"),
@@ -49,7 +51,8 @@ class PlatformUser(Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     external_id: Mapped[str] = mapped_column(String(255), unique=True)
-    meetergo_user_id: Mapped[str | None] = mapped_column(String(255), unique=True)
+    account: Mapped[str] = mapped_column(String(64), default=DEFAULT, server_default=DEFAULT)
+    meetergo_user_id: Mapped[str | None] = mapped_column(String(255))
     meetergo_meeting_type_id: Mapped[str | None] = mapped_column(String(255))
     booking_url: Mapped[str | None] = mapped_column(Text)
     email: Mapped[str | None] = mapped_column(String(320))

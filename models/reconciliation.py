@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Index, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models.account import DEFAULT
 from runtime.database import Model, insert_into
 
 MAX_RUN_TIME = timedelta(hours=1)
@@ -56,6 +57,7 @@ class Reconciliation(Model):
     __table_args__ = (Index("ix_reconciliations_started_at", "started_at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    account: Mapped[str] = mapped_column(String(64), default=DEFAULT, server_default=DEFAULT)
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     hosts: Mapped[int] = mapped_column(default=0)

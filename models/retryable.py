@@ -9,6 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.retry_after import MAX_RETRY_AFTER
+from models.account import IS_OTHER
 from runtime.database import database_now, partial_index
 from runtime.errors import Permanent, Transient, describe
 
@@ -29,13 +30,16 @@ MAX_WAIT = MAX_RETRY_AFTER + MAX_BACKOFF
 def retryable_indexes(table: str, *order: str) -> tuple[Index, ...]:
     """Build partial indexes of pending, isolated, dead and ended rows. Each holds only those rows, so it stays small.
 
+    The due rows of accounts other than `default` have an index that begins with the account.
+
     Args:
         table: name of the table.
         order: columns by which rows are claimed. The index has to provide the whole order: with statistics that
             predate a backlog, the planner would sort the whole backlog for each batch.
     """
     return (
-        partial_index(f"ix_{table}_due", *order, where="status = 'pending'"),
+        partial_index(f"ix_{table}_due", *order, "account", where="status = 'pending'"),
+        partial_index(f"ix_{table}_due_of_account", "account", *order, where=f"status = 'pending' AND {IS_OTHER}"),
         partial_index(f"ix_{table}_isolated", "crashes", "due_at", "id", where="status = 'pending' AND is_isolated"),
         partial_index(f"ix_{table}_dead", "ended_at", "id", where="status = 'dead'"),
         partial_index(f"ix_{table}_ended_at", "ended_at", where="ended_at IS NOT NULL"),

@@ -1,5 +1,6 @@
 """All tables, imported in one place for migrations and tests."""
 
+from models.account import Account
 from models.api_token import ApiToken
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
@@ -16,6 +17,7 @@ from models.reconciliation import ReconcileCursor, Reconciliation
 from models.run import Run, RunRow
 
 __all__ = [
+    "Account",
     "ApiToken",
     "Booking",
     "BookingChange",

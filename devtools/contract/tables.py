@@ -55,7 +55,7 @@ def _as(column: ContractColumn, name: str, *, nullable: bool, meaning: str) -> C
 
 _booking = _of(
     Booking,
-    id="meetergo's id of the booking; the key",
+    id="the key: meetergo's id of the booking; in an account beside `default`, `<account>:<id>`",
     revision="rises by one with each change of the row",
     status="`confirmed` or `cancelled`",
     platform_user_id="the owner's `platform_users.id`; null while no host is mapped",
@@ -73,12 +73,14 @@ _booking = _of(
     as_of="the time of the newest webhook that the row reflects",
     created_at="when the row was made",
     updated_at="when the row last changed",
+    account="the account of meetergo: `default`, or one of `bin/inbox accounts list`",
 )
 _user = _of(
     PlatformUser,
     id="made by the database; the key",
     external_id="**your** id of the host, as text; unique",
-    meetergo_user_id="meetergo's id of the host; unique. null until you or `new_employee` fill it in",
+    account="the account of meetergo in which the host is found; default `default`",
+    meetergo_user_id="meetergo's id of the host; unique in the account. null until you or `new_employee` fill it in",
     meetergo_meeting_type_id="a meeting type of this host alone: also makes the host the owner of its bookings",
     booking_url="where guests book; yours to keep here",
     email="where `mailto:` sends, and what `new_employee` is matched by",
@@ -99,6 +101,7 @@ _change = _of(
     news="list of the kinds of notification that the change causes",
     delivery_id="the delivery that caused it, which may be pruned earlier; null if none did",
     at="when",
+    account="as in `bookings_v1`",
 )
 _booking_by_name = {column.name: column for column in _booking}
 _user_by_name = {column.name: column for column in _user}
@@ -124,6 +127,7 @@ CONTRACT: dict[str, tuple[str, list[ContractColumn]]] = {
                 _user_by_name["external_id"], "external_id", nullable=True, meaning="your id of the host; null as above"
             ),
             ContractColumn("is_owner", Boolean(), False, "whether this host owns the booking"),
+            _as(_booking_by_name["account"], "account", nullable=False, meaning="`bookings_v1.account`"),
         ],
     ),
     "booking_changes_v1": (
@@ -138,6 +142,7 @@ CONTRACT: dict[str, tuple[str, list[ContractColumn]]] = {
             id="rises; the key",
             key="identifies the notification; `msg_` and its first 32 characters are the `webhook-id`",
             booking_id="",
+            account="as in `bookings_v1`",
             platform_user_id="the host; null for a shared place",
             kind="see [Who is notified of what](#who-is-notified-of-what)",
             channel="kind of channel, such as `mailto` or `https`",
@@ -155,7 +160,7 @@ CONTRACT: dict[str, tuple[str, list[ContractColumn]]] = {
         "table, to read: the webhooks",
         _of(
             Delivery,
-            id="SHA-256 of the body; the key",
+            id="SHA-256 of the body (in an account beside `default`, of its name, a zero byte and the body); the key",
             status="`pending`, `done` or `dead`",
             event="meetergo's name of the event; null until it is parsed",
             booking_id="null until it is parsed, or if it is about no booking",
@@ -175,6 +180,7 @@ CONTRACT: dict[str, tuple[str, list[ContractColumn]]] = {
         _of(
             Reconciliation,
             id="rises; the key",
+            account="the account that was compared",
             started_at="",
             ended_at="null while it runs, or if it was killed",
             hosts="read from meetergo",

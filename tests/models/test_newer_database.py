@@ -191,7 +191,7 @@ def test_the_rule_notices_what_is_taken_away(own_database: Database) -> None:
 
 
 def shape(connection: Connection) -> dict[str, dict[str, Any]]:
-    """Table or view -> column -> type, whether it may be left out, and whether it may be null."""
+    """Table or view -> column -> type, whether it may be left out, and whether it may be null; and what is unique."""
     inspector, schema = inspect(connection), schema_of(connection)
     tables, views = inspector.get_table_names(schema=schema), inspector.get_view_names(schema=schema)
     found: dict[str, dict[str, Any]] = {}
@@ -200,8 +200,10 @@ def shape(connection: Connection) -> dict[str, dict[str, Any]]:
             each["name"]: (str(each["type"]), each["nullable"] or each.get("default") is not None, each["nullable"])
             for each in inspector.get_columns(name, schema=schema)
         }
-        indexes = inspector.get_indexes(name, schema=schema) if name in tables else []
-        found[name]["unique indexes"] = {str(each["name"]) for each in indexes if each["unique"]}
+        if name in tables:
+            indexes = [each for each in inspector.get_indexes(name, schema=schema) if each["unique"]]
+            rules = [*indexes, *inspector.get_unique_constraints(name, schema=schema)]
+            found[name]["unique"] = {frozenset(map(str, each["column_names"])) for each in rules}
     return found
 
 
@@ -212,9 +214,11 @@ def contractions(before: dict[str, dict[str, Any]], after: dict[str, dict[str, A
         if name not in after:
             found.append(f"{name} is gone")
             continue
-        if after[name]["unique indexes"] - columns["unique indexes"]:
+        was_unique = columns.get("unique", set())
+        new_rules = after[name].get("unique", set()) - was_unique
+        if any(not any(before <= new for before in was_unique) for new in new_rules):  # more columns demand less
             found.append(f"{name} has a new unique index")
-        for column in columns.keys() - {"unique indexes"}:
+        for column in columns.keys() - {"unique"}:
             if column not in after[name]:
                 found.append(f"{name}.{column} is gone")
             elif after[name][column][0] != columns[column][0]:
