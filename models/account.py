@@ -270,6 +270,11 @@ class Accounts:
         config = self.get(name)
         return config.is_active if config else not self._is_current
 
+    def accepted(self, name: str) -> bool:
+        """Return what `accepts` would, as far as it is known without asking the database."""
+        config = self._others.get(name)
+        return config.is_active if config else True
+
     def _known(self, max_age: timedelta) -> Mapping[str, AccountConfig]:
         """Return the rows as they were at most `max_age` ago, or as last known if another thread is reading them."""
         is_due = time.monotonic() >= max(self._read_at + max_age.total_seconds(), self._cooldown.until)

@@ -16,6 +16,7 @@ from flask import Flask
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
 from redis.exceptions import RedisError
 
+from models.account import DEFAULT
 from receiver.auth import RejectedRequest, RequestHead, WebhookAuth
 from receiver.health import READYZ, Readiness
 from receiver.ingest import Ingest, in_thread_if_large
@@ -100,9 +101,11 @@ class ReceiverApp:
         return response
 
     async def _receive(self, head: RequestHead, protocol: HTTPProtocol) -> RawResponse:
-        fingerprint = self.auth.check_head(head)
+        address = self.auth.check_head(head)
+        if address.account != DEFAULT:
+            await self.auth.check_account(address.account)
         body = await self._read(head.content_length, protocol)
-        request = await in_thread_if_large(body, self.auth.authenticate, head, body, fingerprint)
+        request = await in_thread_if_large(body, self.auth.authenticate, head, body, address)
         delivery_id = await self.ingest.accept(request, datetime.now(UTC))
         return _acknowledgement(delivery_id)
 
