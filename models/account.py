@@ -262,6 +262,11 @@ class Accounts:
         """Return the names of all accounts but `default`."""
         return [*self._known(CACHE_TIME)]
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the database answered the last time that it was asked."""
+        return self._is_current
+
     def accepts(self, name: str) -> bool:
         """Whether webhooks for an account are accepted.
 

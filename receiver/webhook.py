@@ -107,7 +107,7 @@ class ReceiverApp:
         body = await self._read(head.content_length, protocol)
         request = await in_thread_if_large(body, self.auth.authenticate, head, body, address)
         delivery_id = await self.ingest.accept(request, datetime.now(UTC))
-        return _acknowledgement(delivery_id)
+        return _acknowledgement(delivery_id, address.account)
 
     async def _read(self, length: int | None, protocol: HTTPProtocol) -> bytes:
         try:
@@ -121,9 +121,12 @@ class ReceiverApp:
             raise RejectedRequest(400, "body incomplete") from None
 
 
-def _acknowledgement(delivery_id: str) -> RawResponse:
+def _acknowledgement(delivery_id: str, account: str) -> RawResponse:
     """Return exactly 200: the provider documents no other success status."""
-    log.info("delivery.accepted", delivery_id=delivery_id)
+    if account == DEFAULT:
+        log.info("delivery.accepted", delivery_id=delivery_id)
+    else:
+        log.info("delivery.accepted", delivery_id=delivery_id, account=account)
     body = b'{"status":"accepted","delivery":"%b"}' % delivery_id.encode()
     return 200, [("Content-Length", str(len(body))), ("X-Delivery-Id", delivery_id), *COMMON_HEADERS], body
 

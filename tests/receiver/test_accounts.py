@@ -15,7 +15,6 @@ from models.delivery import Delivery, delivery_id, unpack
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
 from tests.payloads import payload
-from tests.query_count import count_queries
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY, MakeApp
 from tests.receiver.test_store_outage import no_database
 
