@@ -262,6 +262,11 @@ class Accounts:
         """Return the names of all accounts but `default`."""
         return [*self._known(CACHE_TIME)]
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the database answered the last time that it was asked."""
+        return self._is_current
+
     def accepts(self, name: str) -> bool:
         """Whether webhooks for an account are accepted.
 
@@ -269,6 +274,11 @@ class Accounts:
         """
         config = self.get(name)
         return config.is_active if config else not self._is_current
+
+    def accepted(self, name: str) -> bool:
+        """Return what `accepts` would, as far as it is known without asking the database."""
+        config = self._others.get(name)
+        return config.is_active if config else True
 
     def _known(self, max_age: timedelta) -> Mapping[str, AccountConfig]:
         """Return the rows as they were at most `max_age` ago, or as last known if another thread is reading them."""

@@ -100,7 +100,10 @@ class Booking(Model):
         """
         defaults = dict(status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
         times = dict(as_of=now, created_at=now, updated_at=now, revision=0)
-        new = [dict(id=key, account=account_of(key), **defaults, **times) for key in sorted(set(ids))]
+        new = [
+            dict(id=key, account=account_of(key) if ":" in key else DEFAULT, **defaults, **times)
+            for key in sorted(set(ids))
+        ]
         insert_missing(session, cls, new, "id")
         rows = select(cls).where(cls.id.in_([row["id"] for row in new])).order_by(cls.id).with_for_update()
         return {row.id: row for row in session.scalars(rows.execution_options(populate_existing=True))}

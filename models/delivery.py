@@ -35,6 +35,18 @@ IS_ISOLATED = text("deliveries.is_isolated")
 """The same text as in the index: SQLite uses a partial index only if the condition is written identically."""
 
 
+class Due(NamedTuple):
+    """What is due now.
+
+    Attributes:
+        kinds: the kinds of deliveries that are due.
+        is_shared: whether an account beside `default` has some that are pending.
+    """
+
+    kinds: Sequence[DueKind]
+    is_shared: bool = False
+
+
 class DueRow(NamedTuple):
     """A claimed row: its id and the size of its stored body in bytes."""
 
@@ -160,14 +172,21 @@ class Delivery(Retryable, Model):
         return EncryptedBody(self.body, self.sealed_with)
 
     @classmethod
-    def due(cls, session: Session, now: datetime) -> Sequence[DueKind]:
+    def due(cls, session: Session, now: datetime) -> Due:
         """Return the kinds of deliveries that are due now. Takes no locks."""
-        found = session.execute(select(*(exists().where(*cls._is_due(kind, now)) for kind in DUE_KINDS))).one()
-        return [kind for kind, is_there in zip(DUE_KINDS, found, strict=True) if is_there]
+        of_kinds = (exists().where(*cls._is_due(kind, now)) for kind in DUE_KINDS)
+        *found, is_shared = session.execute(select(*of_kinds, exists().where(*cls.waits_in_other_account()))).one()
+        return Due([kind for kind, is_there in zip(DUE_KINDS, found, strict=True) if is_there], bool(is_shared))
 
     @classmethod
     def claim_due(
-        cls, session: Session, kind: DueKind, now: datetime, limit: int, only: Collection[str] | None = None
+        cls,
+        session: Session,
+        kind: DueKind,
+        now: datetime,
+        limit: int,
+        only: Collection[str] | None = None,
+        account: str | None = None,
     ) -> Sequence[DueRow]:
         """Lock and return due deliveries, skipping those that another worker holds.
 
@@ -179,10 +198,13 @@ class Delivery(Retryable, Model):
             now: the time, UTC.
             limit: maximum number of rows.
             only: ids to choose from; None for any.
+            account: the account to choose from; None for any.
         """
         query = select(cls.id, func.length(cls.body)).where(*cls._is_due(kind, now)).order_by(*cls._order(kind))
         if only is not None:
             query = query.where(cls.id.in_(only))
+        if account is not None:
+            query = query.where(*cls.is_of(account))
         rows = session.execute(query.limit(limit).with_for_update(skip_locked=True))
         return [DueRow(*row) for row in rows]
 

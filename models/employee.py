@@ -1,12 +1,13 @@
-"""Employees: users who joined the company according to meetergo. The platform may add its user before or after."""
+"""Employees: users who joined a company according to meetergo. The platform may add its user before or after."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import String, delete, exists, func, select
+from sqlalchemy import String, case, delete, exists, func, select
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+from sqlalchemy.sql.elements import ColumnElement
 
-from models.account import DEFAULT
+from models.account import DEFAULT, booking_key, meetergo_id
 from models.platform_user import PlatformUser
 from runtime.bulk import insert_missing
 from runtime.database import Model
@@ -15,7 +16,10 @@ LINK_BATCH_SIZE = 100
 
 
 class Employee(Model):
-    """A meetergo user with an e-mail address, from a `new_employee` event. Rows stay until an operator forgets them."""
+    """A meetergo user with an e-mail address, from a `new_employee` event. Rows stay until an operator forgets them.
+
+    `meetergo_user_id` holds a key made as that of a booking, so that two accounts may have a user of the same id.
+    """
 
     __tablename__ = "meetergo_employees"
 
@@ -25,37 +29,50 @@ class Employee(Model):
     created_at: Mapped[datetime]
 
     @classmethod
-    def insert_new(cls, session: Session, meetergo_user_id: str, email: str, now: datetime) -> None:
-        """Insert an employee; an existing row stays unchanged."""
-        row = dict(email=normalize_email(email), meetergo_user_id=meetergo_user_id, created_at=now)
+    def insert_new(
+        cls, session: Session, meetergo_user_id: str, email: str, now: datetime, account: str = DEFAULT
+    ) -> None:
+        """Insert an employee of an account; an existing row stays unchanged."""
+        key = booking_key(account, meetergo_user_id)
+        row = dict(email=normalize_email(email), meetergo_user_id=key, account=account, created_at=now)
         insert_missing(session, cls, [row], "email", "meetergo_user_id")
 
     @classmethod
-    def is_email_shared(cls, session: Session, meetergo_user_id: str, email: str) -> bool:
-        """Whether another employee has the same e-mail address, which makes it ambiguous."""
+    def is_email_shared(cls, session: Session, meetergo_user_id: str, email: str, account: str = DEFAULT) -> bool:
+        """Whether another employee of the account has the same e-mail address, which makes it ambiguous."""
         same_email_employees = exists().where(
-            cls.email == normalize_email(email), cls.meetergo_user_id != meetergo_user_id
+            cls.email == normalize_email(email),
+            cls.account == account,
+            cls.meetergo_user_id != booking_key(account, meetergo_user_id),
         )
         return bool(session.scalar(select(same_email_employees)))
 
     @classmethod
-    def forget(cls, session: Session, meetergo_user_id: str) -> None:
-        """Delete what is known of an employee."""
-        session.execute(delete(cls).where(cls.meetergo_user_id == meetergo_user_id))
+    def forget(cls, session: Session, meetergo_user_id: str, account: str = DEFAULT) -> None:
+        """Delete what is known of an employee of an account."""
+        session.execute(delete(cls).where(cls.meetergo_user_id == booking_key(account, meetergo_user_id)))
 
     @classmethod
     def linkable_users(cls, session: Session) -> Sequence[tuple[int, str]]:
         """Return platform users without a meetergo id, with the id of the only employee with their e-mail address."""
         same_email, other_user, mapped_user = aliased(cls), aliased(PlatformUser), aliased(PlatformUser)
         query = (
-            select(PlatformUser.id, cls.meetergo_user_id)
+            select(PlatformUser.id, cls.account, cls.meetergo_user_id)
             .join(PlatformUser, func.lower(PlatformUser.email) == cls.email)
             .where(
                 PlatformUser.meetergo_user_id.is_(None),
-                ~exists().where(mapped_user.meetergo_user_id == cls.meetergo_user_id),
-                ~exists().where(same_email.email == cls.email, same_email.meetergo_user_id != cls.meetergo_user_id),
+                PlatformUser.account == cls.account,
+                ~exists().where(
+                    mapped_user.meetergo_user_id == cls._id_at_meetergo(), mapped_user.account == cls.account
+                ),
+                ~exists().where(
+                    same_email.email == cls.email,
+                    same_email.account == cls.account,
+                    same_email.meetergo_user_id != cls.meetergo_user_id,
+                ),
                 ~exists().where(
                     func.lower(other_user.email) == cls.email,
+                    other_user.account == cls.account,
                     other_user.meetergo_user_id.is_(None),
                     other_user.id != PlatformUser.id,
                 ),
@@ -63,7 +80,14 @@ class Employee(Model):
             .order_by(PlatformUser.id)
             .limit(LINK_BATCH_SIZE)
         )
-        return [(user_id, meetergo_id) for user_id, meetergo_id in session.execute(query)]
+        return [(user_id, meetergo_id(account, key)) for user_id, account, key in session.execute(query)]
+
+    @classmethod
+    def _id_at_meetergo(cls) -> ColumnElement[str]:
+        """SQL expression of what `models.account.meetergo_id` returns for the key."""
+        prefix, key = cls.account + ":", cls.meetergo_user_id
+        has_prefix = func.substr(key, 1, func.length(prefix)) == prefix
+        return case((has_prefix, func.substr(key, func.length(prefix) + 1)), else_=key)
 
 
 def normalize_email(email: str) -> str:

@@ -217,7 +217,14 @@ class Notification(Retryable, Model):
 
     @classmethod
     def claim(
-        cls, session: Session, now: datetime, limit: int, worker: str, *, excluding: Collection[str] = ()
+        cls,
+        session: Session,
+        now: datetime,
+        limit: int,
+        worker: str,
+        *,
+        excluding: Collection[str] = (),
+        account: str | None = None,
     ) -> "Sequence[Notification]":
         """Claim the next notifications to send, with a lease; see `lease`. The rows are returned as they were before.
 
@@ -229,8 +236,11 @@ class Notification(Retryable, Model):
             limit: maximum number of rows.
             worker: name of the claiming worker.
             excluding: fingerprints of channels not to use now.
+            account: the account to choose from; None for any.
         """
         query = select(cls).where(cls.is_due(now), ~cls.is_isolated, ~cls._has_earlier_unsent())
+        if account is not None:
+            query = query.where(*cls.is_of(account))
         return cls._claim(session, query.order_by(cls.due_at, cls.id).limit(limit), now, worker, excluding)
 
     @classmethod
@@ -242,12 +252,15 @@ class Notification(Retryable, Model):
         return cls._claim(session, query, now, worker, excluding)
 
     @classmethod
-    def has_isolated(cls, session: Session, now: datetime, *, excluding: Collection[str] = ()) -> bool:
-        """Whether `claim_isolated` would find one."""
+    def look_ahead(cls, session: Session, now: datetime, *, excluding: Collection[str] = ()) -> tuple[bool, bool]:
+        """Return whether `claim_isolated` would find one, and whether accounts beside `default` have pending ones."""
         query = cls._isolated(now)
         if excluding:
             query = query.where(cls.fingerprint.not_in(excluding))
-        return bool(session.scalar(select(query.exists())))
+        has_isolated, is_shared = session.execute(
+            select(query.exists(), exists().where(*cls.waits_in_other_account()))
+        ).one()
+        return bool(has_isolated), bool(is_shared)
 
     @classmethod
     def _isolated(cls, now: datetime) -> "Select[Notification]":

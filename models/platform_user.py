@@ -76,9 +76,12 @@ class PlatformUser(Model):
         return {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(wanted)))} if wanted else {}
 
     @classmethod
-    def by_meetergo_user_id(cls, session: Session, meetergo_user_id: str) -> "PlatformUser | None":
-        """Return the user that is mapped to this meetergo user."""
-        return session.scalars(select(cls).where(cls.meetergo_user_id == meetergo_user_id)).one_or_none()
+    def by_meetergo_user_id(
+        cls, session: Session, meetergo_user_id: str, account: str = DEFAULT
+    ) -> "PlatformUser | None":
+        """Return the user that is mapped to this meetergo user of an account."""
+        is_user = (cls.meetergo_user_id == meetergo_user_id, cls.account == account)
+        return session.scalars(select(cls).where(*is_user)).one_or_none()
 
     @classmethod
     def by_calendar_feed_id(cls, session: Session, feed_id: str) -> "PlatformUser | None":
@@ -86,13 +89,13 @@ class PlatformUser(Model):
         return cls.get_unique(session, cls.calendar_feed_id == feed_id)
 
     @classmethod
-    def unmapped_by_email(cls, session: Session, email: str) -> "PlatformUser | None":
-        """Return the one user with this e-mail, in any case, who has no meetergo id yet; None if there are several."""
-        is_unmapped = cls.meetergo_user_id.is_(None)
+    def unmapped_by_email(cls, session: Session, email: str, account: str = DEFAULT) -> "PlatformUser | None":
+        """Return an account's user with this e-mail, in any case, who has no meetergo id yet; None if several have."""
+        is_unmapped = (cls.meetergo_user_id.is_(None), cls.account == account)
         if email.isascii():
-            return cls.get_unique(session, func.lower(cls.email) == email.lower(), is_unmapped)
+            return cls.get_unique(session, func.lower(cls.email) == email.lower(), *is_unmapped)
         # SQLite's lower() knows ASCII only.
-        candidates = select(cls).where(func.length(cls.email) == len(email), is_unmapped)
+        candidates = select(cls).where(func.length(cls.email) == len(email), *is_unmapped)
         found = [user for user in session.scalars(candidates) if str(user.email).lower() == email.lower()]
         return found[0] if len(found) == 1 else None
 
@@ -138,14 +141,16 @@ class PlatformUser(Model):
 
 
 class HostResolver:
-    """Resolves meetergo's host and meeting type ids to platform users, with a cache.
+    """Resolves an account's host and meeting type ids to its platform users, with a cache.
 
     Args:
         session: session to read with.
+        account: the account.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, account: str = DEFAULT) -> None:
         self._session = session
+        self._is_own = PlatformUser.account == account
         self._hosts: dict[str, PlatformUser | None] = {}
         self._types: dict[str, PlatformUser | None] = {}
 
@@ -154,7 +159,7 @@ class HostResolver:
         wanted = {host_id for host_id in host_ids if isinstance(host_id, str)} - self._hosts.keys()
         if wanted:
             self._hosts |= dict.fromkeys(wanted)
-            query = select(PlatformUser).where(PlatformUser.meetergo_user_id.in_(wanted))
+            query = select(PlatformUser).where(PlatformUser.meetergo_user_id.in_(wanted), self._is_own)
             self._hosts |= {str(user.meetergo_user_id): user for user in self._session.scalars(query)}
 
     def forget_unknown(self) -> None:
@@ -180,5 +185,5 @@ class HostResolver:
             return None
         if meeting_type_id not in self._types:
             condition = PlatformUser.meetergo_meeting_type_id == meeting_type_id
-            self._types[meeting_type_id] = PlatformUser.get_unique(self._session, condition)
+            self._types[meeting_type_id] = PlatformUser.get_unique(self._session, condition, self._is_own)
         return self._types[meeting_type_id]

@@ -1,15 +1,16 @@
 """Retryable rows: inbox and outbox rows are tried until they are done or dead."""
 
 import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Index, String, Text, and_, false, literal, update
+from sqlalchemy import Index, String, Text, and_, false, func, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.retry_after import MAX_RETRY_AFTER
-from models.account import IS_OTHER
+from models.account import DEFAULT, IS_OTHER
 from runtime.database import database_now, partial_index
 from runtime.errors import Permanent, Transient, describe
 
@@ -53,6 +54,7 @@ class Retryable:
     `crashes` counts the workers that died while processing it alone; see models/claim.py.
     """
 
+    account: Mapped[str]
     status: Mapped[Status] = mapped_column(String(7), default="pending")
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
@@ -108,6 +110,21 @@ class Retryable:
         return cls.status == literal(status, literal_execute=True)
 
     @classmethod
+    def is_of(cls, account: str) -> tuple[ColumnElement[bool], ...]:
+        """Rows of one account, found by the index of the other accounts unless it is `default`."""
+        is_own = cls.account == account
+        return (is_own,) if account == DEFAULT else (is_own, cls._is_of_other())
+
+    @classmethod
+    def waits_in_other_account(cls) -> tuple[ColumnElement[bool], ...]:
+        """Pending rows of accounts beside `default`: the condition of their index, for SQLite in the same words."""
+        return cls.has_status("pending"), cls._is_of_other()
+
+    @classmethod
+    def _is_of_other(cls) -> ColumnElement[bool]:
+        return cls.account != literal(DEFAULT, literal_execute=True)
+
+    @classmethod
     def where_scheduled(cls, now: datetime) -> ColumnElement[bool]:
         """Rows for which `is_scheduled` is true."""
         return and_(cls.has_status("pending"), cls.due_at > now)
@@ -137,6 +154,18 @@ class Retryable:
         is_far = and_(cls.has_status("pending"), cls.attempts > 0, cls.due_at > database_now(session, now, MAX_WAIT))
         statement = update(cls).where(is_far).values(due_at=now).execution_options(synchronize_session=False)
         return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+
+
+def waiting_accounts(session: Session, model: type[Retryable]) -> Sequence[str]:
+    """Return the accounts beside `default` that have pending rows, by name.
+
+    Each is one step in the index, however many rows wait: a DISTINCT would read all of them.
+    """
+    first = select(func.min(model.account).label("account")).where(*model.waits_in_other_account())
+    found = first.cte("waiting", recursive=True)
+    following = first.where(model.account > found.c.account).scalar_subquery()
+    found = found.union_all(select(following).where(found.c.account.is_not(None)))
+    return session.scalars(select(found.c.account).where(found.c.account.is_not(None)).order_by(found.c.account)).all()
 
 
 def backoff(attempts: int, error: Exception) -> timedelta:

@@ -1,4 +1,4 @@
-"""The app factory: the receiver of one account, and the Flask app for all other requests."""
+"""The app factory: the receiver, and the Flask app for all other requests."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from flask import Flask, Response, abort
 from werkzeug.exceptions import HTTPException, InternalServerError
 
+from models.account import DEFAULT, AccountConfig, Accounts
 from receiver import health
 from receiver.auth import WebhookAuth
 from receiver.health import READYZ, Readiness
@@ -24,12 +25,14 @@ POOL_SIZE = 5
 
 
 def create_app(settings: ReceiverSettings) -> ReceiverApp:
-    """Build the receiver of one account."""
+    """Build the receiver of all accounts."""
     database = settings.database(POOL_SIZE, STATEMENT_TIMEOUT, pre_ping=False)
     job_queue = JobQueue(settings.redis())
+    cipher = settings.cipher()
     auth = WebhookAuth(
         AddressSigner(settings.webhook_keys),
         settings.webhook_account,
+        Accounts(database, cipher, AccountConfig(DEFAULT), settings.webhook_account),
         settings.verifier(),
         settings.webhook_max_body,
         settings.webhook_address_optional,
@@ -39,7 +42,7 @@ def create_app(settings: ReceiverSettings) -> ReceiverApp:
         from receiver.tracing import TracedIngest, TracedReceiverApp  # late: imports OpenTelemetry
 
         app_type, ingest_type = TracedReceiverApp, TracedIngest
-    ingest = ingest_type(database, job_queue, settings.cipher(), settings.web_threads)
+    ingest = ingest_type(database, job_queue, cipher, settings.web_threads)
     readiness = Readiness(database.probe_write, job_queue.probe_write)
     if settings.metrics_port:
         from receiver.metrics import count  # late: see runtime/metrics_server.py

@@ -5,16 +5,21 @@ signature where one is required, and the encoding of the body. Only then is the 
 that does not know the address cannot make the receiver read. The signature is verified last, over the raw bytes.
 """
 
+import asyncio
 import codecs
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import Message
+from typing import NamedTuple
 
+from models.account import DEFAULT, Accounts
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
 
+ACCOUNT_TIMEOUT = timedelta(seconds=1)
+"""How long a request may wait for the list of accounts; after that, the last known one counts."""
 ENCODING_REJECTION = "send the body without content-encoding, and JSON in UTF-8"
 
 
@@ -72,6 +77,18 @@ class AuthenticatedRequest:
     fingerprint: str | None = None
 
 
+class Address(NamedTuple):
+    """The address that a request used.
+
+    Attributes:
+        account: the account that it names.
+        fingerprint: its fingerprint; None if the request has only a signature.
+    """
+
+    account: str
+    fingerprint: str | None
+
+
 class RejectedRequest(Exception):
     """The request is not authenticated, or cannot be read.
 
@@ -90,7 +107,8 @@ class WebhookAuth:
 
     Args:
         signer: reads the tokens of signed addresses.
-        account: the account that this receiver serves.
+        account: the name of the account `default` in its address.
+        accounts: the other accounts.
         verifier: verifies the signature header, if one is configured.
         max_body: largest body, in bytes.
         address_optional: whether a signature alone is enough.
@@ -100,21 +118,20 @@ class WebhookAuth:
         self,
         signer: AddressSigner,
         account: str,
+        accounts: Accounts,
         verifier: Verifier | None,
         max_body: int,
         address_optional: bool = False,
     ) -> None:
         self._signer = signer
         self._account = account
+        self._accounts = accounts
         self._verifier = verifier
         self._address_optional = address_optional
         self.max_body = max_body
 
-    def check_head(self, head: RequestHead) -> str | None:
-        """Run all checks that need no byte of the body.
-
-        Returns:
-            The fingerprint of the signed address; None if the request did not use one.
+    def check_head(self, head: RequestHead) -> Address:
+        """Run all checks that need no byte of the body, and no answer of the database: see `check_account`.
 
         Raises:
             RejectedRequest: a check failed.
@@ -122,22 +139,36 @@ class WebhookAuth:
         length = head.content_length
         if length is not None and length > self.max_body:
             raise RejectedRequest(413, "body too large")
-        fingerprint = self._check_address(head.path)
+        address = self._check_address(head.path)
         if self._verifier and not self._verifier.could_verify(head.headers, datetime.now(UTC)):
             raise RejectedRequest(401, "bad signature")
         if not (_is_uncompressed(head) and _is_utf8(head)):
             raise RejectedRequest(415, ENCODING_REJECTION)
         if length is None and not head.is_chunked:
             raise RejectedRequest(411, "length required")
-        return fingerprint
+        return address
 
-    def authenticate(self, head: RequestHead, body: bytes, fingerprint: str | None) -> AuthenticatedRequest:
+    async def check_account(self, name: str) -> None:
+        """Check that an account other than `default` accepts webhooks.
+
+        Raises:
+            RejectedRequest: it is disabled, or there is none of this name.
+        """
+        try:
+            async with asyncio.timeout(ACCOUNT_TIMEOUT.total_seconds()):
+                is_accepted = await asyncio.to_thread(self._accounts.accepts, name)
+        except TimeoutError:
+            is_accepted = self._accounts.accepted(name)
+        if not is_accepted:
+            raise RejectedRequest(404, "not found")
+
+    def authenticate(self, head: RequestHead, body: bytes, address: Address) -> AuthenticatedRequest:
         """Check the body, and verify its signature.
 
         Args:
             head: a head that was checked.
             body: the raw body.
-            fingerprint: the result of `check_head`.
+            address: the result of `check_head`.
 
         Raises:
             RejectedRequest: the body is incomplete or too large, or its signature is invalid.
@@ -148,15 +179,18 @@ class WebhookAuth:
             raise RejectedRequest(400, "body empty or incomplete")
         if self._verifier and not self._verifier.verify(head.headers, body, datetime.now(UTC)):
             raise RejectedRequest(401, "bad signature")
-        return AuthenticatedRequest(self._account, body, fingerprint)
+        return AuthenticatedRequest(address.account, body, address.fingerprint)
 
-    def _check_address(self, path: str) -> str | None:
+    def _check_address(self, path: str) -> Address:
         rest = path.removeprefix(WEBHOOK_PATH)
         if not rest and self._verifier and self._address_optional:
-            return None
-        if self._signer.account(rest.removeprefix("/")) != self._account:
+            return Address(DEFAULT, None)
+        name = self._signer.account(rest.removeprefix("/"))
+        if name == self._account:
+            return Address(DEFAULT, fingerprint_of(path))
+        if name is None or name == DEFAULT:
             raise RejectedRequest(404, "not found")
-        return fingerprint_of(path)
+        return Address(name, fingerprint_of(path))
 
 
 def _is_uncompressed(head: RequestHead) -> bool:

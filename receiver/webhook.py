@@ -16,6 +16,7 @@ from flask import Flask
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
 from redis.exceptions import RedisError
 
+from models.account import DEFAULT
 from receiver.auth import RejectedRequest, RequestHead, WebhookAuth
 from receiver.health import READYZ, Readiness
 from receiver.ingest import Ingest, in_thread_if_large
@@ -100,11 +101,13 @@ class ReceiverApp:
         return response
 
     async def _receive(self, head: RequestHead, protocol: HTTPProtocol) -> RawResponse:
-        fingerprint = self.auth.check_head(head)
+        address = self.auth.check_head(head)
+        if address.account != DEFAULT:
+            await self.auth.check_account(address.account)
         body = await self._read(head.content_length, protocol)
-        request = await in_thread_if_large(body, self.auth.authenticate, head, body, fingerprint)
+        request = await in_thread_if_large(body, self.auth.authenticate, head, body, address)
         delivery_id = await self.ingest.accept(request, datetime.now(UTC))
-        return _acknowledgement(delivery_id)
+        return _acknowledgement(delivery_id, address.account)
 
     async def _read(self, length: int | None, protocol: HTTPProtocol) -> bytes:
         try:
@@ -118,9 +121,12 @@ class ReceiverApp:
             raise RejectedRequest(400, "body incomplete") from None
 
 
-def _acknowledgement(delivery_id: str) -> RawResponse:
+def _acknowledgement(delivery_id: str, account: str) -> RawResponse:
     """Return exactly 200: the provider documents no other success status."""
-    log.info("delivery.accepted", delivery_id=delivery_id)
+    if account == DEFAULT:
+        log.info("delivery.accepted", delivery_id=delivery_id)
+    else:
+        log.info("delivery.accepted", delivery_id=delivery_id, account=account)
     body = b'{"status":"accepted","delivery":"%b"}' % delivery_id.encode()
     return 200, [("Content-Length", str(len(body))), ("X-Delivery-Id", delivery_id), *COMMON_HEADERS], body
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 
+from models.account import DEFAULT, AccountConfig, Accounts
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
 from runtime.tracing import switch as tracing
@@ -27,6 +28,7 @@ class Services:
     inbox: InboxProcessor
     outbox: OutboxSender
     retention: dict[str, timedelta]
+    accounts: Accounts
 
     def processor(self, queue: QueueName) -> InboxProcessor | OutboxSender:
         """Return the processor of a queue."""
@@ -56,7 +58,9 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
 
         open_templates(settings)  # otherwise a bad setting would show only at the first mail
     database, job_queue = database or settings.database(), JobQueue(settings.redis())
-    planner = NotificationPlanner(settings)
+    default = AccountConfig(DEFAULT, settings.meetergo_company_id)
+    accounts = Accounts(database, settings.cipher(), default, settings.webhook_account)
+    planner = NotificationPlanner(settings, accounts)
     recorder = ChangeRecorder(
         planner, hook.load(settings.platform_hook, settings.platform_folders), settings.database_notify
     )
@@ -75,13 +79,14 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
             job_queue,
             recorder,
             settings.cipher(),
-            settings.meetergo_company_id,
+            accounts,
             clock,
             metrics,
             CancelCheck.open(settings.redis(), settings.confirmation_mode) if settings.confirmation_mode else None,
         ),
         outbox_type(database, planner, clock, metrics, partial(job_queue.trigger_drain, "outbox")),
         settings.keep_for,
+        accounts,
     )
 
 

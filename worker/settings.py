@@ -75,6 +75,7 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
     """Settings of the workers."""
 
     meetergo_company_id: OneLine = ""
+    webhook_account: Account = "default"
     platform_hook: OneLine = ""
     platform_path: OneLine = ""
     database_notify: bool = False

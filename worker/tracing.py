@@ -42,9 +42,9 @@ class TracedWorker(QueueWorker):
 class TracedInboxProcessor(InboxProcessor):
     """The processor of deliveries, with a span for each batch, and one for each delivery in its own trace."""
 
-    def _process_kind(self, kind: DueKind) -> DrainResult:
+    def _process_kind(self, kind: DueKind, *, is_shared: bool) -> DrainResult:
         with span("process deliveries", attributes={"meetergo_inbox.due": kind}):
-            return super()._process_kind(kind)
+            return super()._process_kind(kind, is_shared=is_shared)
 
     def _report(self, outcomes: Sequence[Outcome]) -> None:
         super()._report(outcomes)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from models.account import Account
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery, NewDelivery, Source
 from models.notification import Notification
@@ -23,15 +24,15 @@ class Harness:
     def __init__(self, services: Services) -> None:
         self.services = services
 
-    def deliver(self, *bodies: dict[str, Any] | bytes, source: Source = "webhook") -> list[str]:
+    def deliver(
+        self, *bodies: dict[str, Any] | bytes, source: Source = "webhook", account: str = "default"
+    ) -> list[str]:
         now, raw = (
             datetime.now(UTC),
             [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies],
         )
         with self.services.database.transaction() as session:
-            deliveries = [
-                NewDelivery.from_body(body, "default", now, self.services.inbox.cipher, source) for body in raw
-            ]
+            deliveries = [NewDelivery.from_body(body, account, now, self.services.inbox.cipher, source) for body in raw]
             Delivery.accept(session, deliveries)
         return [delivery.id for delivery in deliveries]
 
@@ -39,10 +40,10 @@ class Harness:
         while self.services.inbox.process_due():
             pass
 
-    def process(self, *bodies: dict[str, Any] | bytes) -> None:
+    def process(self, *bodies: dict[str, Any] | bytes, account: str = "default") -> None:
         """Deliver bodies one after the other, and process each."""
         for body in bodies:
-            self.deliver(body)
+            self.deliver(body, account=account)
             self.process_due()
 
     def send_all(self) -> None:
@@ -62,6 +63,11 @@ class Harness:
 
     def changes(self) -> list[BookingChange]:
         return self.all(BookingChange)
+
+    def add_account(self, name: str, **columns: Any) -> None:
+        now = datetime.now(UTC)
+        with self.services.database.transaction() as session:
+            session.add(Account(name=name, created_at=now, updated_at=now, **columns))
 
     def add_user(self, **columns: Any) -> PlatformUser:
         user = PlatformUser(**{"external_id": "1", "name": "The host", "email": "host@example.com", **columns})

@@ -122,7 +122,8 @@ class PendingChanges:
             self._call_hook(self._hook, change)
         else:
             self._changes.append(change)
-        self._notifications += self._planner.rows_for(self._session, change, self.context.host_resolver)
+        resolver = self.context.host_resolver(change.booking.account)
+        self._notifications += self._planner.rows_for(self._session, change, resolver)
         if len(self._notifications) >= MAX_NOTIFICATIONS:
             self._write_pending()
 
@@ -176,7 +177,7 @@ class PendingChanges:
             hook(self._session, change.booking, change)
         finally:
             self._session.autoflush = False
-        self.context.host_resolver.forget_unknown()  # the hook may have inserted users
+        self.context.forget_unknown_hosts()  # the hook may have inserted users
 
 
 class Outcome(NamedTuple):
@@ -273,6 +274,7 @@ def _run_handler(delivery: Delivery, event: Event, changes: PendingChanges) -> s
     handler, note = HANDLERS.get(event.type), None
     if handler is None:
         return "nobody handles this event"
+    changes.context.account = delivery.account
     for change in handler(changes.context, event):
         if isinstance(change, HandlerNote):
             note = change.text

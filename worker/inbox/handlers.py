@@ -3,17 +3,19 @@
 A handler receives the context and the event and yields the changes it made. It has no session, clock, queue or HTTP.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent, EmployeeEvent
+from models.account import DEFAULT
 from models.booking import Booking, BookingChange
 from models.employee import Employee
 from models.incident import Incident
@@ -56,13 +58,14 @@ class HandlerContext:
     Attributes:
         session: the transaction's session, for recording the changes; handlers must not use it.
         now: the time of this transaction, UTC.
-        host_resolver: resolves hosts to platform users.
+        account: the account of the delivery that is handled.
     """
 
     def __init__(self, session: Session, now: datetime, expected: Sequence[BookingEvent] = ()) -> None:
         self.session = session
         self.now = now
-        self.host_resolver = HostResolver(session)
+        self.account = DEFAULT
+        self._host_resolvers: dict[str, HostResolver] = {}
         self._expected = expected
         self._bookings: dict[str, Booking] = {}
 
@@ -71,8 +74,13 @@ class HandlerContext:
         expected, self._expected = self._expected, ()
         if expected:
             self._lock(each for event in expected for each in (event.booking_id, event.moved_from) if each)
-            self.host_resolver.prefetch(host for event in expected for host in event.facts.get("host_ids") or ())
-            self.host_resolver.prefetch(host for booking in self._bookings.values() for host in booking.host_ids or ())
+            hosts = defaultdict[str, list[Any]](list)
+            for event in expected:
+                hosts[self._bookings[event.booking_id].account] += event.facts.get("host_ids") or ()
+            for booking in self._bookings.values():
+                hosts[booking.account] += booking.host_ids or ()
+            for account, host_ids in hosts.items():
+                self.host_resolver(account).prefetch(host_ids)
 
     def bookings(self, *ids: str) -> list[Booking]:
         """Return the bookings' rows, locked; a new booking gets a row."""
@@ -89,27 +97,37 @@ class HandlerContext:
         if missing:
             self._bookings |= Booking.get_for_update(self.session, missing, self.now)
 
+    def host_resolver(self, account: str) -> HostResolver:
+        """Return what resolves an account's hosts to platform users."""
+        if account not in self._host_resolvers:
+            self._host_resolvers[account] = HostResolver(self.session, account)
+        return self._host_resolvers[account]
+
+    def forget_unknown_hosts(self) -> None:
+        """Look hosts up again that were not found."""
+        for resolver in self._host_resolvers.values():
+            resolver.forget_unknown()
+
     def resolve_host(self, host_ids: Sequence[str], meeting_type_id: str | None) -> int | None:
-        """Return the id of the platform user who hosts this, if known."""
-        user = self.host_resolver.resolve(host_ids, meeting_type_id)
+        """Return the id of the platform user who hosts this in the account, if known."""
+        user = self.host_resolver(self.account).resolve(host_ids, meeting_type_id)
         return user.id if user else None
 
     def find_unlinked_user(self, email: str) -> PlatformUser | None:
-        """Return the only platform user with this e-mail address that has no meetergo id yet."""
-        return PlatformUser.unmapped_by_email(self.session, email)
+        """Return the account's only platform user with this e-mail address that has no meetergo id yet."""
+        return PlatformUser.unmapped_by_email(self.session, email, self.account)
 
     def is_mapped(self, meetergo_user_id: str) -> bool:
-        """Whether a platform user already has this meetergo id."""
-        query = select(func.count()).where(PlatformUser.meetergo_user_id == meetergo_user_id)
-        return bool(self.session.scalar(query))
+        """Whether a platform user of the account already has this meetergo id."""
+        return PlatformUser.by_meetergo_user_id(self.session, meetergo_user_id, self.account) is not None
 
     def record_employee(self, meetergo_user_id: str, email: str) -> None:
-        """Remember the e-mail address of a meetergo user."""
-        Employee.insert_new(self.session, meetergo_user_id, email, self.now)
+        """Remember the e-mail address of a meetergo user of the account."""
+        Employee.insert_new(self.session, meetergo_user_id, email, self.now, self.account)
 
     def is_email_shared(self, meetergo_user_id: str, email: str) -> bool:
-        """Whether another meetergo user has the same e-mail address."""
-        return Employee.is_email_shared(self.session, meetergo_user_id, email)
+        """Whether another meetergo user of the account has the same e-mail address."""
+        return Employee.is_email_shared(self.session, meetergo_user_id, email, self.account)
 
     def link_waiting_bookings(self, user: PlatformUser) -> Iterator[Change]:
         """Assign waiting bookings to this user; yield each booking's change, then one `HostLinked` for all.
@@ -118,7 +136,7 @@ class HandlerContext:
         """
         is_new_host = bool(user.meetergo_user_id) and user.meetergo_user_id != user.linked_host
         self.session.flush()
-        self.host_resolver = HostResolver(self.session)
+        self.account, self._host_resolvers = user.account, {}
         linked: set[str] = set()
         for booking_id, booking in self._unlinked_bookings_for(user):
             change = self._link(booking_id, booking)
@@ -144,15 +162,16 @@ class HandlerContext:
             return None
 
     def _unlinked_bookings_for(self, user: PlatformUser) -> Iterator[tuple[str, Booking | None]]:
-        """Yield bookings page by page, locked in order of id, as in every transaction that locks several bookings.
+        """Yield bookings of the user's account page by page, locked in order of id, as in every transaction.
 
         A page with a row that cannot be loaded yields ids only.
         """
         by_type = Booking.meeting_type_id == (user.meetergo_meeting_type_id or "")
+        is_own = Booking.account == user.account
         is_for_user = or_(by_type, Booking.is_hosted_by(self.session, user.meetergo_user_id or ""))
         after = ""
         while True:
-            is_unlinked = Booking.platform_user_id.is_(None), Booking.id > after, is_for_user
+            is_unlinked = Booking.platform_user_id.is_(None), Booking.id > after, is_own, is_for_user
             ids = self.session.scalars(
                 select(Booking.id).where(*is_unlinked).order_by(Booking.id).limit(LINK_PAGE_SIZE).with_for_update()
             ).all()
@@ -171,7 +190,11 @@ class HandlerContext:
         is_host = Booking.is_hosted_by(self.session, user.meetergo_user_id or "")
         return (
             select(Booking.id)
-            .where(Booking.is_upcoming(self.now), or_(Booking.platform_user_id == user.id, is_host))
+            .where(
+                Booking.is_upcoming(self.now),
+                Booking.account == user.account,
+                or_(Booking.platform_user_id == user.id, is_host),
+            )
             .order_by(Booking.starts_at, Booking.id)
         )
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from meetergo import events
 from meetergo.events import BookingEvent, Event, UnreadableBody
+from models.account import DEFAULT, MAX_KEY_LENGTH, Accounts, booking_key, check_key
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
 from models.delivery import Delivery, DueKind, DueRow
 from models.incident import Incident
+from models.retryable import waiting_accounts
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.errors import Failure, Permanent, Transient, describe
@@ -26,6 +28,7 @@ from worker.identity import own_name
 from worker.inbox.batch import ChangeRecorder, Outcome, ParsedDelivery, is_lost, process_batch
 from worker.inbox.cancel_check import CancelCheck, CheckResult
 from worker.metrics import Metrics, NoMetrics
+from worker.turn import Turn
 
 BATCH = 200
 MAX_ROWS: dict[DueKind, int] = {"new": BATCH, "failed": 20, "isolated": 1}
@@ -54,9 +57,13 @@ log = structlog.get_logger()
 
 @dataclass
 class _Batch:
-    """Rows handled in one transaction."""
+    """Rows handled in one transaction.
+
+    `is_shared`: accounts beside `default` have rows that wait, so that this batch takes those of one account only.
+    """
 
     kind: DueKind
+    is_shared: bool = False
     rows: list[DueRow] = field(default_factory=list)
     has_more: bool = False
 
@@ -86,7 +93,7 @@ class InboxProcessor:
         job_queue: triggers the outbox.
         recorder: records the changes that deliveries make.
         cipher: decrypts the bodies.
-        company_id: the only company whose events are accepted; empty for any.
+        accounts: the accounts, and the company of each.
         clock: returns the time, UTC.
         metrics: counts each attempt.
         cancel_check: verifies webhooks with meetergo before they are applied, see CONFIRM; None to trust them.
@@ -97,18 +104,19 @@ class InboxProcessor:
     job_queue: JobQueue
     recorder: ChangeRecorder
     cipher: BodyCipher
-    company_id: str
+    accounts: Accounts
     clock: Clock
     metrics: Metrics = field(default_factory=NoMetrics)
     cancel_check: CancelCheck | None = None
     worker: str = field(default_factory=own_name)
     _limit: _AdaptiveLimit = field(default_factory=_AdaptiveLimit, repr=False, compare=False)
+    _turn: Turn = field(default_factory=Turn, repr=False, compare=False)
 
     def process_due(self) -> DrainResult:
         """Handle due deliveries, each kind in its own transaction: new ones first, then failed and isolated ones."""
         with self.database.read_only() as session:
-            due = Delivery.due(session, self.clock())
-        return max((self._process_kind(kind) for kind in due), default=DrainResult.IDLE)
+            due, is_shared = Delivery.due(session, self.clock())
+        return max((self._process_kind(kind, is_shared=is_shared) for kind in due), default=DrainResult.IDLE)
 
     def process(self, session: Session, delivery: Delivery) -> Outcome:
         """Handle one delivery in the caller's transaction, in its own savepoint. Triggers no queue."""
@@ -138,8 +146,8 @@ class InboxProcessor:
             outcomes += self._process_group(session, group, deadline)
         return outcomes
 
-    def _process_kind(self, kind: DueKind) -> DrainResult:
-        batch = _Batch(kind)
+    def _process_kind(self, kind: DueKind, *, is_shared: bool) -> DrainResult:
+        batch = _Batch(kind, is_shared)
         try:
             with self._claimed(batch) as session:
                 if batch.has_more and kind == "new" and self.database.supports_skip_locked:
@@ -226,7 +234,10 @@ class InboxProcessor:
     def _fill(self, session: Session, batch: _Batch, among: Sequence[str] | None = None) -> _Batch:
         """Fill a batch up to the limits for rows and for bytes, but with at least one row."""
         limit = min(MAX_ROWS[batch.kind], self._limit.limit)
-        due = Delivery.claim_due(session, batch.kind, self.clock(), limit, among)
+        if batch.is_shared and among is None:
+            due = self._claim_in_turn(session, batch, limit)
+        else:
+            due = Delivery.claim_due(session, batch.kind, self.clock(), limit, among)
         batch.rows, bytes_left = [], MAX_BATCH_BYTES
         for row in due:
             bytes_left -= row.size
@@ -235,6 +246,16 @@ class InboxProcessor:
             batch.rows.append(row)
         batch.has_more = batch.has_more or len(due) == limit or len(batch.rows) < len(due)
         return batch
+
+    def _claim_in_turn(self, session: Session, batch: _Batch, limit: int) -> Sequence[DueRow]:
+        """Claim rows of the account whose turn it is, so that one with many waits delays others by a batch at most."""
+        waiting = [DEFAULT, *waiting_accounts(session, Delivery)]
+        for account in self._turn.order(waiting):
+            due = Delivery.claim_due(session, batch.kind, self.clock(), limit, account=account)
+            if due:
+                self._turn.account, batch.has_more = account, True
+                return due
+        return ()
 
     def _isolate(self, batch: _Batch, error: Exception) -> None:
         """Isolate the rows of a failed transaction, which rolled back good rows too: each is tried alone from now on.
@@ -320,17 +341,26 @@ class InboxProcessor:
 
     def parse(self, delivery: Delivery) -> Event | Failure:
         """Return the delivery's event, or the reason why it cannot be read."""
+        account = self.accounts.default if delivery.account == DEFAULT else self.accounts.get(delivery.account)
+        if account is None and not self.accounts.is_current:
+            return Transient("the accounts cannot be read")
+        if account is None:
+            return Permanent(f"there is no account {delivery.account}: bin/inbox accounts add, then replay it")
+        delivery.account = account.name
         try:
             body, is_authoritative = self.cipher.decrypt(delivery.encrypted_body), delivery.source == "reconcile"
-            event = events.read(body, delivery.received_at, is_authoritative=is_authoritative)
+            event = _keyed(events.read(body, delivery.received_at, is_authoritative=is_authoritative), account.name)
         except UnreadableBody as error:
+            key = booking_key(account.name, error.booking_id or "")
+            error.booking_id = key if error.booking_id and len(key) <= MAX_KEY_LENGTH else None
             delivery.set_event(error)
             return Permanent(str(error))
-        except Transient as error:
+        except Failure as error:
             return error
-        if self.company_id and event.company_id not in (None, self.company_id):
+        if account.company_id and event.company_id not in (None, account.company_id):
             delivery.set_event(event)
-            return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
+            of_account = "MEETERGO_COMPANY_ID" if account.is_default else f"that of the account {account.name}"
+            return Permanent(f"the body is another company's: its companyId is not {of_account}")
         return event
 
     def _process_group(self, session: Session, group: Sequence[ParsedDelivery], deadline: float) -> list[Outcome]:
@@ -365,11 +395,30 @@ class InboxProcessor:
             pending_event = "confirming" if awaits_check else "retrying"
             log.info(
                 f"delivery.{pending_event if delivery.status == 'pending' else delivery.status}",
+                **({} if delivery.account == DEFAULT else {"account": delivery.account}),
                 delivery_id=delivery.id,
                 booking_id=delivery.booking_id,
                 type=delivery.event,
                 **({"error": describe(error)} if error else {}),
             )
+
+
+def _keyed(event: Event, account: str) -> Event:
+    """Return the event with its bookings named by their keys instead of meetergo's ids.
+
+    Raises:
+        Permanent: a key is too long.
+    """
+    if not isinstance(event, BookingEvent) or (
+        account == DEFAULT and ":" not in f"{event.booking_id}{event.moved_from}"
+    ):
+        return event
+    moved_from = event.moved_from and _key(account, event.moved_from)
+    return replace(event, booking_id=_key(account, event.booking_id), moved_from=moved_from)
+
+
+def _key(account: str, booking_id: str) -> str:
+    return check_key(booking_key(account, booking_id))
 
 
 def _pages(claimed: Sequence[DueRow]) -> Iterator[list[str]]:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT, Accounts
 from models.booking import Booking, BookingChange, NotificationKind
 from models.notification import Notification
 from models.platform_user import HostResolver, PlatformUser
@@ -40,6 +41,8 @@ class Subscriber:
     host: PlatformUser | None
 
 
+Channels = dict[str, Channel]
+"""Fingerprint -> channel."""
 Subscribers = dict[tuple[str, str], Subscriber]
 """(Channel fingerprint, recipient) -> subscriber. Two hosts who share a place are notified there once."""
 
@@ -49,13 +52,15 @@ class NotificationPlanner:
 
     Args:
         settings: the default channels, and the settings that channels need.
+        accounts: the accounts, which may have default channels of their own.
 
     Raises:
         UnusableChannel: a default channel cannot be used.
     """
 
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, accounts: Accounts) -> None:
         self._settings = settings
+        self._accounts = accounts
         self._default = {channel_fingerprint(url): open_channel(url, settings) for url in settings.notify_default}
 
     def rows_for(
@@ -71,9 +76,13 @@ class NotificationPlanner:
         Returns:
             Rows for `Notification.insert_new`.
         """
-        host_resolver, booking, was = host_resolver or HostResolver(session), change.booking, change.previous
-        now = self._subscribers(host_resolver.known_hosts(booking.host_ids, booking.platform_user_id))
-        before = self._subscribers(host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])) if was else now
+        booking, was = change.booking, change.previous
+        host_resolver = host_resolver or HostResolver(session, booking.account)
+        default = self._default_channels(booking.account)
+        now = self._subscribers(host_resolver.known_hosts(booking.host_ids, booking.platform_user_id), default)
+        before = now
+        if was:
+            before = self._subscribers(host_resolver.known_hosts(was["host_ids"], was["platform_user_id"]), default)
         if was and was["status"] == "confirmed":
             payload = _handover_payload(booking, was) if booking.status == "confirmed" else _payload(change)
             for key, subscriber in before.items():
@@ -88,7 +97,8 @@ class NotificationPlanner:
 
         Covers only bookings that this reader was not notified of. Shared places were notified before.
         """
-        for (fingerprint, recipient), subscriber in self._own_subscribers(linked.user).items():
+        default = self._default_channels(linked.user.account)
+        for (fingerprint, recipient), subscriber in self._own_subscribers(linked.user, default).items():
             announced = _announced(session, linked.booking_ids, fingerprint, recipient)
             unannounced = [booking_id for booking_id in linked.booking_ids if booking_id not in announced]
             if unannounced:
@@ -110,12 +120,14 @@ class NotificationPlanner:
         kind: NotificationKind = "cancelled" if booking.status == "cancelled" else "created"
         payload = {"booking": _booking_payload(booking, booking.public_columns()), "before": None, "again": True}
         hosts = host_resolver.known_hosts(booking.host_ids, booking.platform_user_id)
-        for (fingerprint, recipient), subscriber in self._subscribers(hosts).items():
+        subscribers = self._subscribers(hosts, self._default_channels(booking.account))
+        for (fingerprint, recipient), subscriber in subscribers.items():
             if subscriber.channel.name in ENDPOINTS:
                 yield Notification.row_for(
                     version=version,
                     now=now,
                     booking_id=booking.id,
+                    account=booking.account,
                     platform_user_id=subscriber.host and subscriber.host.id,
                     delivery_id=None,
                     kind=kind,
@@ -131,7 +143,8 @@ class NotificationPlanner:
         Raises:
             Permanent: the channel is no longer configured.
         """
-        channel = self._channels(user).get(notification.fingerprint) or self._default.get(notification.fingerprint)
+        default = self._default_channels(notification.account)
+        channel = self._channels(user, default).get(notification.fingerprint) or default.get(notification.fingerprint)
         if channel is None:
             raise Permanent("the channel is not configured any more")
         return channel
@@ -142,40 +155,54 @@ class NotificationPlanner:
         If its channel is no longer configured, use one of the reader's current channels that lacks this notification.
         """
         user = session.get(PlatformUser, notification.platform_user_id) if notification.platform_user_id else None
-        channels = self._channels(user)
+        default = self._default_channels(notification.account)
+        channels = self._channels(user, default)
         fingerprint = notification.fingerprint
-        if fingerprint not in channels and fingerprint not in self._default:
+        if fingerprint not in channels and fingerprint not in default:
             already_used = notification.notified_fingerprints(session)
             fingerprint = next((each for each in channels if each not in already_used), fingerprint)
-        channel = channels.get(fingerprint) or self._default.get(fingerprint)
+        channel = channels.get(fingerprint) or default.get(fingerprint)
         recipient = _recipient(channel, user) if channel else None
         if channel and recipient:
             notification.redirect(fingerprint=fingerprint, channel=channel.name, recipient=recipient)
 
-    def _subscribers(self, hosts: Sequence[PlatformUser]) -> Subscribers:
+    def _default_channels(self, account: str) -> Channels:
+        """Return the default channels of an account: its own, else those of the settings."""
+        if account == DEFAULT:
+            return self._default
+        config = self._accounts.get(account)
+        return (
+            self._default
+            if config is None or config.channels is None
+            else _open_all([*config.channels], self._settings)
+        )
+
+    def _subscribers(self, hosts: Sequence[PlatformUser], default: Channels) -> Subscribers:
         """Map hosts to subscribers: each host by their own or the personal default channels, shared channels once."""
         subscribers: Subscribers = {}
         for host in hosts:
             subscribers |= {
-                key: subscriber for key, subscriber in self._own_subscribers(host).items() if key not in subscribers
+                key: subscriber
+                for key, subscriber in self._own_subscribers(host, default).items()
+                if key not in subscribers
             }
         by_default = [host for host in hosts if host.channels is None]
         if by_default or not hosts:
-            for fingerprint, channel in self._default.items():
+            for fingerprint, channel in default.items():
                 if channel.recipient is not None:
                     _add_subscriber(subscribers, fingerprint, channel, by_default[0] if by_default else None)
         return subscribers
 
-    def _own_subscribers(self, host: PlatformUser) -> Subscribers:
+    def _own_subscribers(self, host: PlatformUser, default: Channels) -> Subscribers:
         subscribers: Subscribers = {}
-        for fingerprint, channel in self._channels(host).items():
+        for fingerprint, channel in self._channels(host, default).items():
             if host.channels is not None or channel.recipient is None:
                 _add_subscriber(subscribers, fingerprint, channel, host)
         return subscribers
 
-    def _channels(self, user: PlatformUser | None) -> dict[str, Channel]:
+    def _channels(self, user: PlatformUser | None, default: Channels) -> Channels:
         if user is None or user.channels is None:
-            return self._default
+            return default
         return _open_all(user.channels, self._settings)
 
 
@@ -233,7 +260,7 @@ def _handover_payload(booking: Booking, was: dict[str, Any]) -> dict[str, Any]:
 
 
 def _booking_payload(booking: Booking, columns: dict[str, Any]) -> dict[str, Any]:
-    return {"id": booking.id, **columns, "revision": booking.revision}
+    return {"id": booking.id, "account": booking.account, **columns, "revision": booking.revision}
 
 
 def _row(
@@ -245,6 +272,7 @@ def _row(
         is_late=change.is_late,
         now=change.at,
         booking_id=change.booking.id,
+        account=change.booking.account,
         platform_user_id=subscriber.host and subscriber.host.id,
         delivery_id=change.delivery_id,
         kind=kind,
@@ -288,12 +316,18 @@ def _linked_host_row(
         listed = [
             {name: _booking_payload(row, row.public_columns())[name] for name in LISTED_COLUMNS} for row in bookings
         ]
-        payload = {"booking": {"id": first.id}, "before": None, "bookings": listed, "total": len(booking_ids)}
+        payload = {
+            "booking": {"id": first.id, "account": first.account},
+            "before": None,
+            "bookings": listed,
+            "total": len(booking_ids),
+        }
         version = sha256("\n".join(sorted(booking_ids)).encode()).hexdigest()
     return Notification.row_for(
         version=version,
         now=linked.at,
         booking_id=first.id,
+        account=first.account,
         platform_user_id=linked.user.id,
         delivery_id=linked.delivery_id,
         kind="created" if is_one else "summary",
@@ -304,7 +338,7 @@ def _linked_host_row(
     )
 
 
-def _open_all(urls: Any, settings: WorkerSettings) -> dict[str, Channel]:
+def _open_all(urls: Any, settings: WorkerSettings) -> Channels:
     """Open a user's channels. One that cannot be opened must not stop the booking from being updated."""
     if not isinstance(urls, list):
         return {channel_fingerprint(urls): InvalidChannel("platform_users.channels is not a list of URLs")}

@@ -2,9 +2,10 @@
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
@@ -12,10 +13,12 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT
 from models.attempt import FailedAttempt
 from models.claim import Claim
 from models.notification import MEETING_OVER, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
+from models.retryable import waiting_accounts
 from runtime.database import Database
 from runtime.errors import Permanent, describe
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
@@ -26,6 +29,7 @@ from worker.metrics import Metrics, NoMetrics
 from worker.outbox.destinations import Destinations
 from worker.outbox.planner import NotificationPlanner, to_message
 from worker.stopping import stopping
+from worker.turn import Turn
 
 BATCH = 100
 MAX_SEND_TIME = timedelta(seconds=1)
@@ -89,6 +93,9 @@ class OutboxSender:
     _claimed_ids: set[int] = field(default_factory=set, init=False)
     _renewed_at: float = field(default=0, init=False)
     _next_is_isolated: bool = field(default=False, init=False)
+    _is_shared: bool = field(default=False, init=False)
+    """Whether accounts beside `default` had pending notifications at the last claim."""
+    _turn: Turn = field(default_factory=Turn, init=False)
     _has_released: bool = field(default=False, init=False)
     """Whether a due notification was released since the last check."""
 
@@ -106,7 +113,13 @@ class OutboxSender:
         if len(claimed) < BATCH or not self._destinations.has_capacity:
             self._destinations.wait_for_release(POLL_SECONDS)
         is_under_way = not self._destinations.is_idle  # read before the releases that the threads may still make
-        if len(claimed) == BATCH or self._next_is_isolated or self._has_released or is_under_way:
+        if (
+            len(claimed) == BATCH
+            or (claimed and self._is_shared)
+            or self._next_is_isolated
+            or self._has_released
+            or is_under_way
+        ):
             return DrainResult.MORE
         return DrainResult.DRAINED if claimed else DrainResult.IDLE
 
@@ -121,16 +134,27 @@ class OutboxSender:
                 if is_isolated:
                     claimed = Notification.claim_isolated(session, now, self.worker, excluding=unavailable)
                 else:
-                    claimed = Notification.claim(session, now, BATCH, self.worker, excluding=unavailable)
+                    claimed = self._claim(session, now, unavailable)
                 routed, unroutable = self._route(session, claimed)
-                self._next_is_isolated = not is_isolated and Notification.has_isolated(
-                    session, now, excluding=unavailable
-                )
+                has_isolated, self._is_shared = Notification.look_ahead(session, now, excluding=unavailable)
+                self._next_is_isolated = not is_isolated and has_isolated
             self._record_claim(claimed)
         self._dispatch(routed, unroutable)
         if is_isolated:
             self._wait_until_idle()
         return claimed
+
+    def _claim(self, session: Session, now: datetime, unavailable: Collection[str]) -> Sequence[Notification]:
+        """Claim due notifications; while several accounts have some, those of the one whose turn it is."""
+        claim = partial(Notification.claim, session, now, BATCH, self.worker, excluding=unavailable)
+        if not self._is_shared:
+            return claim()
+        for account in self._turn.order([DEFAULT, *waiting_accounts(session, Notification)]):
+            claimed = claim(account=account)
+            if claimed:
+                self._turn.account = account
+                return claimed
+        return ()
 
     def _route(
         self, session: Session, rows: Sequence[Notification]
@@ -336,6 +360,7 @@ class OutboxSender:
         self.metrics.notification(recorded)
         log.info(
             f"notification.{'retrying' if recorded.status == 'pending' else recorded.status}",
+            **({} if recorded.account == DEFAULT else {"account": recorded.account}),
             notification_id=recorded.message_id,
             delivery_id=recorded.delivery_id,
             booking_id=recorded.booking_id,
