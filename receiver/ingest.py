@@ -131,7 +131,7 @@ class Ingest:
             return False
         for attempt in (1, 2):
             try:
-                with self.database.core_transaction() as connection:
+                with self.database.one_statement() as connection:
                     Delivery.accept(connection, new_deliveries)
             except Exception as error:  # whatever the reason, Redis can still keep the delivery
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):
