@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple, get_args
 
 from sqlalchemy import Index, LargeBinary, String, Text, and_, exists, func, or_, select, text, update
@@ -17,7 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.account import DEFAULT
 from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Moment, Retryable, retryable_indexes
-from runtime.database import Model, insert_new, partial_index
+from runtime.database import Model, in_range, insert_new, is_postgresql, partial_index, qualified_name
 from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.signed_address import ACCOUNT
 
@@ -33,6 +34,14 @@ DUE_KINDS: tuple[DueKind, ...] = get_args(DueKind)
 
 IS_ISOLATED = text("deliveries.is_isolated")
 """The same text as in the index: SQLite uses a partial index only if the condition is written identically."""
+
+INSERT_ARRAYS = """
+INSERT INTO {} (id, account, source, body, sealed_with, received_at, due_at, status, attempts)
+SELECT id, account, source, body, sealed_with, received_at, received_at, 'pending', 0
+FROM unnest(%b::text[], %b::text[], %b::text[], %b::bytea[], %b::text[], %b::timestamptz[])
+AS given (id, account, source, body, sealed_with, received_at) ON CONFLICT (id) DO NOTHING
+"""
+"""For PostgreSQL. With SQLAlchemy's own INSERT, the driver sends a message per row, which costs twice as much."""
 
 
 class Due(NamedTuple):
@@ -150,21 +159,13 @@ class Delivery(Retryable, Model):
     @classmethod
     def accept(cls, connection: Connection | Session, new_deliveries: Iterable[NewDelivery]) -> None:
         """Insert deliveries, ignoring duplicates. They are sorted by id, so that two receivers cannot deadlock."""
-        rows = [
-            dict(
-                id=new_delivery.id,
-                account=new_delivery.account,
-                source=new_delivery.source,
-                body=new_delivery.encrypted_body.content,
-                sealed_with=new_delivery.encrypted_body.key,
-                received_at=new_delivery.received_at,
-                due_at=new_delivery.received_at,
-                status="pending",
-                attempts=0,
-            )
-            for new_delivery in sorted(new_deliveries, key=_by_id)
-        ]
-        connection.execute(insert_new(connection, cls, "id"), rows)
+        rows = sorted(map(_inserted, new_deliveries), key=itemgetter(0))
+        if is_postgresql(connection):
+            core = connection.connection() if isinstance(connection, Session) else connection
+            statement = INSERT_ARRAYS.format(qualified_name(core, cls))
+            core.exec_driver_sql(statement, tuple(map(list, zip(*rows, strict=True))))
+        else:
+            connection.execute(insert_new(connection, cls, "id"), [_as_columns(*row) for row in rows])
 
     @property
     def encrypted_body(self) -> EncryptedBody:
@@ -304,5 +305,26 @@ class Delivery(Retryable, Model):
         self.note = f"ignored: {reason}"
 
 
-def _by_id(new_delivery: NewDelivery) -> str:
-    return new_delivery.id
+Inserted = tuple[str, str, str, bytes, str | None, datetime]
+"""The values of a new row that differ from row to row, beginning with its id."""
+
+
+def _inserted(new_delivery: NewDelivery) -> Inserted:
+    body, received_at = new_delivery.encrypted_body, in_range(new_delivery.received_at)
+    return new_delivery.id, new_delivery.account, new_delivery.source, body.content, body.key, received_at
+
+
+def _as_columns(
+    delivery_id: str, account: str, source: str, body: bytes, sealed_with: str | None, received_at: datetime
+) -> dict[str, Any]:
+    return dict(
+        id=delivery_id,
+        account=account,
+        source=source,
+        body=body,
+        sealed_with=sealed_with,
+        received_at=received_at,
+        due_at=received_at,
+        status="pending",
+        attempts=0,
+    )

@@ -15,11 +15,12 @@ from typing import TypeVar
 import structlog
 from redis.exceptions import RedisError
 
+from models.account import DEFAULT
 from models.delivery import Delivery, NewDelivery, pack
 from receiver.auth import AuthenticatedRequest
 from runtime.database import Database, is_lock_timeout
 from runtime.encryption import BodyCipher
-from runtime.logs import log_unhandled_exception
+from runtime.logs import info_for_each, log_unhandled_exception
 from runtime.outage import Cooldown
 from runtime.queue import JobQueue
 
@@ -111,14 +112,16 @@ class Ingest:
             log_unhandled_exception(error)
             raise RedisError(type(error).__name__) from error
         log.warning("delivery.deferred", delivery_id=new_delivery.id)
+        _log_accepted([new_delivery])
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
     def _persist(self, new_deliveries: Sequence[NewDelivery]) -> bool:
-        """Commit the deliveries, then trigger a worker."""
+        """Commit the deliveries, trigger a worker, and log them."""
         if self._commit(new_deliveries):
             self.job_queue.trigger_drain("inbox")
+            _log_accepted(new_deliveries)
             return True
         return False
 
@@ -128,7 +131,7 @@ class Ingest:
             return False
         for attempt in (1, 2):
             try:
-                with self.database.core_transaction() as connection:
+                with self.database.one_statement() as connection:
                     Delivery.accept(connection, new_deliveries)
             except Exception as error:  # whatever the reason, Redis can still keep the delivery
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):
@@ -218,6 +221,15 @@ class GroupCommit:
             log_unhandled_exception(error)
         _resume(group, is_stored=not commit.cancelled() and error is None and commit.result())
         self._commit_waiting()
+
+
+def _log_accepted(new_deliveries: Sequence[NewDelivery]) -> None:
+    ids: dict[str, list[str]] = {}
+    for new_delivery in new_deliveries:
+        ids.setdefault(new_delivery.account, []).append(new_delivery.id)
+    for account, ids_of_account in ids.items():
+        named = {} if account == DEFAULT else {"account": account}
+        info_for_each("delivery.accepted", "delivery_id", ids_of_account, **named)
 
 
 def _resume(group: Waiting, *, is_stored: bool) -> None:

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterable, Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-import structlog
 from flask import Flask
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
 from redis.exceptions import RedisError
@@ -33,8 +32,6 @@ UNREADABLE_VALUE = "\N{REPLACEMENT CHARACTER}"
 
 CountResponse = Callable[[int, float], None]
 """Counts a response to a webhook: its status, and how long it took in seconds."""
-
-log = structlog.get_logger()
 
 
 class ReceiverApp:
@@ -107,7 +104,7 @@ class ReceiverApp:
         body = await self._read(head.content_length, protocol)
         request = await in_thread_if_large(body, self.auth.authenticate, head, body, address)
         delivery_id = await self.ingest.accept(request, datetime.now(UTC))
-        return _acknowledgement(delivery_id, address.account)
+        return _acknowledgement(delivery_id)
 
     async def _read(self, length: int | None, protocol: HTTPProtocol) -> bytes:
         try:
@@ -121,12 +118,8 @@ class ReceiverApp:
             raise RejectedRequest(400, "body incomplete") from None
 
 
-def _acknowledgement(delivery_id: str, account: str) -> RawResponse:
+def _acknowledgement(delivery_id: str) -> RawResponse:
     """Return exactly 200: the provider documents no other success status."""
-    if account == DEFAULT:
-        log.info("delivery.accepted", delivery_id=delivery_id)
-    else:
-        log.info("delivery.accepted", delivery_id=delivery_id, account=account)
     body = b'{"status":"accepted","delivery":"%b"}' % delivery_id.encode()
     return 200, [("Content-Length", str(len(body))), ("X-Delivery-Id", delivery_id), *COMMON_HEADERS], body
 

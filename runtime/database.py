@@ -114,14 +114,15 @@ class Utc(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Convert a value to UTC."""
-        return value and _in_range(value)
+        return value and in_range(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return an aware value, within a range that is safe for time zone conversion and arithmetic."""
-        return value and _in_range(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
+        return value and in_range(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
 
 
-def _in_range(value: datetime) -> datetime:
+def in_range(value: datetime) -> datetime:
+    """Return a time in UTC, clamped to what both databases and Python can hold with any time zone."""
     return min(max(value, EARLIEST), LATEST).astimezone(UTC)
 
 
@@ -199,12 +200,12 @@ class Database:
 
     @contextmanager
     def one_statement(self) -> Iterator[Connection]:
-        """Open a connection for one statement, which commits alone and so saves two round trips (PostgreSQL only).
+        """Open a connection for one statement. On PostgreSQL it commits alone, which saves two round trips.
 
         Behind a pooler it is a transaction, which has the timeouts.
         """
         with self.engine.connect() as connection:
-            if is_pooled(connection):
+            if is_pooled(connection) or not self.supports_skip_locked:
                 yield connection
                 connection.commit()
             else:
@@ -353,6 +354,11 @@ def qualified_name(bind: Connection | Session, model: type[Model]) -> str:
     preparer = engine.dialect.identifier_preparer
     schema, name = schema_of(bind), preparer.quote(table_of(model).name)
     return f"{preparer.quote(schema)}.{name}" if schema else name
+
+
+def is_postgresql(connection: Connection | Session) -> bool:
+    """Whether it is a connection to PostgreSQL."""
+    return _dialect(connection) == "postgresql"
 
 
 def _dialect(connection: Connection | Session) -> str:

@@ -6,10 +6,10 @@ import re
 import socket
 import sys
 import traceback
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from select import select
+from select import PIPE_BUF, select
 from stat import S_ISFIFO, S_ISSOCK
 from typing import Any, TextIO
 
@@ -25,6 +25,7 @@ CONTROL_CHARACTERS = re.compile(
 """Escapes, line ends and bidirectional controls. Ids may hold them: any sender that knows the address chooses ids."""
 MAX_WAIT_SECONDS = 0.1
 """How long a line waits for a reader before it is dropped. The receiver answers no one meanwhile."""
+PLACEHOLDER = "<value>"
 MULTILINE_FIELDS = ("traceback", "exception", "stack")
 """Our own code's, in lines."""
 
@@ -47,7 +48,7 @@ class StderrLogger:
             if self._send is None:
                 sys.stderr.write(text)
             elif (self._dropped and not self._note_dropped()) or not self._put(text.encode(errors="backslashreplace")):
-                self._dropped += 1
+                self._dropped += text.count("\n")
 
     def flush(self) -> None:
         """Do nothing: each line was written."""
@@ -139,6 +140,36 @@ def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
         if isinstance(value, str) and name not in MULTILINE_FIELDS:
             event[name] = CONTROL_CHARACTERS.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
     return event
+
+
+def info_for_each(event: str, field: str, ids: Sequence[str], **fields: str) -> None:
+    """Log the same line for each id, with the same time.
+
+    The line is rendered once, and the lines are written together: one by one, they cost a fifth of the receiver's time.
+
+    Args:
+        event: name of the event.
+        field: name of the field that holds the id.
+        ids: ids that need no escaping.
+        fields: other fields.
+    """
+    log = structlog.get_logger()
+    if len(ids) <= 1 or not log.is_enabled_for(logging.INFO):
+        for each in ids:
+            log.info(event, **{field: each}, **fields)
+        return
+    entry: Any = {field: PLACEHOLDER, **fields, "event": event}
+    for processor in structlog.get_config()["processors"]:
+        entry = processor(log, "info", entry)
+    for text in _joined([f"{entry}\n".replace(PLACEHOLDER, each) for each in ids]):
+        stderr_logger.write(text)
+
+
+def _joined(lines: Sequence[str]) -> Iterator[str]:
+    """Join lines up to the length that a pipe takes as a whole, so that they do not mix with another process's."""
+    count = max(1, PIPE_BUF // len(lines[0].encode()))
+    for start in range(0, len(lines), count):
+        yield "".join(lines[start : start + count])
 
 
 def silence() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from runtime.database import Database
 from tests.payloads import payload
 from tests.query_count import RedisProxy, count_queries, redis_proxy
 from tests.receiver.conftest import ADDRESS, MakeApp
@@ -17,7 +18,7 @@ COST = {
     "a repeat": (1, 1, 1),
     "one that is refused": (0, 0, 0),
 }
-"""Statements, commits, round trips to Redis of one delivery; the same on both databases."""
+"""Statements, commits, round trips to Redis of one delivery. On PostgreSQL the statement commits alone."""
 
 
 @pytest.fixture
@@ -35,13 +36,17 @@ def warm_app(make_app: MakeApp, proxy: RedisProxy) -> ReceiverInProcess:
 
 
 def test_a_delivery_costs_so_many_statements_commits_and_round_trips(
-    warm_app: ReceiverInProcess, proxy: RedisProxy
+    warm_app: ReceiverInProcess, proxy: RedisProxy, database: Database
 ) -> None:
+    def expected(case: str) -> Figures:
+        statements, commits, redis = COST[case]
+        return statements, commits - int(database.supports_skip_locked), redis
+
     job_queue = warm_app.app.ingest.job_queue
     job_queue.drain_started("inbox")
-    assert _cost(warm_app, proxy, "b1") == COST["the first, which triggers a drain"]
-    assert _cost(warm_app, proxy, "b2") == COST["one while a drain is triggered"]
-    assert _cost(warm_app, proxy, "b2") == COST["a repeat"]
+    assert _cost(warm_app, proxy, "b1") == expected("the first, which triggers a drain")
+    assert _cost(warm_app, proxy, "b2") == expected("one while a drain is triggered")
+    assert _cost(warm_app, proxy, "b2") == expected("a repeat")
 
 
 def test_a_rejected_delivery_costs_nothing(warm_app: ReceiverInProcess, proxy: RedisProxy) -> None:

@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import re
+import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -95,3 +97,45 @@ def test_a_value_is_one_line_without_escapes(is_terminal: bool, monkeypatch: pyt
     for line in lines:
         assert line.isprintable()
         assert "fake line" in line
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_line_for_each_id_is_the_line_of_a_single_one(
+    count: int, is_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"{number:064x}" for number in range(count)]
+    lines = logged(
+        monkeypatch,
+        lambda: logs.info_for_each("delivery.accepted", "delivery_id", ids, account="berlin"),
+        is_terminal=is_terminal,
+    )
+    [line] = logged(
+        monkeypatch,
+        lambda: structlog.get_logger().info("delivery.accepted", delivery_id=ids[0], account="berlin"),
+        is_terminal=is_terminal,
+    )
+    expected = [_without_time(line).replace(ids[0], each) for each in ids]
+    assert [_without_time(each) for each in lines] == expected
+
+
+def _without_time(line: str) -> str:
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "", line)
+
+
+def test_many_lines_are_written_in_parts_that_a_pipe_takes_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    logs.configure()
+    monkeypatch.setattr(logs.stderr_logger, "write", written.append)
+    logs.info_for_each("delivery.accepted", "delivery_id", [f"{number:064x}" for number in range(100)])
+    assert 1 < len(written) < 10
+    assert all(len(part) <= select.PIPE_BUF and part.endswith("\n") for part in written)
+    assert "".join(written).count("\n") == 100
+
+
+def test_below_the_level_nothing_is_written_for_any_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write() -> None:
+        logs.silence()
+        logs.info_for_each("delivery.accepted", "delivery_id", ["a", "b"])
+
+    assert logged(monkeypatch, write) == []
