@@ -94,6 +94,11 @@ class HandlerContext:
         user = self.host_resolver.resolve(host_ids, meeting_type_id)
         return user.id if user else None
 
+    def knows_host(self, event: BookingEvent) -> bool:
+        """Whether a platform user hosts this, as far as the event itself tells."""
+        facts = event.facts
+        return self.resolve_host(facts.get("host_ids") or (), facts.get("meeting_type_id")) is not None
+
     def find_unlinked_user(self, email: str) -> PlatformUser | None:
         """Return the only platform user with this e-mail address that has no meetergo id yet."""
         return PlatformUser.unmapped_by_email(self.session, email)
