@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from sqlalchemy import TextClause, Update, bindparam, insert, text, update
 from sqlalchemy.orm import Session, make_transient, make_transient_to_detached
-from sqlalchemy.sql.dml import ReturningInsert
 
 from runtime.database import Model, insert_new, qualified_name, table_of
 
@@ -52,20 +51,6 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
         _execute_for_all(session, _insert(qualified_name(session, model), values[0]), values)
     else:
         session.execute(insert(table_of(model)), values)
-
-
-def update_and_insert(session: Session, row: Any, new: Any) -> None:
-    """Update a row, insert a row of another table and set its generated id: one statement on PostgreSQL."""
-    updated: type[Model] = type(row)
-    inserted: type[Model] = type(new)
-    new_values = _values(new, _columns(inserted))
-    if _is_postgresql(session):
-        rows = {"rows": _as_json([_key_and_values(row)]), "new_rows": _as_json([new_values])}
-        names = qualified_name(session, updated), qualified_name(session, inserted)
-        new.id = session.execute(_prepared(_update_then_insert(updated, inserted, *names)), rows).scalar_one()
-    else:
-        update_all(session, [row])
-        new.id = session.execute(_insert_returning_id(inserted), new_values).scalar_one()
 
 
 def attach(session: Session, *rows: Any) -> None:
@@ -114,14 +99,14 @@ def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def _insert(table: str, columns: Iterable[str], rows: str = "rows") -> str:
+def _insert(table: str, columns: Iterable[str]) -> str:
     names = ", ".join(columns)
-    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {_rows_as_table(table, rows)}"  # noqa: S608 - as above
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {_rows_as_table(table)}"  # noqa: S608 - as above
 
 
-def _rows_as_table(table: str, rows: str = "rows") -> str:
-    """Return SQL for the JSON rows of a parameter as a table with the columns of another."""
-    return f"json_populate_recordset(NULL::{table}, CAST(:{rows} AS json)) AS given"
+def _rows_as_table(table: str) -> str:
+    """Return SQL for the JSON rows of the parameter as a table with the columns of another."""
+    return f"json_populate_recordset(NULL::{table}, CAST(:rows AS json)) AS given"
 
 
 def _execute_for_all(session: Session, statement: str, values: Sequence[Values]) -> int:
@@ -133,12 +118,6 @@ def _execute_for_all(session: Session, statement: str, values: Sequence[Values])
 def _prepared(statement: str) -> TextClause:
     """Return the statement, cached so that SQLAlchemy parses it once."""
     return text(statement)
-
-
-@cache
-def _insert_returning_id(model: type[Model]) -> ReturningInsert[tuple[int]]:
-    table = table_of(model)
-    return insert(table).returning(table.c.id)
 
 
 def _key_and_values(row: Any, only: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -154,12 +133,6 @@ def _values(row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
 def _update_from_rows(model: type[Model], table: str, only: tuple[str, ...]) -> str:
     sets = ", ".join(f"{column} = given.{column}" for column in _columns(model, only))
     return f"UPDATE {table} SET {sets} FROM {_rows_as_table(table)} WHERE {table_of(model).name}.id = given.id"  # noqa: S608 - names of ours
-
-
-@cache
-def _update_then_insert(updated: type[Model], inserted: type[Model], updated_table: str, inserted_table: str) -> str:
-    insertion = _insert(inserted_table, _columns(inserted), "new_rows")
-    return f"WITH updated AS ({_update_from_rows(updated, updated_table, ())}) {insertion} RETURNING id"
 
 
 @cache

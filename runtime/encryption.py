@@ -2,8 +2,10 @@
 
 Fernet (AES-128-CBC and HMAC-SHA256, from `cryptography`) with several keys, oldest to newest: the newest encrypts,
 and each decrypts what it encrypted. Without a key, bodies are stored in plain text, and each process warns at start.
+Tokens are stored as bytes. Fernet writes them in base64, which takes a third more; older releases stored them so.
 """
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,6 +14,9 @@ import structlog
 from cryptography.fernet import Fernet, InvalidToken
 
 from runtime.errors import Transient
+
+VERSION = b"\x80"
+"""The first byte of a token; one in base64 begins with a letter."""
 
 log = structlog.get_logger()
 
@@ -51,7 +56,7 @@ class BodyCipher:
         """Encrypt a body for storage. Without keys it is stored as it is."""
         if self.newest_key is None:
             return EncryptedBody(body, None)
-        return EncryptedBody(self._keys[self.newest_key].encrypt(body), self.newest_key)
+        return EncryptedBody(urlsafe_b64decode(self._keys[self.newest_key].encrypt(body)), self.newest_key)
 
     def decrypt(self, encrypted_body: EncryptedBody) -> bytes:
         """Decrypt a stored body.
@@ -62,7 +67,9 @@ class BodyCipher:
         if encrypted_body.key is None:
             return encrypted_body.content
         try:
-            return self._keys[encrypted_body.key].decrypt(encrypted_body.content)
+            content = encrypted_body.content
+            token = urlsafe_b64encode(content) if content.startswith(VERSION) else content
+            return self._keys[encrypted_body.key].decrypt(token)
         except KeyError:
             raise Transient(f"the body is encrypted with key {encrypted_body.key}, which is not in BODY_KEYS") from None
         except InvalidToken:

@@ -22,6 +22,14 @@ def test_the_newest_key_encrypts_and_every_key_decrypts() -> None:
     assert both.decrypt(old) == both.decrypt(both.encrypt(BODY)) == BODY
 
 
+def test_a_body_that_an_older_release_encrypted_decrypts() -> None:
+    assert BodyCipher([OLD, NEW]).decrypt(EncryptedBody(Fernet(OLD).encrypt(BODY), key_id(OLD))) == BODY
+
+
+def test_encryption_adds_only_its_header_and_padding() -> None:
+    assert len(BodyCipher([OLD]).encrypt(bytes(1500)).content) <= 1500 + 57 + 16
+
+
 def test_without_a_key_bodies_are_stored_in_plain_and_stay_readable_with_one() -> None:
     plain = BodyCipher([]).encrypt(BODY)
     assert plain == EncryptedBody(BODY, None)
@@ -30,7 +38,12 @@ def test_without_a_key_bodies_are_stored_in_plain_and_stay_readable_with_one() -
 
 @pytest.mark.parametrize(
     "encrypted_body",
-    [BodyCipher([OLD]).encrypt(BODY), EncryptedBody(b"damaged", key_id(NEW)), EncryptedBody(b"", key_id(NEW))],
+    [
+        BodyCipher([OLD]).encrypt(BODY),
+        EncryptedBody(b"damaged", key_id(NEW)),
+        EncryptedBody(b"", key_id(NEW)),
+        EncryptedBody(b"\x80damaged", key_id(NEW)),
+    ],
 )
 def test_a_body_that_does_not_decrypt_is_transient(encrypted_body: EncryptedBody) -> None:
     with pytest.raises(Transient, match=r"encrypted with key|cannot be decrypted"):

@@ -196,7 +196,7 @@ def test_a_hook_is_called_once_for_each_change_and_sees_it_written(hooked: Harne
     hooked.deliver(samples.created("b2", START, AT))
     hooked.process_due()
     assert sorted(CALLED) == ["b1", "b1", "b2"]
-    assert [(row.booking_id, row.revision) for row in hooked.changes()] == [("b1", 1), ("b1", 2), ("b2", 1)]
+    assert sorted((row.booking_id, row.revision) for row in hooked.changes()) == [("b1", 1), ("b1", 2), ("b2", 1)]
     assert sorted(row.payload["booking"]["revision"] for row in hooked.all(Notification)) == [1, 1, 2]
 
 
@@ -212,17 +212,46 @@ def test_with_a_hook_the_rows_are_the_same_as_without(
         assert sorted(rows[table], key=repr) == sorted(without[table], key=repr)
 
 
-def test_hooks_that_fail_in_a_batch_leave_nothing_and_cost_the_others_no_second_call(hooked: Harness) -> None:
-    FAILING.update(["b1", "b3"])
-    hooked.deliver(*(samples.created(f"b{number}", START, AT) for number in range(5)))
+def test_hooks_that_fail_in_a_batch_leave_nothing_and_no_other_hook_keeps_what_it_saw_of_them(hooked: Harness) -> None:
+    hooked.add_user(meetergo_user_id=samples.HOST_ID)
+    FAILING.update(["b3", "b5"])
+    seen: dict[str, set[str]] = {}
+
+    def note_all(session: Session, booking: BookingSnapshot, change: ChangeSnapshot) -> None:
+        seen[booking.id] = {*session.scalars(select(BookingChange.booking_id))}
+        note_call(session, booking, change)
+
+    hooked.services.recorder.__dict__["hook"] = hook._wrapped(note_all)
+    hooked.deliver(*(samples.created(f"b{number}", START, AT) for number in range(9)))
     hooked.process_due()
-    assert CALLED == ["b0", "b1", "b2", "b3", "b4"]
+    good = {f"b{number}" for number in range(9)} - FAILING
     for rows in (Booking, BookingChange, Notification):
-        assert {getattr(row, "booking_id", row.id) for row in hooked.all(rows)} == {"b0", "b2", "b4"}
-    assert {row.booking_id: row.attempts for row in hooked.all(Delivery) if row.status == "pending"} == {
-        "b1": 1,
-        "b3": 1,
-    }
+        assert {getattr(row, "booking_id", row.id) for row in hooked.all(rows)} == good
+    pending = {row.booking_id: row.attempts for row in hooked.all(Delivery) if row.status == "pending"}
+    assert pending == dict.fromkeys(FAILING, 1)
+    assert all(seen[booking] <= good for booking in good)
+    assert max(map(CALLED.count, CALLED)) == 2
+
+
+def test_a_chunk_for_whose_hooks_there_is_no_time_is_left_for_the_next_batch(
+    hooked: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked.add_user(meetergo_user_id=samples.HOST_ID)
+    elapsed = [0.0]
+    monkeypatch.setattr("worker.inbox.processor.time.monotonic", lambda: elapsed[0])
+
+    def become_slow(session: Session, booking: BookingSnapshot, change: ChangeSnapshot) -> None:
+        note_call(session, booking, change)
+        elapsed[0] += processor.MAX_BATCH_TIME.total_seconds() * 2 * (len(CALLED) > 4)
+
+    hooked.services.recorder.__dict__["hook"] = become_slow
+    hooked.deliver(*(samples.created(f"b{number}", START, AT) for number in range(9)))
+    hooked.services.inbox.process_due()
+    assert [row.id for row in hooked.all(Booking)] == ["b0", "b1", "b2"]
+    assert {row.booking_id for row in hooked.all(Notification)} == {"b0", "b1", "b2"}
+    hooked.process_due()
+    assert {row.status for row in hooked.all(Delivery)} == {"done"}
+    assert len(hooked.changes()) == 9
 
 
 def test_a_booking_whose_second_hook_fails_keeps_its_first_change_and_takes_the_third(hooked: Harness) -> None:

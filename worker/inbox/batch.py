@@ -1,9 +1,11 @@
 """Process a batch of deliveries, of any size, with one statement per table instead of one per row."""
 
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
@@ -16,7 +18,7 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.incident import Incident
 from models.notification import Notification
-from runtime.bulk import attach, insert_all, modified, unflushed, update_all, update_and_insert
+from runtime.bulk import attach, insert_all, modified, unflushed, update_all
 from runtime.errors import Failure, describe
 from worker.hook import Hook
 from worker.inbox.handlers import HANDLERS, Change, HandlerContext, HandlerNote, HostLinked
@@ -25,6 +27,8 @@ from worker.outbox.planner import NotificationPlanner
 
 MAX_NOTIFICATIONS = 500
 """Number of notifications written with one statement."""
+MAX_CHUNK_TIME = timedelta(milliseconds=60)
+"""Chunks grow while one takes less than this: what a chunk has done is lost if it is broken off."""
 
 ParsedDelivery = tuple[Delivery, Event | Failure]
 """A delivery, and its event or the reason why it cannot be read."""
@@ -89,7 +93,7 @@ class ChangeRecorder:
 
 
 class PendingChanges:
-    """The changes of a batch. They and their notifications are written together; with a hook, each before its call.
+    """The changes of a batch. They and their notifications are written together; with a hook, before its calls.
 
     Args:
         recorder: plans the notifications; has the hook.
@@ -103,7 +107,7 @@ class PendingChanges:
         self._recorded: list[BookingChange] = []
         self._changes: list[BookingChange] = []
         self._notifications: list[dict[str, Any]] = []
-        self._called: list[BookingChange] = []
+        self._attached: list[Booking] = []
         self._created = 0
 
     @property
@@ -112,20 +116,40 @@ class PendingChanges:
         return self._hook is not None
 
     def add(self, change: Change) -> None:
-        """Add a change, call the hook for it, and plan its notifications."""
+        """Add a change. Without a hook, plan its notifications; with one, `call_hooks` does."""
         if isinstance(change, HostLinked):
             self._write_pending()
             self._notifications += self._planner.rows_for_linked_host(self._session, change)
             return
         self._recorded.append(change)
-        if self._hook:
-            self._call_hook(self._hook, change)
-        else:
-            self._changes.append(change)
-        resolver = self.context.host_resolver(change.booking.account)
-        self._notifications += self._planner.rows_for(self._session, change, resolver)
-        if len(self._notifications) >= MAX_NOTIFICATIONS:
-            self._write_pending()
+        self._changes.append(change)
+        if not self._hook:
+            self._plan(change)
+
+    def call_hooks(self, is_out_of_time: Callable[[], bool] = lambda: False) -> None:
+        """Write the added changes, and call the hook for each with a session that has nothing else to flush.
+
+        Raises:
+            OutOfTime: not every hook was called.
+        """
+        if not self._hook or not self._changes:
+            return
+        changes, self._changes = self._changes, []
+        bookings = [change.booking for change in changes]
+        update_all(self._session, bookings)
+        insert_all(self._session, changes)
+        attach(self._session, *bookings)
+        self._attached += bookings
+        for number, change in enumerate(changes):
+            if number and is_out_of_time():
+                raise OutOfTime
+            self._session.autoflush = True
+            try:
+                self._hook(self._session, change.booking, change)
+            finally:
+                self._session.autoflush = False
+            self.context.forget_unknown_hosts()  # the hook may have inserted users
+            self._plan(change)
 
     def write(self) -> int:
         """Write everything that is not written yet.
@@ -141,21 +165,25 @@ class PendingChanges:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Open a savepoint. If it fails, its changes and notifications are undone."""
-        before, self._notifications, self._called = self._notifications, [], []
+        before, self._notifications, self._attached = self._notifications, [], []
         recorded = len(self._recorded)
         try:
             with self._session.begin_nested():
                 yield
         except BaseException:
-            self._notifications = before
+            self._notifications, self._changes = before, []
             del self._recorded[recorded:]
-            for change in self._called:
-                if change in self._session:
-                    self._session.expunge(change)
-                if change.booking in self._session:
-                    self._session.expire(change.booking)
+            for booking in self._attached:
+                if booking in self._session:
+                    self._session.expire(booking)
             raise
         self._notifications = before + self._notifications
+
+    def _plan(self, change: BookingChange) -> None:
+        resolver = self.context.host_resolver(change.booking.account)
+        self._notifications += self._planner.rows_for(self._session, change, resolver)
+        if len(self._notifications) >= MAX_NOTIFICATIONS:
+            self._write_pending()
 
     def _write_pending(self) -> None:
         self._write({change.booking.id: change.booking for change in self._changes}.values())
@@ -167,17 +195,9 @@ class PendingChanges:
         self._created += Notification.insert_new(self._session, self._notifications)
         self._notifications = []
 
-    def _call_hook(self, hook: Hook, change: BookingChange) -> None:
-        """Write the change, then call the hook with a session that has nothing else to flush."""
-        update_and_insert(self._session, change.booking, change)
-        attach(self._session, change.booking, change)
-        self._called.append(change)
-        self._session.autoflush = True
-        try:
-            hook(self._session, change.booking, change)
-        finally:
-            self._session.autoflush = False
-        self.context.forget_unknown_hosts()  # the hook may have inserted users
+
+class OutOfTime(Exception):
+    """There was no time to call all hooks of a chunk."""
 
 
 class Outcome(NamedTuple):
@@ -214,8 +234,8 @@ def process_batch(
 ) -> list[Outcome]:
     """Handle deliveries in one savepoint, then end them: done, or failed.
 
-    With a hook, each of several deliveries has its own savepoint inside, so that one whose hook raises fails
-    alone. Any other error of one among several is not distinguished from an error of all.
+    With a hook, one of several deliveries whose hook raises fails alone; see `_handle_in_chunks`. Any other error of
+    one among several is not distinguished from an error of all.
 
     Args:
         session: the transaction's session.
@@ -232,10 +252,9 @@ def process_batch(
         with session.begin_nested(), unflushed(session) as batch_session:
             bookings = [event for _, event in parsed if isinstance(event, BookingEvent)]
             changes = PendingChanges(recorder, HandlerContext(batch_session, now, bookings))
-            for delivery, event in parsed:
-                if handled and is_out_of_time():
-                    break
-                handled.append(_handle(delivery, event, changes, is_alone=len(parsed) == 1))
+            handle = _handle_in_chunks if changes.has_hook and len(parsed) > 1 else _handle_each
+            for each in handle(parsed, changes, is_out_of_time):
+                handled.append(each)
             created = changes.write()
             if len(handled) < len(parsed) or any(each.error for each in handled):
                 changes.context.delete_blank_bookings()
@@ -251,25 +270,87 @@ def is_lost(session: Session) -> bool:
     return not session.is_active or session.connection().invalidated
 
 
-def _handle(delivery: Delivery, event: Event | Failure, changes: PendingChanges, *, is_alone: bool) -> _Handled:
-    if isinstance(event, Failure):
-        return _Handled(delivery, event, event)
+def _handle_each(
+    parsed: Sequence[ParsedDelivery], changes: PendingChanges, is_out_of_time: Callable[[], bool]
+) -> Iterator[_Handled]:
+    for number, (delivery, event) in enumerate(parsed):
+        if number and is_out_of_time():
+            return
+        _prepare(event, changes)
+        yield _handle(delivery, event, changes, calls_hooks=True)
+
+
+def _handle_in_chunks(
+    parsed: Sequence[ParsedDelivery], changes: PendingChanges, is_out_of_time: Callable[[], bool]
+) -> Iterator[_Handled]:
+    """Handle deliveries in chunks with a savepoint each, which write everything before they call the hooks.
+
+    If a chunk fails, so does none of its deliveries: it is undone, and each is handled again in a chunk of its own.
+    Thus no hook sees a row that is undone later. Chunks are small at first, so that a slow hook is noticed.
+    """
+    waiting, size, alone = _in_turns(parsed), 1, 0
+    is_first = True
+    while waiting and (is_first or not is_out_of_time()):
+        chunk = waiting[:1] if alone else _next_chunk(waiting, size, changes.context)
+        started = time.monotonic()
+        _prepare(chunk[0][1], changes)
+        try:
+            with changes.savepoint():
+                handled = [_handle(*each, changes, calls_hooks=len(chunk) == 1) for each in chunk]
+                changes.call_hooks(is_out_of_time)
+        except Exception as error:
+            if is_lost(changes.context.session):
+                raise
+            if len(chunk) > 1:
+                alone, size = len(chunk), 1
+                continue
+            handled = [_Handled(*chunk[0], error)]
+        yield from handled
+        waiting, alone, is_first = waiting[len(chunk) :], max(0, alone - 1), False
+        size = 2 * size if time.monotonic() - started < MAX_CHUNK_TIME.total_seconds() else max(1, size // 2)
+
+
+def _in_turns(parsed: Sequence[ParsedDelivery]) -> list[ParsedDelivery]:
+    """Put the first deliveries of all bookings before the second ones, as a chunk changes no booking twice."""
+    seen = Counter[str]()
+    turns = []
+    for item in parsed:
+        booking_id = item[1].booking_id if isinstance(item[1], BookingEvent) else ""
+        turns.append((seen[booking_id] if booking_id else -1, item))
+        seen[booking_id] += 1
+    return [item for _, item in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _next_chunk(waiting: Sequence[ParsedDelivery], size: int, context: HandlerContext) -> Sequence[ParsedDelivery]:
+    """Return the next deliveries, which can be applied before the hook was called for any of them.
+
+    They are about different bookings, whose hosts are known: a hook may insert the platform user of the next booking.
+    """
+    bookings = set[str]()
+    for length, (delivery, event) in enumerate(waiting[:size]):
+        if not isinstance(event, BookingEvent):
+            return waiting[: max(length, 1)]
+        its = {event.booking_id, event.moved_from or event.booking_id}
+        if length and (its & bookings or not context.knows_host(event, delivery.account)):
+            return waiting[:length]
+        bookings |= its
+    return waiting[:size]
+
+
+def _prepare(event: Event | Failure, changes: PendingChanges) -> None:
     if isinstance(event, BookingEvent):
         changes.context.prefetch()
-    else:
+    elif isinstance(event, Event):
         changes.write()  # notifications for a newly linked host depend on those already written
-    if is_alone or not changes.has_hook:
-        return _Handled(delivery, event, note=_run_handler(delivery, event, changes))
-    try:
-        with changes.savepoint():
-            return _Handled(delivery, event, note=_run_handler(delivery, event, changes))
-    except Exception as error:
-        if is_lost(changes.context.session):
-            raise
-        return _Handled(delivery, event, error)
 
 
-def _run_handler(delivery: Delivery, event: Event, changes: PendingChanges) -> str | None:
+def _handle(delivery: Delivery, event: Event | Failure, changes: PendingChanges, *, calls_hooks: bool) -> _Handled:
+    if isinstance(event, Failure):
+        return _Handled(delivery, event, event)
+    return _Handled(delivery, event, note=_run_handler(delivery, event, changes, calls_hooks=calls_hooks))
+
+
+def _run_handler(delivery: Delivery, event: Event, changes: PendingChanges, *, calls_hooks: bool) -> str | None:
     """Record each change before the next is made. Returns the handler's note."""
     handler, note = HANDLERS.get(event.type), None
     if handler is None:
@@ -281,6 +362,8 @@ def _run_handler(delivery: Delivery, event: Event, changes: PendingChanges) -> s
             continue
         change.delivery_id, change.is_late = delivery.id, delivery.is_late(changes.context.now)
         changes.add(change)
+        if calls_hooks:
+            changes.call_hooks()
     return note
 
 

@@ -113,6 +113,11 @@ class HandlerContext:
         user = self.host_resolver(self.account).resolve(host_ids, meeting_type_id)
         return user.id if user else None
 
+    def knows_host(self, event: BookingEvent, account: str) -> bool:
+        """Whether a platform user of the account hosts this, as far as the event itself tells."""
+        host_ids, meeting_type_id = event.facts.get("host_ids") or (), event.facts.get("meeting_type_id")
+        return self.host_resolver(account).resolve(host_ids, meeting_type_id) is not None
+
     def find_unlinked_user(self, email: str) -> PlatformUser | None:
         """Return the account's only platform user with this e-mail address that has no meetergo id yet."""
         return PlatformUser.unmapped_by_email(self.session, email, self.account)

@@ -48,8 +48,6 @@ CHECK_LEASE = timedelta(seconds=60)
 """How long a delivery is kept from other workers while one asks meetergo about it, which takes 20 s at most."""
 MAX_GROUP = 100
 """Deliveries handled together, with one statement per table instead of one per row."""
-MAX_GROUP_WITH_HOOK = 25
-"""The same with a hook, which may be slow: the bookings of a whole group are locked while it runs."""
 
 Clock = Callable[[], datetime]
 log = structlog.get_logger()
@@ -140,7 +138,7 @@ class InboxProcessor:
                 outcomes.append(self._await_check(session, delivery, event, kind))
             else:
                 ready.append((delivery, event))
-        for group in _groups(sorted(ready, key=_by_booking), MAX_GROUP_WITH_HOOK if self.recorder.hook else MAX_GROUP):
+        for group in _groups(sorted(ready, key=_by_booking), MAX_GROUP):
             if outcomes and time.monotonic() > deadline:
                 break
             outcomes += self._process_group(session, group, deadline)
