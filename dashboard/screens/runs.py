@@ -14,6 +14,7 @@ from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search, text_of
 from dashboard.forms import SAY_WHY
 from dashboard.i18n import N_, _
+from dashboard.page_size import fit, most_rows
 from dashboard.pages import render, see_other
 from dashboard.screens.deliveries import FILTERS, active_filters, tab_of_request
 from dashboard.stores import current
@@ -177,6 +178,7 @@ def _matching_notifications(session: Session, source: str) -> Select[Any]:
     return query.where(*matching.slow(Notification))
 
 
+@fit
 def _render_notification_plan(
     found: NotificationPlan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
 ) -> Response:
@@ -184,7 +186,7 @@ def _render_notification_plan(
         "runs/plan_notifications.html",
         code,
         plan=found,
-        shown=found.rows[:MAX_BOOKINGS_SHOWN],
+        shown=found.rows[: most_rows(MAX_BOOKINGS_SHOWN)],
         problem=problem,
         has_changed=has_changed,
         **_form_values(source),
@@ -233,6 +235,7 @@ def _described_selection(source: str) -> dict[str, Any]:
     }
 
 
+@fit
 def _render_plan(
     found: RunPlan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
 ) -> Response:
@@ -265,13 +268,14 @@ def _render_plan(
 def _shown(bookings: Sequence[str], diffs: dict[str, BookingDiff]) -> Sequence[str]:
     """Return the first bookings, within MAX_BOOKINGS_SHOWN and MAX_COLUMNS_SHOWN; at least one."""
     columns = 0
-    for number, booking_id in enumerate(bookings[:MAX_BOOKINGS_SHOWN]):
+    shown = bookings[: most_rows(MAX_BOOKINGS_SHOWN)]
+    for number, booking_id in enumerate(shown):
         diff = diffs.get(booking_id)
         if diff and not diff.is_new:
             columns += sum((diff.before or {}).get(name) != value for name, value in diff.after.items())
         if number and columns > MAX_COLUMNS_SHOWN:
             return bookings[:number]
-    return bookings[:MAX_BOOKINGS_SHOWN]
+    return shown
 
 
 def _form_values(source: str) -> dict[str, Any]:

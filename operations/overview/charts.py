@@ -171,7 +171,7 @@ def _durations(session: Session, window: ChartWindow, starts: Sequence[datetime]
     is_first_try = (newest.status == "done", newest.attempts == 0, newest.replayed_for.is_(None))
     # As the driver gives them, on SQLite without a zone: to convert each would take most of the chart's time.
     times = [type_coerce(column, DateTime()) for column in (newest.received_at, newest.ended_at)]
-    rows = session.execute(select(*times).where(*is_first_try)).all()
+    rows: Sequence[Any] = session.execute(select(*times).where(*is_first_try)).all()
     first = starts[0] if rows and rows[0][1].tzinfo else starts[0].replace(tzinfo=None)
     by_step: dict[int, list[timedelta]] = {}
     for received_at, ended_at in rows:

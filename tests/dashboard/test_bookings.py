@@ -52,6 +52,20 @@ def test_the_latest_cancelled_booking_is_found_behind_any_number_of_others(
     assert '<span class="count">1</span>' in client("read").get("/bookings").text.partition("tab=cancelled")[2][:60]
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("key", ["a/b", "/a//b/", "a?b#c%2F", "reveal/reveal"])
+def test_a_booking_with_any_id_can_be_opened(client: Client, harness: Harness, key: str) -> None:
+    harness.deliver(samples.created(key, START, AT))
+    harness.process_due()
+    reader = client("people")
+    address = re.findall('href="(/bookings/[^"]*)"', reader.get("/bookings").text)[0]
+    page = reader.get(address).text
+    assert f"<code>{key}</code>" in page
+    revealed = reader.post(re.findall('action="(/bookings/[^"]*/reveal)"', page)[0], data={"reason": "because"})
+    assert revealed.status_code == 200
+    assert harness.all(Intervention)[0].booking_id == key
+
+
 def test_people_are_masked_until_somebody_who_may_reveals_them(client: Client, sample_data: Harness) -> None:
     for role in ("read", "operate", "people"):
         page = client(role).get("/bookings/b1").text
