@@ -55,9 +55,16 @@ def screens(app: Flask, lived: Harness, monkeypatch: pytest.MonkeyPatch) -> Iter
     for name, value in examples.items():
         monkeypatch.setitem(EXAMPLES, name, value)
     for endpoint, method, path in url_rules(app):
-        if method == "GET" and endpoint not in ("static", "health.health", "live.entries", "runs.plan"):
+        if method == "GET" and endpoint not in (
+            "static",
+            "health.health",
+            "live.entries",
+            "runs.plan",
+            "send_again.plan",
+        ):
             yield path
     yield from (f"/runs/plan?{query}" for query in PLANS)
+    yield "/runs/send-again?since=2d"
     yield from ("/deliveries?status=dead", "/bookings?tab=upcoming", "/hosts?map=nobody", "/nowhere")
 
 

@@ -151,6 +151,8 @@ FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("hosts/forget", {"external_id": HOSTILE, "reason": MARKUP}),
     ("start", {"kind": "replay", "all": "1", "status": "dead", "reason": HOSTILE, "digest": MARKUP, "rate": MARKUP}),
     ("start", {"kind": "ignore", "target": "notifications", "all": "1", "reason": MARKUP, "digest": MARKUP}),
+    ("send-again/start", {"since": "2h", "reason": HOSTILE, "digest": MARKUP, "rate": MARKUP}),
+    ("send-again/start", {"since": MARKUP}),
     ("cancel", {}),
     ("preferences", {"language": MARKUP}),
 )
@@ -166,6 +168,7 @@ def answers(app: Flask) -> Iterator[tuple[str, TestResponse]]:
         "/runs/plan?kind=replay&all=1&status=dead",
         "/runs/plan?kind=ignore&all=1&status=dead",
         "/runs/plan?target=notifications&kind=replay&resend=1&superseded=1&all=1&status=all",
+        "/runs/send-again?since=2h",
         "/notifications?status=dead",
         "/errors?of=notifications",
         "/bookings?tab=upcoming",
@@ -262,11 +265,15 @@ def test_every_page_is_small_with_the_longest_ids_and_texts(
         monkeypatch.setitem(EXAMPLES, "booking_id", ids[0])
         monkeypatch.setitem(EXAMPLES, "external_id", ids[0])
     people, query = client_of(app, "people", "A" * 100), "all=1&status=all"
-    paths = [path for _, method, path in url_rules(app) if method == "GET" and not path.endswith(("/plan", "/login"))]
+    paths = [
+        path
+        for _, method, path in url_rules(app)
+        if method == "GET" and not path.endswith(("/plan", "/send-again", "/login"))
+    ]
     paths += [f"/{name}?status={status}" for name in ("deliveries", "notifications") for status in ("pending", "dead")]
     paths += [f"/bookings?tab={tab}" for tab in ("upcoming", "unhosted")]
     paths += [f"/runs/plan?kind={kind}&{query}" for kind in ("replay", "ignore")]
-    paths += ["/errors?of=notifications", f"/deliveries/{crowded}", "/bookings/crowded"]
+    paths += ["/runs/send-again?since=2h", "/errors?of=notifications", f"/deliveries/{crowded}", "/bookings/crowded"]
     paths += [f"/runs/plan?target=notifications&kind=replay&superseded=1&{query}", f"/audit?by={quote(ids[0])}"]
     for path in paths:
         response = people.get(path, buffered=True)
