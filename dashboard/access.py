@@ -10,6 +10,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
+from dashboard.page_size import fit
 from dashboard.stores import current
 from operations.dashboard_login import MAX_NAME_LENGTH, ROLES, Operator, Role
 
@@ -38,8 +39,13 @@ class ScreenBlueprint(Blueprint):
         self.title, self.home, self.role = title, f"{name}.{home}", role
 
     def page(self, rule: str, role: Role = "read") -> Callable[[View], View]:
-        """Register a page: a GET without side effects."""
-        return self._route(rule, "GET", role)
+        """Register a page: a GET without side effects. It shows fewer rows if it would be too large."""
+
+        def register(view: View) -> View:
+            self._route(rule, "GET", role)(fit(view))
+            return view
+
+        return register
 
     def act(self, rule: str, role: Role) -> Callable[[View], View]:
         """Register an act: a POST."""

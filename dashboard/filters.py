@@ -23,8 +23,8 @@ def row_search(session: Session, source: str = "args") -> RowSearch:
         event=text_of("event", source),
         booking_id=resolve_booking_id(session, text_of("booking", source)),
         platform_user=text_of("host", source),
-        since=_time_of("since", source),
-        until=_time_of("until", source),
+        since=time_of("since", source),
+        until=time_of("until", source),
         error=text_of("error", source),
         error_is=text_of("error_is", source),
         booking_ids=bookings_of_guest(session, guest) if guest else None,
@@ -37,7 +37,8 @@ def text_of(name: str, source: str = "args") -> str | None:
     return value[:2000] or None
 
 
-def _time_of(name: str, source: str) -> datetime | None:
+def time_of(name: str, source: str) -> datetime | None:
+    """Return a time of the query string or of the form, UTC; None if it is empty. Abort with 400 if it is malformed."""
     text = text_of(name, source)
     try:
         return parse_time(text, now(), known_zone(zone_name()) or UTC) if text else None

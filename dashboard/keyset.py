@@ -9,6 +9,7 @@ from sqlalchemy import Select, and_, case, func, literal_column, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
+from dashboard.page_size import most_rows
 from operations.keyset import WINDOW, Conditions, KeysetPage, fetch_page, key_text, parse_key
 
 __all__ = ["WINDOW", "KeysetPage", "fetch", "key_text", "parse_key"]
@@ -64,7 +65,7 @@ def fetch(
 ) -> KeysetPage:
     """Fetch the page that the request's query string asks for: see `fetch_page`."""
     after = parse_key(request.args.get(AFTER), key)
-    return fetch_page(session, query, key, after, PAGE_SIZE, slow, descending=descending)
+    return fetch_page(session, query, key, after, most_rows(PAGE_SIZE), slow, descending=descending)
 
 
 def fetch_tab(session: Session, tab: TabList) -> KeysetPage:

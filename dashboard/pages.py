@@ -15,6 +15,7 @@ from dashboard import people, times
 from dashboard.access import visitor
 from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
 from dashboard.keyset import COUNT_LIMIT, WINDOW
+from dashboard.page_size import most_rows
 from operations.errors import OperationError, StoreError, store_error_message
 from operations.redact import MASKED
 from operations.runs.store import split_reason
@@ -97,6 +98,9 @@ STATUS_CLASSES = {
     "cancelled": "",
 }
 
+MAX_ESCAPED = 20
+"""Maximum number of characters of a text that are shown by their code, which is ten times as long."""
+
 log = structlog.get_logger()
 
 
@@ -116,12 +120,19 @@ def status_name(status: str) -> str:
 
 
 def visible(value: Any) -> Any:
-    """Escape characters that would change how a text is displayed, such as bidirectional overrides."""
+    """Escape characters that would change how a text is displayed, such as bidirectional overrides: the first
+    MAX_ESCAPED by their code, any further ones by a replacement character.
+    """
     if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
         return value
-    return "".join(
-        each if each.isprintable() or each in "\n\t\u00a0" else each.encode("unicode_escape").decode() for each in value
-    )
+    shown, escaped = list[str](), 0
+    for each in value:
+        if each.isprintable() or each in "\n\t\u00a0":
+            shown.append(each)
+        else:
+            escaped += 1
+            shown.append(each.encode("unicode_escape").decode() if escaped <= MAX_ESCAPED else "\ufffd")
+    return "".join(shown)
 
 
 def act_name(kind: str) -> str:
@@ -172,6 +183,7 @@ def prepare_templates(app: Flask) -> None:
         NEWS=NEWS,
         MASKED=MASKED,
         here=here,
+        most_rows=most_rows,
         masked=people.masked,
         masked_text=people.masked_text,
         masked_recipient=people.masked_recipient,

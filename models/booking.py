@@ -52,6 +52,7 @@ class Booking(Model):
     __table_args__ = (
         Index("ix_bookings_platform_user_id_starts_at", "platform_user_id", "starts_at"),
         Index("ix_bookings_starts_at", "starts_at"),
+        partial_index("ix_bookings_cancelled", "starts_at", "id", where="status = 'cancelled'"),
         Index(
             "ix_bookings_shared",
             "starts_at",

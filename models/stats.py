@@ -29,6 +29,10 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 """Clock difference between machines that is tolerated."""
 FUTURE_WINDOW = timedelta(days=1)
 
+DEAD_FACTOR = 5
+"""No index holds the rows that are done, so those that ended are counted, and the dead ones subtracted. That is right
+for up to this many times the limit of a count."""
+
 RECEIVED_AT = {Delivery: Delivery.received_at, Notification: Notification.created_at}
 MODELS_BY_QUEUE: dict[QueueName, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
 
@@ -230,24 +234,25 @@ def _row_stats(session: Session, model: type[Delivery] | type[Notification], now
 
 
 def _limited_row_stats(session: Session, model: type[Delivery] | type[Notification], limit: int) -> RowStats:
-    """Count up to `limit` + 1 rows of each status. For the oldest pending row, read only both ends of the index: they
-    hold the oldest of the untried rows and those that failed most often.
+    """Count up to `limit` + 1 rows of each status, by indexes alone. For the oldest pending row, read only both ends of
+    the index: they hold the oldest of the untried rows and those that failed most often.
     """
-    dead = _count_up_to(session, select(model.id).where(model.has_status("dead")), limit)
+    most = limit + 1
+    pending, dead = (select(model.id).where(model.has_status(status)) for status in ("pending", "dead"))
     ended = select(model.ended_at).where(model.ended_at.is_not(None)).order_by(model.ended_at)
+    counted = (pending.limit(most), dead.limit(DEAD_FACTOR * most), ended.limit((DEAD_FACTOR + 1) * most))
+    numbers = (select(func.count()).select_from(each.subquery()).scalar_subquery() for each in counted)
+    oldest = (select(func.min(end.c.came)).scalar_subquery() for end in _both_ends(model, limit))
+    number_pending, number_dead, number_ended, *times = session.execute(select(*numbers, *oldest)).one()
     return RowStats(
-        waiting=_count_up_to(session, select(model.id).where(model.has_status("pending")), limit),
-        done=_count_up_to(session, ended, limit + dead) - dead,
-        dead=dead,
-        oldest_waiting=_oldest_of_both_ends(session, model, limit),
+        waiting=number_pending,
+        done=min(number_ended - number_dead, most),
+        dead=min(number_dead, most),
+        oldest_waiting=min((each for each in times if each), default=None),
     )
 
 
-def _count_up_to(session: Session, query: Any, limit: int) -> int:
-    return session.scalar(select(func.count()).select_from(query.limit(limit + 1).subquery())) or 0
-
-
-def _oldest_of_both_ends(session: Session, model: type[Delivery] | type[Notification], limit: int) -> datetime | None:
+def _both_ends(model: type[Delivery] | type[Notification], limit: int) -> list[Any]:
     order: tuple[Any, ...] = (
         (Delivery.attempts, Delivery.due_at, Delivery.received_at, Delivery.id)
         if model is Delivery
@@ -255,9 +260,7 @@ def _oldest_of_both_ends(session: Session, model: type[Delivery] | type[Notifica
     )
     waiting = select(RECEIVED_AT[model].label("came")).where(model.has_status("pending"))
     ends = (waiting.order_by(*order), waiting.order_by(*(column.desc() for column in order)))
-    windows = [end.limit(limit + 1).subquery() for end in ends]
-    found = [session.scalar(select(func.min(window.c.came))) for window in windows]
-    return min((each for each in found if each), default=None)
+    return [end.limit(limit + 1).subquery() for end in ends]
 
 
 def _per_minute(session: Session, column: Any, now: datetime) -> float:

@@ -17,6 +17,7 @@ from dashboard.screens import (
     preferences,
     reconcile,
     runs,
+    send_again,
 )
 
 SCREENS: tuple[ScreenBlueprint, ...] = (
@@ -28,6 +29,7 @@ SCREENS: tuple[ScreenBlueprint, ...] = (
     hosts.screen,
     reconcile.screen,
     runs.screen,
+    send_again.screen,
     live.screen,
     audit.screen,
     configuration.screen,

@@ -11,6 +11,7 @@ from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search, text_of
 from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
+from dashboard.page_size import fit, most_rows
 from dashboard.pages import render
 from dashboard.provider import CLIENT, api_errors, provider_settings
 from dashboard.stores import current
@@ -99,13 +100,13 @@ def list_all() -> Response:
     )
 
 
-@screen.page("/bookings/<booking_id>")
+@screen.page("/bookings/<id:booking_id>")
 def show(booking_id: str) -> Response:
     """Show one booking, with personal data masked."""
     return _show(booking_id)
 
 
-@screen.act("/bookings/<booking_id>/reveal", role="people")
+@screen.act("/bookings/<id:booking_id>/reveal", role="people")
 def reveal(booking_id: str) -> Response:
     """Show one booking with personal data, and record who read it and why."""
     reason = reason_of_form()
@@ -116,13 +117,13 @@ def reveal(booking_id: str) -> Response:
     return _show(booking_id)
 
 
-@screen.act("/bookings/<booking_id>/compare", role="read")
+@screen.act("/bookings/<id:booking_id>/compare", role="read")
 def compare(booking_id: str) -> Response:
     """Ask meetergo about one booking, and show what differs. Nothing is changed."""
     return _show(booking_id, *_refresh(booking_id, is_dry=True))
 
 
-@screen.act("/bookings/<booking_id>/refresh", role="operate")
+@screen.act("/bookings/<id:booking_id>/refresh", role="operate")
 def refresh(booking_id: str) -> Response:
     """Refresh one booking from meetergo."""
     reason = reason_of_form()
@@ -153,6 +154,7 @@ def _refresh(booking_id: str, *, is_dry: bool) -> tuple[RefreshResult | None, st
     return result, result.problem
 
 
+@fit
 def _show(
     booking_id: str, result: RefreshResult | None = None, problem: str | None = None, *, is_refreshed: bool = False
 ) -> Response:
@@ -160,7 +162,9 @@ def _show(
     with current().database.read_only() as session:
         known = _find_id(session, booking_id)
         booking = session.get(Booking, known)
-        entries, earlier = timeline.latest_of_booking(session, known, ENTRIES_PER_PAGE, before[0] if before else None)
+        entries, earlier = timeline.latest_of_booking(
+            session, known, most_rows(ENTRIES_PER_PAGE), before[0] if before else None
+        )
         host = session.get(PlatformUser, booking.platform_user_id) if booking and booking.platform_user_id else None
         co_hosts = _co_hosts(session, booking) if booking else {}
         message = preview(session, booking, people.masked) if booking else None

@@ -10,6 +10,7 @@ from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search, text_of
 from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
+from dashboard.page_size import fit
 from dashboard.pages import render
 from dashboard.stores import current
 from dashboard.times import now
@@ -70,6 +71,7 @@ def active_filters(source: str = "args") -> dict[str, str]:
     return {name: value for name in FILTERS if (value := text_of(name, source))}
 
 
+@fit
 def _render(found: Json) -> Response:
     events = sorted([*found["failed_attempts"], *found["interventions"]], key=lambda each: each["at"])
     return render("deliveries/show.html", found=found, events=events)

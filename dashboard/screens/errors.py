@@ -4,12 +4,13 @@ from flask import Response, request
 
 from dashboard.access import ScreenBlueprint
 from dashboard.i18n import N_
+from dashboard.page_size import most_rows
 from dashboard.pages import render
 from dashboard.stores import current
 from dashboard.times import now
 from models.delivery import Delivery
 from models.notification import Notification
-from operations.deliveries.error_groups import MAX_ROWS, WINDOWS, FailingRows, group_errors
+from operations.deliveries.error_groups import MAX_GROUPS, MAX_ROWS, WINDOWS, FailingRows, group_errors
 
 ROWS: dict[str, FailingRows] = {"deliveries": Delivery, "notifications": Notification}
 
@@ -22,4 +23,14 @@ def list_all() -> Response:
     target = "notifications" if request.args.get("of") == "notifications" else "deliveries"
     with current().database.read_only() as session:
         errors = group_errors(session, now(), ROWS[target])
-    return render("errors/list.html", target=target, errors=errors, windows=list(WINDOWS), max_rows=MAX_ROWS)
+    groups = errors.groups[: most_rows(MAX_GROUPS)]
+    others = errors.others + len(errors.groups) - len(groups)
+    return render(
+        "errors/list.html",
+        target=target,
+        groups=groups,
+        others=others,
+        is_complete=errors.is_complete,
+        windows=list(WINDOWS),
+        max_rows=MAX_ROWS,
+    )

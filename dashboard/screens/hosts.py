@@ -8,6 +8,7 @@ from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import text_of
 from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
+from dashboard.page_size import most_rows
 from dashboard.pages import render, see_other
 from dashboard.stores import current
 from dashboard.times import now
@@ -33,11 +34,11 @@ def list_all() -> Response:
         page = keyset.fetch(
             session, search_hosts(text_of("q"), only_unmapped=only_unmapped), PlatformUser.id, descending=False
         )
-    limits = dict(MAX_SHOWN=MAX_SHOWN, MAX_WAITING=MAX_WAITING)
+    limits = dict(MAX_SHOWN=most_rows(MAX_SHOWN), MAX_WAITING=MAX_WAITING)
     return render("hosts/list.html", missing=missing, page=page, only_unmapped=only_unmapped, **limits)
 
 
-@screen.page("/hosts/<path:external_id>")
+@screen.page("/hosts/<id:external_id>")
 def show(external_id: str) -> Response:
     """Show one host, its mapping and its next bookings."""
     with current().database.read_only() as session:

@@ -6,6 +6,7 @@ from flask import Response, make_response, request
 
 from dashboard.access import ScreenBlueprint
 from dashboard.i18n import N_
+from dashboard.page_size import most_rows
 from dashboard.pages import render
 from dashboard.screens.bookings import entry_class, entry_name
 from dashboard.stores import current
@@ -34,7 +35,8 @@ def entries() -> Response:
 
 
 def _render(template: str, found: list[TimelineEntry]) -> Response:
-    return render(template, entries=found, digest=_digest(found), entry_name=entry_name, entry_class=entry_class)
+    shown = found[: most_rows(ENTRIES_SHOWN)]
+    return render(template, entries=shown, digest=_digest(found), entry_name=entry_name, entry_class=entry_class)
 
 
 def _entries() -> list[TimelineEntry]:

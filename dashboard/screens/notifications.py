@@ -26,7 +26,6 @@ from operations.notifications.search import notifications_in
 screen = ScreenBlueprint("notifications", N_("Notifications"))
 
 KINDS = get_args(NotificationKind)
-EVENTS_SHOWN = 100
 
 
 @screen.page("/notifications")
@@ -64,8 +63,7 @@ def show(notification_id: str) -> Response:
         row=row,
         host=host,
         message=message,
-        events=ordered[-EVENTS_SHOWN:],
-        hidden=max(0, len(ordered) - EVENTS_SHOWN),
+        events=ordered,
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from flask import Response, abort, request
+from flask import Response, abort, request, url_for
 from redis.exceptions import RedisError
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search, text_of
 from dashboard.forms import SAY_WHY
 from dashboard.i18n import N_, _
+from dashboard.page_size import fit, most_rows
 from dashboard.pages import render, see_other
 from dashboard.screens.deliveries import FILTERS, active_filters, tab_of_request
 from dashboard.stores import current
@@ -111,7 +112,7 @@ def start() -> Response:
         return _start_over_notifications()
     without_failing = bool(text_of("without_failing", "form"))
     found = _plan("form", preview=without_failing)
-    per_second, problem = _rate_and_problem()
+    per_second, problem = rate_and_problem()
     has_changed = text_of("digest", "form") != found.digest
     rows = found.to_run(without_failing)
     if problem or has_changed or not rows:
@@ -123,7 +124,7 @@ def start() -> Response:
 
 def _start_over_notifications() -> Response:
     found = _notification_plan("form")
-    per_second, problem = _rate_and_problem()
+    per_second, problem = rate_and_problem()
     has_changed = text_of("digest", "form") != found.digest
     if problem or has_changed or not found.rows:
         code = 409 if has_changed else 400
@@ -147,7 +148,7 @@ def _start(kind: RunKind, target: RunTarget, rows: Sequence[SelectedRow], per_se
     return see_other("runs.show", run_id=run.id)
 
 
-def _rate_and_problem() -> tuple[float | None, str]:
+def rate_and_problem() -> tuple[float | None, str]:
     """Return the rate of the form, and why a run cannot start; empty if it can."""
     rate = text_of("rate", "form")
     try:
@@ -177,6 +178,7 @@ def _matching_notifications(session: Session, source: str) -> Select[Any]:
     return query.where(*matching.slow(Notification))
 
 
+@fit
 def _render_notification_plan(
     found: NotificationPlan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
 ) -> Response:
@@ -184,10 +186,10 @@ def _render_notification_plan(
         "runs/plan_notifications.html",
         code,
         plan=found,
-        shown=found.rows[:MAX_BOOKINGS_SHOWN],
+        shown=found.rows[: most_rows(MAX_BOOKINGS_SHOWN)],
         problem=problem,
         has_changed=has_changed,
-        **_form_values(source),
+        **form_values(source),
     )
 
 
@@ -233,6 +235,7 @@ def _described_selection(source: str) -> dict[str, Any]:
     }
 
 
+@fit
 def _render_plan(
     found: RunPlan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
 ) -> Response:
@@ -258,23 +261,24 @@ def _render_plan(
         problem=problem,
         has_changed=has_changed,
         retries=sum(row.status == "pending" for row in found.rows),
-        **_form_values(source),
+        **form_values(source),
     )
 
 
 def _shown(bookings: Sequence[str], diffs: dict[str, BookingDiff]) -> Sequence[str]:
     """Return the first bookings, within MAX_BOOKINGS_SHOWN and MAX_COLUMNS_SHOWN; at least one."""
     columns = 0
-    for number, booking_id in enumerate(bookings[:MAX_BOOKINGS_SHOWN]):
+    shown = bookings[: most_rows(MAX_BOOKINGS_SHOWN)]
+    for number, booking_id in enumerate(shown):
         diff = diffs.get(booking_id)
         if diff and not diff.is_new:
             columns += sum((diff.before or {}).get(name) != value for name, value in diff.after.items())
         if number and columns > MAX_COLUMNS_SHOWN:
             return bookings[:number]
-    return bookings[:MAX_BOOKINGS_SHOWN]
+    return shown
 
 
-def _form_values(source: str) -> dict[str, Any]:
+def form_values(source: str, default_rate: str = DEFAULT_RATE) -> dict[str, Any]:
     """Return the values of the form that starts a run."""
     values = getattr(request, source)
     with current().database.read_only() as session:
@@ -285,7 +289,8 @@ def _form_values(source: str) -> dict[str, Any]:
         hidden=[(name, each) for name in CARRIED for each in values.getlist(name)],
         options=_options(source),
         reason=values.get("reason", ""),
-        rate=values.get("rate", DEFAULT_RATE),
+        rate=values.get("rate", default_rate),
+        start_at=url_for("runs.start"),
     )
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, String, func, select
+from sqlalchemy import DateTime, String, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from models.attempt import FailedAttempt
 from models.delivery import Delivery
+from runtime.database import table_of
 
 MAX_COUNTED = 10_000
 """Maximum number of rows that one chart counts: an index scan of a few milliseconds."""
@@ -41,6 +42,9 @@ WINDOWS = (
     ChartWindow(timedelta(hours=1), timedelta(minutes=1), "minute"),
     ChartWindow(timedelta(minutes=10), timedelta(seconds=10), "second"),
 )
+TIMED_COLUMNS = [
+    table_of(Delivery).c[name] for name in ("received_at", "ended_at", "status", "attempts", "replayed_for")
+]
 PREFIXES = {"minute": 16, "second": 19}
 """Length of a time as SQLite stores it, up to the minute and up to the second."""
 
@@ -123,11 +127,10 @@ def draw_charts(session: Session, now: datetime) -> Charts:
 
 
 def _holds_too_many(session: Session, window: ChartWindow, now: datetime) -> bool:
-    for column in (Delivery.received_at, Delivery.ended_at):
-        newest = select(column).where(column > now - window.length, column <= now).limit(MAX_COUNTED + 1).subquery()
-        if (session.scalar(select(func.count()).select_from(newest)) or 0) > MAX_COUNTED:
-            return True
-    return False
+    times = (Delivery.received_at, Delivery.ended_at)
+    within = (select(column).where(column > now - window.length, column <= now) for column in times)
+    beyond = (select(each.offset(MAX_COUNTED).limit(1).exists()) for each in within)
+    return any(session.scalar(each) for each in beyond)
 
 
 def _next_step(now: datetime, step: timedelta) -> datetime:
@@ -163,13 +166,16 @@ def _step_of(at: datetime, window: ChartWindow, starts: Sequence[datetime]) -> i
 
 
 def _durations(session: Session, window: ChartWindow, starts: Sequence[datetime]) -> DurationSeries:
-    columns = (Delivery.received_at, Delivery.ended_at, Delivery.status, Delivery.attempts, Delivery.replayed_for)
-    ended = select(*columns).where(Delivery.ended_at >= starts[0], Delivery.ended_at < starts[-1] + window.step)
+    ended = select(*TIMED_COLUMNS).where(Delivery.ended_at >= starts[0], Delivery.ended_at < starts[-1] + window.step)
+    newest = ended.order_by(Delivery.ended_at.desc()).limit(MAX_TIMED).subquery().c
+    is_first_try = (newest.status == "done", newest.attempts == 0, newest.replayed_for.is_(None))
+    # As the driver gives them, on SQLite without a zone: to convert each would take most of the chart's time.
+    times = [type_coerce(column, DateTime()) for column in (newest.received_at, newest.ended_at)]
+    rows: Sequence[Any] = session.execute(select(*times).where(*is_first_try)).all()
+    first = starts[0] if rows and rows[0][1].tzinfo else starts[0].replace(tzinfo=None)
     by_step: dict[int, list[timedelta]] = {}
-    for row in session.execute(ended.order_by(Delivery.ended_at.desc()).limit(MAX_TIMED)):
-        if row.status == "done" and not row.attempts and row.replayed_for is None:
-            took = max(row.ended_at - row.received_at, timedelta(0))
-            by_step.setdefault(_step_of(row.ended_at, window, starts), []).append(took)
+    for received_at, ended_at in rows:
+        by_step.setdefault((ended_at - first) // window.step, []).append(max(ended_at - received_at, timedelta(0)))
     every = sorted(took for times in by_step.values() for took in times)
     return DurationSeries(
         [_percentile(by_step, number) for number in range(len(starts))],

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -31,6 +32,11 @@ class SendAgainPlan:
     booking_ids: Sequence[str]
     previewed: int
     messages: int
+
+    @property
+    def digest(self) -> str:
+        """Identifies the set of bookings."""
+        return sha256("\n".join(self.booking_ids).encode()).hexdigest()
 
     def to_run(self) -> list[SelectedRow]:
         """Return the rows to start a run with."""

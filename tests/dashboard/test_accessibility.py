@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from flask import Flask
 from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
 
 from models import retryable
 from models.delivery import Delivery
 from models.notification import Notification
 from operations.dashboard_login import LoginSigner
 from tests.dashboard import day, platform_hook
-from tests.dashboard.browser import SCREENSHOTS, served
+from tests.dashboard.browser import PATIENCE_SECONDS, SCREENSHOTS, served
 from tests.dashboard.conftest import EXAMPLES, KEY, OpenApp, url_rules
 from tests.devtools.sandbox.test_browser import browser, needs_chromium
 from tests.worker.harness import Harness
@@ -26,6 +29,18 @@ LOOKS = {"light": 1240, "dark": 360}
 """Theme -> width in pixels: each screen is looked at in both."""
 RULES_OF_LOOK = ["color-contrast", "scrollable-region-focusable", "target-size", "link-in-text-block"]
 """What a theme or a width can break; the second look tries these alone, since axe takes most of this test's time."""
+SUBMIT = """
+const form = document.createElement("form");
+form.method = "post";
+form.action = arguments[0];
+for (const [name, value] of Object.entries(arguments[1])) {
+  const input = document.createElement("input");
+  [input.type, input.name, input.value] = ["hidden", name, value];
+  form.append(input);
+}
+document.body.append(form);
+form.submit();
+"""
 QUICK = {"resultTypes": ["violations"], "selectors": False, "iframes": False}
 SERIOUS = ("serious", "critical")
 PLANS = ("kind=replay&all=1&status=dead", "kind=ignore&all=1&status=dead", "target=notifications&kind=replay&all=1")
@@ -55,10 +70,47 @@ def screens(app: Flask, lived: Harness, monkeypatch: pytest.MonkeyPatch) -> Iter
     for name, value in examples.items():
         monkeypatch.setitem(EXAMPLES, name, value)
     for endpoint, method, path in url_rules(app):
-        if method == "GET" and endpoint not in ("static", "health.health", "live.entries", "runs.plan"):
+        if method == "GET" and endpoint not in (
+            "static",
+            "health.health",
+            "live.entries",
+            "runs.plan",
+            "send_again.plan",
+        ):
             yield path
     yield from (f"/runs/plan?{query}" for query in PLANS)
+    yield "/runs/send-again?since=2d"
     yield from ("/deliveries?status=dead", "/bookings?tab=upcoming", "/hosts?map=nobody", "/nowhere")
+
+
+def answers_to_forms() -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the address of every form, and what to post to it, for each page that answers it."""
+    delivery, booking = f"/deliveries/{EXAMPLES['delivery_id']}", f"/bookings/{day.STORY}"
+    why, old = {"reason": "to see how it looks"}, {"digest": "of another set"}
+    everything = {"all": "1", "status": "dead"}
+    notifications = everything | {"target": "notifications"}
+    guest = {"email": "guest-1@example.com"}
+    yield from ((f"{each}/reveal", fields) for each in (delivery, booking) for fields in (why, {}))
+    yield from ((f"{booking}/compare", {}), (f"{booking}/refresh", why), ("/reconcile/dry-run", {"host": "nobody"}))
+    yield from (("/runs/start", everything | {"kind": kind} | old | why) for kind in ("replay", "ignore"))
+    yield from (("/runs/start", notifications | {"kind": kind}) for kind in ("replay", "ignore"))
+    yield from (("/runs/send-again/start", {"since": "2d"}), ("/runs/send-again/start", {"since": "2d"} | old | why))
+    yield from (
+        ("/runs/start", everything | {"kind": "other"}),
+        (f"/runs/{EXAMPLES['run_id']}/cancel", {}),
+        ("/runs/99/cancel", {}),
+    )
+    yield from (("/hosts/add", {"external_id": "4711"} | why), ("/hosts/change", {}), ("/hosts/forget", why))
+    yield from (("/people/prune", {}), ("/people/prune", why | old))
+    yield from (("/people/find", guest), ("/people/find", {}), ("/people/erase", guest), ("/people/erase", guest | why))
+    yield from (("/settings", {}), ("/logout", {}))
+
+
+def post(browser: webdriver.Chrome, address: str, fields: dict[str, str]) -> None:
+    """Send a form, and wait for the page that answers it."""
+    page = browser.find_element(By.TAG_NAME, "html")
+    browser.execute_script(SUBMIT, address, fields)
+    WebDriverWait(browser, PATIENCE_SECONDS, 0.05).until(staleness_of(page))
 
 
 def look(browser: webdriver.Chrome, theme: str, width: int, height: int = 900) -> None:
@@ -101,6 +153,36 @@ def test_axe_finds_nothing_serious_on_any_screen(
                     found[f"{path} {theme} {width}"] = problems
     assert found == {}
     assert len(paths) >= 20
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe is not here: npm ci --prefix tests/dashboard/axe")
+def test_axe_finds_nothing_serious_on_any_page_that_answers_a_form(
+    lived: Harness, open_app: OpenApp, browser: webdriver.Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, titles = dict[str, list[str]](), set[str]()
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": AXE.read_text()})
+    with served(open_app) as url:
+        app = open_app()
+        list(screens(app, lived, monkeypatch))
+        posted = {path for _, method, path in url_rules(app) if method == "POST"} - {"/preferences"}
+        forms = list(answers_to_forms())
+        assert posted <= {path for path, _ in forms}, "each form is sent"
+        for theme, width in LOOKS.items():
+            look(browser, theme, width)
+            link = LoginSigner([KEY]).link(url, "Ada", "people")
+            browser.get(link)
+            for path, fields in forms:
+                post(browser, url + path, fields)
+                titles.add(browser.title)
+                assert "You are not logged in" not in browser.title or path == "/logout", path
+                if problems := violations(browser, [] if theme == "light" else RULES_OF_LOOK):
+                    found[f"POST {path} {fields} {theme} {width}"] = problems
+            for path in (link.removeprefix(url), "/login?token=none"):
+                browser.get(url + path)
+                assert "You are not logged in" in browser.title
+                found |= {path: problems} if (problems := violations(browser, [])) else {}
+    assert found == {}
+    assert len(titles) >= 12
 
 
 @pytest.mark.skipif(not SCREENSHOTS, reason="DASHBOARD_SCREENSHOTS names no folder for pictures: make screenshots")

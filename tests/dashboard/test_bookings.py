@@ -1,5 +1,6 @@
 """Bookings on the web page: the list and its filters, one booking's story, and what meetergo says about it."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from devtools.send import samples
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
+from operations import keyset
 from tests.dashboard.conftest import Client, OpenApp, client_of
 from tests.snapshot import snapshot_rows
 from tests.worker.conftest import provider
@@ -34,6 +36,34 @@ def test_the_story_of_a_booking_is_told_in_order(client: Client, sample_data: Ha
     assert '<a href="/notifications/' in story
     created = next(each for each in sample_data.all(Delivery) if each.event == "booking_created")
     assert f'<a href="/deliveries/{created.id}">' in page or created.booking_id != "b1"
+
+
+def test_the_latest_cancelled_booking_is_found_behind_any_number_of_others(
+    client: Client, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyset, "WINDOW", 3)
+    harness.deliver(*(samples.created(f"b{number}", soon(number), AT) for number in range(5)))
+    harness.deliver(samples.cancelled("b0", soon(0), later(1)))
+    harness.process_due()
+    for query in ("tab=cancelled", "state=cancelled", "tab=cancelled&since=2020-01-01"):
+        page = client("read").get(f"/bookings?{query}").text
+        assert re.findall('href="/bookings/([^"]*)"', page) == ["b0"], query
+        assert "Next page" not in page
+    assert '<span class="count">1</span>' in client("read").get("/bookings").text.partition("tab=cancelled")[2][:60]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("key", ["a/b", "/a//b/", "a?b#c%2F", "reveal/reveal"])
+def test_a_booking_with_any_id_can_be_opened(client: Client, harness: Harness, key: str) -> None:
+    harness.deliver(samples.created(key, START, AT))
+    harness.process_due()
+    reader = client("people")
+    address = re.findall('href="(/bookings/[^"]*)"', reader.get("/bookings").text)[0]
+    page = reader.get(address).text
+    assert f"<code>{key}</code>" in page
+    revealed = reader.post(re.findall('action="(/bookings/[^"]*/reveal)"', page)[0], data={"reason": "because"})
+    assert revealed.status_code == 200
+    assert harness.all(Intervention)[0].booking_id == key
 
 
 def test_people_are_masked_until_somebody_who_may_reveals_them(client: Client, sample_data: Harness) -> None:

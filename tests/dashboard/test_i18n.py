@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent.parent / "dashboard"
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 TEXT_BETWEEN_TAGS = re.compile(r">([^<>{}]*[A-Za-z]{2}[^<>{}]*)<")
 NOT_TRANSLATED = {
+    "bin/inbox deliveries show",
     "bin/inbox runs show",
     "null",
     "· meetergo-inbox",

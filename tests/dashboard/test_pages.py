@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import pytest
 from flask import Flask
@@ -13,6 +14,7 @@ from sqlalchemy import String, select, update
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from dashboard.keyset import PAGE_SIZE
 from devtools.send import samples
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
@@ -149,6 +151,8 @@ FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("hosts/forget", {"external_id": HOSTILE, "reason": MARKUP}),
     ("start", {"kind": "replay", "all": "1", "status": "dead", "reason": HOSTILE, "digest": MARKUP, "rate": MARKUP}),
     ("start", {"kind": "ignore", "target": "notifications", "all": "1", "reason": MARKUP, "digest": MARKUP}),
+    ("send-again/start", {"since": "2h", "reason": HOSTILE, "digest": MARKUP, "rate": MARKUP}),
+    ("send-again/start", {"since": MARKUP}),
     ("cancel", {}),
     ("preferences", {"language": MARKUP}),
 )
@@ -164,6 +168,7 @@ def answers(app: Flask) -> Iterator[tuple[str, TestResponse]]:
         "/runs/plan?kind=replay&all=1&status=dead",
         "/runs/plan?kind=ignore&all=1&status=dead",
         "/runs/plan?target=notifications&kind=replay&resend=1&superseded=1&all=1&status=all",
+        "/runs/send-again?since=2h",
         "/notifications?status=dead",
         "/errors?of=notifications",
         "/bookings?tab=upcoming",
@@ -219,6 +224,68 @@ def test_every_page_is_small_and_shows_hostile_text_as_text(hostile_data: Harnes
     assert seen >= 45
     assert hostile_data.all(PlatformUser)
     assert len(hostile_data.all(Run)) == ROWS
+
+
+LONGEST = "\U000e0001" * 250
+"""Of a character that takes the most bytes, in an address as in a text: ten times as many as others, or more."""
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_every_page_is_small_with_the_longest_ids_and_texts(
+    harness: Harness, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [f"{number:04}{LONGEST}" for number in range(PAGE_SIZE + 1)]
+    for each in ids:
+        harness.add_user(external_id=each, meetergo_user_id=each, name=LONGEST, email=None)
+    meeting = {"id": "t", "meetingInfo": {"name": LONGEST}}
+    crowd = [{"id": f"g{number}", "email": f"{number}@example.com", "fullname": LONGEST} for number in range(400)]
+    harness.deliver(
+        *(samples.created(each, soon(1), AT, hosts=[], hostIds=[each], meetingType=meeting) for each in ids),
+        *(samples.created(f"u{each}", soon(1), AT, hosts=[], hostIds=[f"u{each}"[:255]]) for each in ids[:31]),
+        samples.created("crowded", soon(1), AT, attendees=crowd),
+    )
+    harness.process_due()
+    now = datetime.now(UTC)
+    with harness.services.database.transaction() as session:
+        rows = session.scalars(select(Delivery).order_by(Delivery.booking_id)).all()
+        sent = session.scalars(select(Notification).order_by(Notification.id)).all()
+        for number, row in enumerate([*rows, *sent]):
+            row.status, row.ended_at = ("pending", None) if number % 4 == 0 else ("dead", now)
+            row.last_error = f"{number}{LONGEST * 10}"
+            Intervention.record(session, "replayed", row, now, by=f"{number:04}{LONGEST}", reason=LONGEST * 4)
+        for number in range(PAGE_SIZE + 1):
+            FailedAttempt.record(session, rows[0], now)
+            Intervention.record(session, "replayed", rows[0], now, by=LONGEST, reason=LONGEST * 4)
+            rows[0].attempts = number
+            start_run(
+                session, NewRun("replay", "deliveries", LONGEST, LONGEST * 4, [SelectedRow("x", "", now)], {}), now
+            )
+        (crowded,) = (row.id for row in rows if row.booking_id == "crowded")
+        monkeypatch.setitem(EXAMPLES, "delivery_id", rows[0].id)
+        monkeypatch.setitem(EXAMPLES, "booking_id", ids[0])
+        monkeypatch.setitem(EXAMPLES, "external_id", ids[0])
+    people, query = client_of(app, "people", "A" * 100), "all=1&status=all"
+    paths = [
+        path
+        for _, method, path in url_rules(app)
+        if method == "GET" and not path.endswith(("/plan", "/send-again", "/login"))
+    ]
+    paths += [f"/{name}?status={status}" for name in ("deliveries", "notifications") for status in ("pending", "dead")]
+    paths += [f"/bookings?tab={tab}" for tab in ("upcoming", "unhosted")]
+    paths += [f"/runs/plan?kind={kind}&{query}" for kind in ("replay", "ignore")]
+    paths += ["/runs/send-again?since=2h", "/errors?of=notifications", f"/deliveries/{crowded}", "/bookings/crowded"]
+    paths += [f"/runs/plan?target=notifications&kind=replay&superseded=1&{query}", f"/audit?by={quote(ids[0])}"]
+    for path in paths:
+        response = people.get(path, buffered=True)
+        assert response.status_code == 200, path
+        assert len(response.data) < MAX_BYTES, f"{path}: {len(response.data)} bytes"
+    seen, address = set[str](), "/bookings?tab=upcoming"
+    while address:
+        page = people.get(address).text
+        seen |= {unquote(each) for each in re.findall('href="/bookings/([^"?]*)"', page)}
+        following = re.search('rel="next" href="([^"]*)"', page)
+        address = unescape(following[1]) if following else ""
+    assert len(seen) == len(ids) + 32, "each booking is on one of the pages"
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

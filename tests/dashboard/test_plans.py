@@ -61,6 +61,7 @@ PAGES = [
     "/live",
     "/live/entries",
     "/people",
+    "/runs/send-again?since=1h",
     "/hosts/7",
     "/notifications/7",
     "/audit?booking=x",

@@ -2,8 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from redis import Redis
+from sqlalchemy import insert, update
 
+from models import error_groups
+from models.delivery import Delivery
+from models.error_groups import ErrorGroups
 from models.stats import RowStats, collect_stats
 from runtime import queue
 from runtime.database import Database
@@ -38,6 +43,43 @@ def test_it_counts_pending_done_and_dead_rows(harness: Harness) -> None:
     assert stats.accepted_per_minute == 3 / 5
     assert stats.jobs
     assert stats.jobs["inbox"].failed == 1
+
+
+def test_a_limit_ends_each_count_one_above_it(harness: Harness) -> None:
+    harness.deliver(*(f"no json {number}".encode() for number in range(4)), b'{"webhookType":"form_submission"}')
+    harness.process_due()
+    harness.deliver(*(f'{{"webhookType":"review_submitted","n":{number}}}'.encode() for number in range(4)))
+    now, services = datetime.now(UTC), harness.services
+    for limit, counts in {2: (3, 1, 3), 50: (4, 1, 4)}.items():
+        rows = collect_stats(services.database, services.job_queue, now, limit).rows
+        assert rows
+        assert (rows["inbox"].waiting, rows["inbox"].done, rows["inbox"].dead) == counts
+        assert rows["inbox"].oldest_waiting
+        assert rows["outbox"] == RowStats()
+
+
+def test_causes_are_percentages_if_not_all_rows_were_read(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime.now(UTC)
+    row = dict(account="a", source="webhook", body=b"x", status="dead", attempts=2, received_at=now, due_at=now)
+    errors = ["KeyError: 1", "KeyError: 2", "KeyError: 3", "OSError: 4"]
+    with harness.services.database.transaction() as session:
+        for number, error in enumerate(errors):
+            values = dict(id=f"{number:064x}", last_error=error, ended_at=now + timedelta(seconds=number))
+            session.execute(insert(Delivery).values(**row, **values))
+
+    def causes(limit: int | None) -> ErrorGroups:
+        with harness.services.database.read_only() as session:
+            return ErrorGroups.of_dead(session, Delivery, limit)
+
+    for limit in (None, 4):
+        assert (causes(limit).rows, causes(limit).summary()) == (4, "KeyError 3, OSError 1")
+    monkeypatch.setattr(error_groups, "SAMPLE_SIZE", 3)
+    assert (causes(2).rows, causes(2).summary()) == (3, "KeyError")
+    assert (causes(4).rows, causes(4).summary()) == (4, "KeyError")
+    monkeypatch.setattr(error_groups, "SAMPLE_SIZE", 2)
+    with harness.services.database.transaction() as session:
+        session.execute(update(Delivery).where(Delivery.last_error == "KeyError: 1").values(last_error="OSError: 1"))
+    assert causes(4).summary() == "OSError 50 %, KeyError 50 %"
 
 
 def test_it_reports_the_next_run_of_the_scheduler(database: Database, job_queue: JobQueue, redis: Redis) -> None:
