@@ -42,7 +42,12 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
     stages = fewer.alternate(
         {name: partial(_stage, stage_name, stores, durations) for name, stage_name in stage_setups().items()}
     )
-    return {"rates": packed(rates), "latency": packed(latency), "stages": packed(stages)}
+    return {
+        "rates": packed(rates),
+        "latency": packed(latency),
+        "stages": packed(stages),
+        "failures": {name: why for name, why in rounds.failures.items() if name in SETUPS},
+    }
 
 
 def announce(what: str) -> None:
