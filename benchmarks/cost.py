@@ -10,7 +10,7 @@ from threading import Event, Thread
 from typing import Any
 
 from benchmarks import cost_report, machine, memory
-from benchmarks.bodies import bodies
+from benchmarks.bodies import BODY_KEY, bodies
 from benchmarks.hosts import database_with_hosts
 from benchmarks.load import requests, send
 from benchmarks.memory import Memory
@@ -93,6 +93,7 @@ def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pi
             REDIS_URL=stores.redis_url,
             NOTIFY_DEFAULT="log:",
             WEBHOOK_KEYS=KEY,
+            BODY_KEYS=BODY_KEY,
             HOST="127.0.0.1",
             PORT=str(port),
         )

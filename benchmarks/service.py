@@ -15,6 +15,8 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from benchmarks import load, machine, processor
+from benchmarks.bodies import BODY_KEY, CIPHER
+from benchmarks.running import plain
 from devtools import processes
 from devtools.redis_server import free_port
 from models.delivery import Delivery, NewDelivery, delivery_id
@@ -98,8 +100,9 @@ def service(
     """
     port = free_port()
     stores = {"DATABASE_URL": url, "REDIS_URL": redis_url}
-    own = {"WEBHOOK_KEYS": KEY, "HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
-    env = processes.environment({**stores, **own, **settings})
+    keys = {"WEBHOOK_KEYS": KEY, "BODY_KEYS": BODY_KEY}
+    own = {"HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
+    env = processes.environment({**stores, **keys, **own, **settings})
     before = {*machine.children(os.getpid())}
     with processes.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, overrides) as logs:
         if "web" in names:
@@ -121,8 +124,7 @@ class DatabaseReader:
         if parsed.get_backend_name() == "sqlite":
             self._raw = sqlite3.connect(str(parsed.database), isolation_level=None, check_same_thread=False)
         else:
-            plain = url.replace("postgresql+psycopg://", "postgresql://")
-            self._raw = psycopg.connect(plain, autocommit=True, prepare_threshold=1)
+            self._raw = psycopg.connect(plain(url), autocommit=True, prepare_threshold=1)
             self._raw.execute(f"SET search_path TO {DEFAULT_SCHEMA}")
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -157,9 +159,9 @@ def open_reader(url: str) -> Iterator[DatabaseReader]:
         yield reader
 
 
-def insert_deliveries(url: str, bodies: Sequence[bytes]) -> None:
+def insert_deliveries(url: str, bodies: Sequence[bytes], cipher: BodyCipher = CIPHER) -> None:
     """Store deliveries as the receiver would, but in bulk and without a trigger."""
-    database, cipher = Database(url), BodyCipher([])
+    database = Database(url)
     for start in range(0, len(bodies), CHUNK_SIZE):
         with database.core_transaction() as connection:
             some = bodies[start : start + CHUNK_SIZE]

@@ -12,6 +12,7 @@ from devtools.send import mix, samples
 from meetergo import events
 from models.booking import Booking
 from runtime.database import Database, schema_of
+from runtime.encryption import BodyCipher
 
 RUN = "filled"
 MONTH = timedelta(days=30)
@@ -25,15 +26,16 @@ CHANNEL = "log"
 PLACEHOLDER_ID = "(the booking)"
 
 Row = Mapping[str, Any]
-"""Column -> text, integer or None."""
+"""Column -> text, bytes, integer or None."""
 
 
-def fill(database: Database, count: int, now: datetime) -> None:
+def fill(database: Database, count: int, now: datetime, cipher: BodyCipher | None = None) -> None:
     """Write N processed deliveries, with a booking, a change and a notification each, and users.
 
-    What the planner knows of the tables is brought up to date, and everything is on disk, when it returns.
+    What the planner knows of the tables is brought up to date, and everything is on disk, when it returns. With a
+    cipher, bodies are encrypted; they repeat then, as nothing reads them again.
     """
-    template = _Template(now, count)
+    template = _Template(now, count, cipher or BodyCipher([]))
     tables: dict[str, Callable[[int], Row]] = {
         "platform_users": _user,
         "deliveries": template.delivery,
@@ -71,7 +73,7 @@ def host_id(number: int) -> str:
 class _Template:
     """A booking made by our own code, from which all rows are copied with their own ids and times."""
 
-    def __init__(self, now: datetime, count: int) -> None:
+    def __init__(self, now: datetime, count: int, cipher: BodyCipher) -> None:
         self._first, self._step = now - AGE - MONTH, MONTH / count
         created = self._first - timedelta(days=1)
         said = samples.created(PLACEHOLDER_ID, now + timedelta(days=30), created)
@@ -88,9 +90,10 @@ class _Template:
         self._after = json.dumps(change.after)
         seen = {"id": PLACEHOLDER_ID, **booking.public_columns(), "revision": 1}
         self._payload = json.dumps({"booking": seen, "before": None, "host": None})
+        self._cipher, self._encrypted = cipher, dict[int, bytes]()
 
     def delivery(self, number: int) -> Row:
-        at, filling = self._at(number), "x" * (self._filling + number * 37 % SIZE_VARIATION)
+        at = self._at(number)
         return {
             "id": _digest(number),
             "status": "done",
@@ -102,8 +105,17 @@ class _Template:
             "source": "webhook",
             "event": "booking_created",
             "booking_id": booking_id(number),
-            "body": self._body.replace(PLACEHOLDER_ID, booking_id(number))[:-1] + f', "formAnswers": "{filling}"}}',
+            **self._stored_body(number),
         }
+
+    def _stored_body(self, number: int) -> Row:
+        more = number * 37 % SIZE_VARIATION
+        body = self._body[:-1] + f', "formAnswers": "{"x" * (self._filling + more)}"}}'
+        if self._cipher.newest_key is None:
+            return {"body": body.replace(PLACEHOLDER_ID, booking_id(number))}
+        if more not in self._encrypted:
+            self._encrypted[more] = self._cipher.encrypt(body.encode()).content
+        return {"body": self._encrypted[more], "sealed_with": self._cipher.newest_key}
 
     def booking(self, number: int) -> Row:
         at, whole = self._at(number), self._booking
@@ -186,7 +198,9 @@ def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
 
 
 def _in_copy(value: Any) -> str:
-    """Escape backslashes twice: for JSON and for COPY."""
+    """Escape backslashes twice: for JSON, or the hexadecimal form of bytes, and for COPY."""
+    if isinstance(value, bytes):
+        return rf"\\x{value.hex()}"
     text = str(value)
     return text.replace("\\", "\\\\") if text.startswith(("{", "[")) else text
 

@@ -7,6 +7,7 @@ from benchmarks.growth.fill import booking_id, fill, host_id
 from benchmarks.service import insert_deliveries
 from models.booking import BookingChange
 from runtime.database import Database
+from runtime.encryption import BodyCipher
 from tests.worker.conftest import harness, open_harness
 from tests.worker.harness import Harness
 
@@ -20,7 +21,7 @@ def test_each_move_changes_its_booking_and_keeps_its_host(
 ) -> None:
     fill(database, ROWS, datetime.now(UTC))
     known = [(booking_id(number), host_id(number)) for number in range(ROWS)] * TIMES
-    insert_deliveries(database_url, moved_bookings(known, "moves"))
+    insert_deliveries(database_url, moved_bookings(known, "moves"), BodyCipher([]))
     harness.process_due()
     made = harness.changes()[ROWS:]
     assert [change.kind for change in made] == ["rescheduled"] * ROWS * TIMES
