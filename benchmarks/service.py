@@ -24,7 +24,8 @@ from runtime import queue
 from runtime.database import Database
 from runtime.database_url import DEFAULT_SCHEMA
 from runtime.encryption import BodyCipher
-from runtime.queue import JobQueue
+from runtime.queue import JobQueue, QueueName
+from runtime.redis.installation import default_prefix
 from runtime.signed_address import AddressSigner
 
 KEY = "a-key-of-the-benchmarks-" * 2
@@ -171,10 +172,10 @@ def insert_deliveries(url: str, bodies: Sequence[bytes], cipher: BodyCipher = CI
     database.close()
 
 
-def trigger_drain(redis_url: str) -> None:
-    """Trigger the worker."""
-    with queue.connect(redis_url) as redis:
-        JobQueue(redis).trigger_drain("inbox")
+def trigger_drain(url: str, redis_url: str, queue_name: QueueName = "inbox") -> None:
+    """Trigger the worker of the installation with this database."""
+    with queue.connect(redis_url, default_prefix(url)) as redis:
+        JobQueue(redis).trigger_drain(queue_name)
 
 
 def wait_until_done(reader: DatabaseReader, service: Service) -> None:

@@ -71,7 +71,7 @@ class Stores:
     @contextmanager
     def on(self, *cores: int) -> Iterator[None]:
         """Run the servers on these cores meanwhile."""
-        before = {pid: os.sched_getaffinity(pid) for pid in self._pids()}
+        before = {pid: os.sched_getaffinity(pid) for pid in self.pids()}
         for pid in before:
             machine.move(pid, *cores)
         try:
@@ -80,7 +80,8 @@ class Stores:
             for pid, allowed in before.items():
                 machine.move(pid, *allowed)
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
+        """Return the process ids of the servers; they have children."""
         with queue.connect(self.redis_url) as redis:
             redis_server: int = redis.info("server")["process_id"]
         return [redis_server, int((self.folder / "postgresql" / "postmaster.pid").read_text().split()[0])]
