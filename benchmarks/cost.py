@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import cost_report, machine, memory
 from benchmarks.bodies import BODY_KEY, bodies
 from benchmarks.hosts import database_with_hosts
-from benchmarks.load import requests, send
+from benchmarks.load import here, requests, send
 from benchmarks.memory import Memory
 from benchmarks.rounds import Rounds
 from benchmarks.running import environment, running
@@ -119,7 +119,7 @@ def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pi
 
 
 def _deliver(port: int, sample: list[bytes]) -> None:
-    statuses = send(port, requests(sample, AddressSigner([KEY]).path("default")), LINES).statuses
+    statuses = send(here(port), requests(sample, AddressSigner([KEY]).path("default")), LINES).statuses
     if statuses != {200: len(sample)}:
         raise RunFailed(f"not every delivery was accepted: {dict(statuses)}")
 

@@ -49,12 +49,14 @@ class Service:
 
     Attributes:
         url: of their database.
+        host: where the receiver listens.
         port: of the receiver.
         logs: name of a process -> what it printed.
         pids: of the processes that were started; they have children.
     """
 
     url: str
+    host: str
     port: int
     logs: Mapping[str, Path]
     pids: Sequence[int]
@@ -65,7 +67,7 @@ class Service:
         Raises:
             Lost: one was not.
         """
-        measurement = load.send(self.port, load.requests(bodies, PATH), lines, rate)
+        measurement = load.send([(self.host, self.port)], load.requests(bodies, PATH), lines, rate)
         if measurement.statuses != {200: len(bodies)}:
             raise MeasurementFailed(f"not all were answered 200: {dict(measurement.statuses)}; {self.log_tail('web')}")
         return measurement
@@ -107,8 +109,8 @@ def service(
     before = {*machine.children(os.getpid())}
     with processes.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, overrides) as logs:
         if "web" in names:
-            processes.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
-        yield Service(url, port, logs, sorted({*machine.children(os.getpid())} - before))
+            processes.wait_until_ready(f"http://{env['HOST']}:{port}", logs["web"])
+        yield Service(url, env["HOST"], port, logs, sorted({*machine.children(os.getpid())} - before))
 
 
 class DatabaseReader:
@@ -116,10 +118,13 @@ class DatabaseReader:
 
     Args:
         url: of the database.
+
+    Attributes:
+        url: the same.
     """
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
+        self.url, parsed = url, make_url(url)
         self._placeholder = "?" if parsed.get_backend_name() == "sqlite" else "%s"
         self._raw: Any
         if parsed.get_backend_name() == "sqlite":

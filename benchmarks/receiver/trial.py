@@ -69,7 +69,7 @@ class ReceiverTrial:
         ]
         self._used += count
         with machine.on(machine.LOAD):
-            measurement = load.send(self.server.port, packed, lines, rate)
+            measurement = load.send(load.here(self.server.port), packed, lines, rate)
         if set(measurement.statuses) != {200}:
             raise ServerFailed(f"answers were {dict(measurement.statuses)}: {self.server.log_tail()}")
         self.answered += measurement.statuses[200]
