@@ -13,7 +13,7 @@ from runtime.database_url import DEFAULT_SCHEMA
 OURS = Path(sys.executable)
 OLDER_REDIS = ROOT / "benchmarks" / ".venv-redis5" / "bin" / "python"
 PEERS = "benchmarks.worker.peers"
-SMALLEST_COUNT = 20
+SMALLEST_COUNT, PEER_COUNT = 20, 300
 QUICK_DIVISOR = 25
 """A smoke run processes one Nth."""
 
@@ -138,6 +138,7 @@ SETUPS: dict[str, WorkerSetup] = {
         "the same as one process, on one core that it shares with the stores: two processes have twice as much of both",
         f"{PEERS}.ours",
         in_order=True,
+        kinds=("postgresql",),
         cores=1,
     ),
     BULLMQ: WorkerSetup(
@@ -153,7 +154,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     FORK: WorkerSetup(
         "RQ, `rq worker`",
-        120,
+        40,
         f"{PEERS}.with_rq fork",
         "one process, the stock worker that forks for each job; the application is imported before the fork",
         f"{PEERS}.with_rq",
@@ -161,7 +162,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     SIMPLE: WorkerSetup(
         "RQ, `SimpleWorker`",
-        400,
+        120,
         f"{PEERS}.with_rq simple",
         "one process, no fork",
         f"{PEERS}.with_rq",
@@ -169,7 +170,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "celery": WorkerSetup(
         "Celery",
-        800,
+        PEER_COUNT,
         f"celery -A {PEERS}.with_celery worker --pool prefork --concurrency 2 --prefetch-multiplier 64 {QUIET_CELERY}",
         "two prefork processes, prefetch 64 as its documentation advises for short tasks, results ignored",
         f"{PEERS}.with_celery",
@@ -178,7 +179,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "dramatiq": WorkerSetup(
         "Dramatiq",
-        800,
+        PEER_COUNT,
         f"dramatiq {PEERS}.with_dramatiq --processes 2 --threads 2",
         "two processes with two threads each",
         f"{PEERS}.with_dramatiq",
@@ -187,7 +188,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "huey": WorkerSetup(
         "Huey",
-        800,
+        PEER_COUNT,
         f"{HUEY} --workers 2 --worker-type process",
         "two worker processes, as its documentation advises for work that takes processor; blocking reads, no results",
         f"{PEERS}.with_huey",
@@ -196,7 +197,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "saq": WorkerSetup(
         "SAQ",
-        800,
+        PEER_COUNT,
         f"saq {PEERS}.with_saq.settings --workers 2",
         "two processes, ten jobs at once in each (its default), in threads; on SQLite one",
         f"{PEERS}.with_saq",
@@ -207,7 +208,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "arq": WorkerSetup(
         "arq",
-        800,
+        PEER_COUNT,
         f"arq {PEERS}.with_arq.WorkerSettings",
         "two processes, four jobs at once in each, in threads; looks for jobs each 10 ms instead of each half second",
         f"{PEERS}.with_arq",
@@ -219,7 +220,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "procrastinate": WorkerSetup(
         "Procrastinate",
-        800,
+        PEER_COUNT,
         f"procrastinate --app {PEERS}.with_procrastinate.app worker --concurrency 4 --delete-jobs successful",
         "two processes, four jobs at once in each, in threads; jobs are rows of the same PostgreSQL, deleted when done",
         f"{PEERS}.with_procrastinate",
@@ -229,7 +230,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "taskiq": WorkerSetup(
         "taskiq",
-        800,
+        PEER_COUNT,
         {
             "postgresql": f"{TASKIQ} --workers 2 --max-threadpool-threads 4 --max-async-tasks 4",
             "sqlite": f"{TASKIQ} --workers 2 --max-threadpool-threads 4",
