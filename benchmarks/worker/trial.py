@@ -117,7 +117,9 @@ def enqueue(setup: WorkerSetup, folder: Path, env: Mapping[str, str], jobs: Sequ
         python = str(setup.python if setup.python.exists() else OURS)
         command_line = [python, "-m", "benchmarks.worker.enqueue", setup.enqueues]
     lines = "\n".join(each.decode() if isinstance(each, bytes) else each for each in jobs)
-    said = subprocess.run(command_line, input=lines, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        command_line, input=lines, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120
+    )
     if said.returncode:
         raise RunFailed(f"its jobs could not be enqueued: {said.stderr[-1000:]}")
 
