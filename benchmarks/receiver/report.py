@@ -30,7 +30,7 @@ def show(results: Mapping[str, Any]) -> str:
         lines=LINES,
         few=FEW,
         slow=max(SLOW.values()),
-        rates=_rows((*_rates(rates), *_failures(results["failures"]))),
+        rates=_rows((*_rates(rates), *_failures(results.get("failures", {})))),
         why=_rows((f"| {name} | {each.why} |" for name, each in SETUPS.items())),
         latency=_rows(_latency(latency)),
         crowd=_with_few(latency),
