@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.promises import Promise
 from benchmarks.receiver import targets
-from benchmarks.receiver.measurement import FEW, LINES, SLOW
+from benchmarks.receiver.measurement import FEW, LINES, MISSING, SLOW
 from benchmarks.receiver.setups import SETUPS, ours
 from benchmarks.receiver.stages import STAGES
 from benchmarks.receiver.targets import HALF, MOST, P50, P99, RATE, added, costs
@@ -45,6 +45,8 @@ def _rates(rates: Mapping[str, Mapping[str, Figure]]) -> Iterable[str]:
         each = rates[name]
         ratios = (f"{rates[ours(kind)][RATE].over(each[RATE]).median:.2f}" for kind in KINDS)
         kept = MEANINGS.get(SETUPS[name].stores_in, "a job in Redis")
+        if MISSING in each:
+            kept += f": {each[MISSING].median:,.0f} bookings were missing after the last"
         yield _row(name, kept, _number(each[RATE]), f"{each[P50].median:.1f}", f"{each[P99].median:.1f}", *ratios)
 
 

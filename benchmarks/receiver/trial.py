@@ -35,6 +35,7 @@ class ReceiverTrial:
         wraps: see `ReceiverSetup`.
         url: of its database, if it has one.
         answered: how many it answered with 200.
+        created: how many of them were new bookings.
         rate: deliveries per second of the last closed loop.
     """
 
@@ -43,6 +44,7 @@ class ReceiverTrial:
     wraps: Callable[[bytes], bytes] | None = None
     url: str = ""
     answered: int = 0
+    created: int = 0
     rate: float = 0.0
     _used: int = field(default=0, init=False)
 
@@ -62,17 +64,21 @@ class ReceiverTrial:
         """Send at this rate, whether or not it keeps up."""
         return self._send(max(lines, int(rate * seconds)), lines, rate)
 
+    def missing(self) -> int:
+        """Return how many new bookings it has answered and not stored yet, in its table of webhooks."""
+        with open_reader(self.url) as reader:
+            return self.created - reader.number(f"SELECT count(*) FROM {TABLES['webhooks']}")  # noqa: S608 - as below
+
     def _send(self, count: int, lines: int, rate: float = 0.0) -> LoadMeasurement:
-        packed = [
-            load.requests([body], self.path, [f"X-Signature: {_signed(body)}"])[0]
-            for body in map(self.wraps or bytes, _bodies(self._used, self._used + count))
-        ]
+        sent = list(map(self.wraps or bytes, _bodies(self._used, self._used + count)))
+        packed = [load.requests([body], self.path, [f"X-Signature: {_signed(body)}"])[0] for body in sent]
         self._used += count
         with machine.on(machine.LOAD):
             measurement = load.send(load.here(self.server.port), packed, lines, rate)
         if set(measurement.statuses) != {200}:
             raise ServerFailed(f"answers were {dict(measurement.statuses)}: {self.server.log_tail()}")
         self.answered += measurement.statuses[200]
+        self.created += sum(b'"booking_created"' in body for body in sent)
         return measurement
 
 
