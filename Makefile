@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIN := --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header
 BENCH := benchmarks/.venv/.installed benchmarks/.venv-redis5/.installed
+BENCH_NODE := benchmarks/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo run sandbox test year fuzz faults bench bench-install bench-pins runbook screenshots contract lint format pins hashes \
@@ -49,10 +50,10 @@ fuzz: install ## hostile inputs to verifier, receiver and parsers (some minutes)
 faults: install ## break everything, and write docs/reliability.md (40 minutes)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-bench: bench-install ## measure beside others, write docs/performance.md (40 minutes)
+bench: bench-install ## measure beside others, write docs/performance.md (45 minutes)
 	@benchmarks/.venv/bin/python -m benchmarks $(ARGS)
 
-bench-install: $(BENCH) # the peers, in environments of their own
+bench-install: $(BENCH) $(BENCH_NODE) # the peers, in environments of their own
 
 benchmarks/.venv/.installed: benchmarks/requirements.txt
 benchmarks/.venv-redis5/.installed: benchmarks/requirements-redis5.txt
@@ -61,6 +62,11 @@ $(BENCH):
 	@$(PYTHON) -m venv $(@D)
 	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+$(BENCH_NODE): benchmarks/node/package-lock.json
+	@if command -v npm > /dev/null; then echo "Installing into benchmarks/node ..."; \
+	    npm ci --prefix benchmarks/node --silent --no-fund --no-audit || echo "The peers in Node could not be installed."; \
+	else echo "There is no npm here: the peers in Node are skipped."; fi
 
 bench-pins: install # the same for the peers; run it after `make pins`
 	@$(BIN)/pip-compile $(PIN) benchmarks/requirements.in -o benchmarks/requirements.txt

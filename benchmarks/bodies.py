@@ -8,10 +8,14 @@ from typing import Any
 from zlib import crc32
 
 from devtools.send import mix, samples
+from runtime.encryption import BodyCipher
 
 SEED = 7
 SMALLEST = 1024
 HOSTS = 100
+BODY_KEY = "b" * 43 + "="
+CIPHER = BodyCipher([BODY_KEY])
+"""Bodies are encrypted, as in production."""
 
 
 def bodies(run: str, count: int) -> list[bytes]:

@@ -10,9 +10,9 @@ from threading import Event, Thread
 from typing import Any
 
 from benchmarks import cost_report, machine, memory
-from benchmarks.bodies import bodies
+from benchmarks.bodies import BODY_KEY, bodies
 from benchmarks.hosts import database_with_hosts
-from benchmarks.load import requests, send
+from benchmarks.load import here, requests, send
 from benchmarks.memory import Memory
 from benchmarks.rounds import Rounds
 from benchmarks.running import environment, running
@@ -93,6 +93,7 @@ def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pi
             REDIS_URL=stores.redis_url,
             NOTIFY_DEFAULT="log:",
             WEBHOOK_KEYS=KEY,
+            BODY_KEYS=BODY_KEY,
             HOST="127.0.0.1",
             PORT=str(port),
         )
@@ -118,7 +119,7 @@ def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pi
 
 
 def _deliver(port: int, sample: list[bytes]) -> None:
-    statuses = send(port, requests(sample, AddressSigner([KEY]).path("default")), LINES).statuses
+    statuses = send(here(port), requests(sample, AddressSigner([KEY]).path("default")), LINES).statuses
     if statuses != {200: len(sample)}:
         raise RunFailed(f"not every delivery was accepted: {dict(statuses)}")
 

@@ -20,6 +20,14 @@ from devtools.send.load import percentile
 TIMEOUT_SECONDS = 30.0
 RECEIVE_BYTES = 16 * 1024
 
+Target = tuple[str, int]
+"""Host and port."""
+
+
+def here(port: int) -> list[Target]:
+    """Return a server on this machine."""
+    return [("127.0.0.1", port)]
+
 
 @dataclass
 class LoadMeasurement:
@@ -47,6 +55,7 @@ class LoadMeasurement:
 
 @dataclass(eq=False)
 class _Connection:
+    target: Target
     sock: socket.socket | None = None
     is_waiting: bool = False
     sent_at: float = 0.0
@@ -59,11 +68,13 @@ def requests(bodies: Sequence[bytes], path: str, headers: Sequence[str] = ()) ->
     return [f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
 
 
-def send(port: int, requests_to_send: Sequence[bytes], connections: int, rate: float = 0.0) -> LoadMeasurement:
+def send(
+    targets: Sequence[Target], requests_to_send: Sequence[bytes], connections: int, rate: float = 0.0
+) -> LoadMeasurement:
     """Send all requests.
 
     Args:
-        port: of the server, on this machine.
+        targets: the servers, which share the connections.
         requests_to_send: what `requests` made.
         connections: how many are open at once.
         rate: deliveries per second of an open loop; zero for a closed one.
@@ -75,17 +86,19 @@ def send(port: int, requests_to_send: Sequence[bytes], connections: int, rate: f
     gc.collect()
     gc.disable()
     try:
-        return _LoadGenerator(port, requests_to_send, connections, rate).send()
+        return _LoadGenerator(targets, requests_to_send, connections, rate).send()
     finally:
         gc.enable()
 
 
 class _LoadGenerator:
-    def __init__(self, port: int, requests_to_send: Sequence[bytes], connections: int, rate: float) -> None:
-        self._port, self._requests = port, iter(requests_to_send)
+    def __init__(
+        self, targets: Sequence[Target], requests_to_send: Sequence[bytes], connections: int, rate: float
+    ) -> None:
+        self._requests = iter(requests_to_send)
         self._remaining, self._rate, self._numbers = len(requests_to_send), rate, iter(range(len(requests_to_send)))
         self._selector = selectors.DefaultSelector()
-        self._idle = deque(_Connection() for _ in range(connections))
+        self._idle = deque(_Connection(targets[number % len(targets)]) for number in range(connections))
         self._measurement = LoadMeasurement()
 
     def send(self) -> LoadMeasurement:
@@ -124,7 +137,7 @@ class _LoadGenerator:
     def _send(self, connection: _Connection, planned: float) -> None:
         connection.is_waiting, connection.sent_at = True, planned if self._rate else time.perf_counter()
         if connection.sock is None:
-            connection.sock = socket.create_connection(("127.0.0.1", self._port))
+            connection.sock = socket.create_connection(connection.target)
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._selector.register(connection.sock, selectors.EVENT_READ, connection)
         connection.sock.sendall(next(self._requests))

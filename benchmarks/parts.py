@@ -15,6 +15,7 @@ PARTS = {
     "worker": "benchmarks.worker",
     "growth": "benchmarks.growth",
     "journey": "benchmarks.journey",
+    "network": "benchmarks.network",
     "cost": "benchmarks.cost",
 }
 """Name -> module with `measure` and `show`, perhaps `promises`; imported on demand."""

@@ -40,15 +40,14 @@ def write() -> list[Promise]:
 
 
 def _row(promise: Promise) -> str:
-    verdict = "kept" if promise.kept else "**missed**"
-    cells = (promise.what, promise.promised, promise.measured, promise.spread, verdict)
+    cells = (promise.what, promise.promised, promise.measured, promise.spread, promise.verdict)
     return f"| {' | '.join(cells)} |"
 
 
 def _verdict(promises: list[Promise]) -> str:
     if not promises:
         return "Nothing was measured yet."
-    kept = sum(promise.kept for promise in promises)
+    kept = sum(promise.kept is True for promise in promises)
     if kept == len(promises):
         return f"All {kept} promises are kept."
     return f"{kept} of {len(promises)} promises are kept; those that are not say so."

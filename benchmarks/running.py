@@ -1,6 +1,7 @@
 """Processes that run for a while, each with a log, and are always ended."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +9,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+NODE = ROOT / "benchmarks" / "node"
 GRACE_SECONDS = 5
 LAST_LINES = 15
+
+
+class NotInstalled(Exception):
+    """A peer is not on this machine; the message says what to do."""
+
+
+def node(script: str) -> list[str]:
+    """Return the command line of a peer in Node.
+
+    Raises:
+        NotInstalled: there is no node, or its packages are missing.
+    """
+    program = shutil.which("node")
+    if program is None:
+        raise NotInstalled("skipped: there is no node on this machine")
+    if not (NODE / "node_modules").exists():
+        raise NotInstalled("skipped: its packages are not here; make bench-install")
+    return [program, *(str(NODE / word) if word.endswith(".js") else word for word in script.split())]
+
+
+def plain(url: str) -> str:
+    """Return a PostgreSQL URL as other libraries take it."""
+    return url.replace("postgresql+psycopg://", "postgresql://")
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:

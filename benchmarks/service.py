@@ -15,6 +15,8 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from benchmarks import load, machine, processor
+from benchmarks.bodies import BODY_KEY, CIPHER
+from benchmarks.running import plain
 from devtools import processes
 from devtools.redis_server import free_port
 from models.delivery import Delivery, NewDelivery, delivery_id
@@ -22,7 +24,8 @@ from runtime import queue
 from runtime.database import Database
 from runtime.database_url import DEFAULT_SCHEMA
 from runtime.encryption import BodyCipher
-from runtime.queue import JobQueue
+from runtime.queue import JobQueue, QueueName
+from runtime.redis.installation import default_prefix
 from runtime.signed_address import AddressSigner
 
 KEY = "a-key-of-the-benchmarks-" * 2
@@ -46,12 +49,14 @@ class Service:
 
     Attributes:
         url: of their database.
+        host: where the receiver listens.
         port: of the receiver.
         logs: name of a process -> what it printed.
         pids: of the processes that were started; they have children.
     """
 
     url: str
+    host: str
     port: int
     logs: Mapping[str, Path]
     pids: Sequence[int]
@@ -62,7 +67,7 @@ class Service:
         Raises:
             Lost: one was not.
         """
-        measurement = load.send(self.port, load.requests(bodies, PATH), lines, rate)
+        measurement = load.send([(self.host, self.port)], load.requests(bodies, PATH), lines, rate)
         if measurement.statuses != {200: len(bodies)}:
             raise MeasurementFailed(f"not all were answered 200: {dict(measurement.statuses)}; {self.log_tail('web')}")
         return measurement
@@ -98,13 +103,14 @@ def service(
     """
     port = free_port()
     stores = {"DATABASE_URL": url, "REDIS_URL": redis_url}
-    own = {"WEBHOOK_KEYS": KEY, "HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
-    env = processes.environment({**stores, **own, **settings})
+    keys = {"WEBHOOK_KEYS": KEY, "BODY_KEYS": BODY_KEY}
+    own = {"HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
+    env = processes.environment({**stores, **keys, **own, **settings})
     before = {*machine.children(os.getpid())}
     with processes.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, overrides) as logs:
         if "web" in names:
-            processes.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
-        yield Service(url, port, logs, sorted({*machine.children(os.getpid())} - before))
+            processes.wait_until_ready(f"http://{env['HOST']}:{port}", logs["web"])
+        yield Service(url, env["HOST"], port, logs, sorted({*machine.children(os.getpid())} - before))
 
 
 class DatabaseReader:
@@ -112,17 +118,19 @@ class DatabaseReader:
 
     Args:
         url: of the database.
+
+    Attributes:
+        url: the same.
     """
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
+        self.url, parsed = url, make_url(url)
         self._placeholder = "?" if parsed.get_backend_name() == "sqlite" else "%s"
         self._raw: Any
         if parsed.get_backend_name() == "sqlite":
             self._raw = sqlite3.connect(str(parsed.database), isolation_level=None, check_same_thread=False)
         else:
-            plain = url.replace("postgresql+psycopg://", "postgresql://")
-            self._raw = psycopg.connect(plain, autocommit=True, prepare_threshold=1)
+            self._raw = psycopg.connect(plain(url), autocommit=True, prepare_threshold=1)
             self._raw.execute(f"SET search_path TO {DEFAULT_SCHEMA}")
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
@@ -157,9 +165,9 @@ def open_reader(url: str) -> Iterator[DatabaseReader]:
         yield reader
 
 
-def insert_deliveries(url: str, bodies: Sequence[bytes]) -> None:
+def insert_deliveries(url: str, bodies: Sequence[bytes], cipher: BodyCipher = CIPHER) -> None:
     """Store deliveries as the receiver would, but in bulk and without a trigger."""
-    database, cipher = Database(url), BodyCipher([])
+    database = Database(url)
     for start in range(0, len(bodies), CHUNK_SIZE):
         with database.core_transaction() as connection:
             some = bodies[start : start + CHUNK_SIZE]
@@ -169,10 +177,10 @@ def insert_deliveries(url: str, bodies: Sequence[bytes]) -> None:
     database.close()
 
 
-def trigger_drain(redis_url: str) -> None:
-    """Trigger the worker."""
-    with queue.connect(redis_url) as redis:
-        JobQueue(redis).trigger_drain("inbox")
+def trigger_drain(url: str, redis_url: str, queue_name: QueueName = "inbox") -> None:
+    """Trigger the worker of the installation with this database."""
+    with queue.connect(redis_url, default_prefix(url)) as redis:
+        JobQueue(redis).trigger_drain(queue_name)
 
 
 def wait_until_done(reader: DatabaseReader, service: Service) -> None:

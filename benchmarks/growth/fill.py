@@ -1,7 +1,7 @@
 """Fill: bulk-write a database that looks as after a month of use; each row is as our own code makes it."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import islice
@@ -12,6 +12,7 @@ from devtools.send import mix, samples
 from meetergo import events
 from models.booking import Booking
 from runtime.database import Database, schema_of
+from runtime.encryption import BodyCipher
 
 RUN = "filled"
 MONTH = timedelta(days=30)
@@ -23,28 +24,56 @@ SIZE_VARIATION = 900
 """Maximum number of bytes by which bodies differ in size."""
 CHANNEL = "log"
 PLACEHOLDER_ID = "(the booking)"
+FAST = ("journal_mode=OFF", "synchronous=OFF", "foreign_keys=OFF", "cache_size=-1000000")
+"""Settings of SQLite for a file that nobody else has open."""
+GENTLE = ("foreign_keys=OFF",)
 
 Row = Mapping[str, Any]
-"""Column -> text, integer or None."""
+"""Column -> text, bytes, integer or None."""
 
 
-def fill(database: Database, count: int, now: datetime) -> None:
+def fill(database: Database, count: int, now: datetime, cipher: BodyCipher | None = None) -> None:
     """Write N processed deliveries, with a booking, a change and a notification each, and users.
 
-    What the planner knows of the tables is brought up to date, and everything is on disk, when it returns.
+    What the planner knows of the tables is brought up to date, and everything is on disk, when it returns. With a
+    cipher, bodies are encrypted; they repeat then, as nothing reads them again.
     """
-    template = _Template(now, count)
-    tables: dict[str, Callable[[int], Row]] = {
-        "platform_users": _user,
+    write = _copy if database.supports_skip_locked else _insert_fast
+    write(database, "platform_users", map(_user, range(USERS)))
+    for table, row in _rows(now, count, cipher).items():
+        write(database, table, map(row, range(count)))
+    analyze_and_flush(database)
+
+
+def put_back(database: Database, count: int, now: datetime, cipher: BodyCipher | None = None) -> None:
+    """Replace everything but the users by N rows, while other processes are connected; without a checkpoint.
+
+    Locks of other processes that are held for long would make it fail.
+    """
+    tables = _rows(now, count, cipher)
+    with database.engine.begin() as connection:
+        if database.supports_skip_locked:
+            names = ", ".join(f"{schema_of(connection)}.{table}" for table in tables)
+            connection.exec_driver_sql(f"TRUNCATE {names} CASCADE")
+        else:
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+            for table in tables:
+                connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+    for table, row in tables.items():
+        (_copy if database.supports_skip_locked else _insert)(database, table, map(row, range(count)))
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("ANALYZE")
+
+
+def _rows(now: datetime, count: int, cipher: BodyCipher | None) -> dict[str, Callable[[int], Row]]:
+    """Return table -> the row with a number."""
+    template = _Template(now, count, cipher or BodyCipher([]))
+    return {
         "deliveries": template.delivery,
         "bookings": template.booking,
         "booking_changes": template.change,
         "notifications": template.notification,
     }
-    write = _copy if database.engine.dialect.name == "postgresql" else _insert
-    for table, row in tables.items():
-        write(database, table, (row(number) for number in range(USERS if row is _user else count)))
-    analyze_and_flush(database)
 
 
 def analyze_and_flush(database: Database) -> None:
@@ -71,7 +100,7 @@ def host_id(number: int) -> str:
 class _Template:
     """A booking made by our own code, from which all rows are copied with their own ids and times."""
 
-    def __init__(self, now: datetime, count: int) -> None:
+    def __init__(self, now: datetime, count: int, cipher: BodyCipher) -> None:
         self._first, self._step = now - AGE - MONTH, MONTH / count
         created = self._first - timedelta(days=1)
         said = samples.created(PLACEHOLDER_ID, now + timedelta(days=30), created)
@@ -88,9 +117,10 @@ class _Template:
         self._after = json.dumps(change.after)
         seen = {"id": PLACEHOLDER_ID, **booking.public_columns(), "revision": 1}
         self._payload = json.dumps({"booking": seen, "before": None, "host": None})
+        self._cipher, self._encrypted = cipher, dict[int, bytes]()
 
     def delivery(self, number: int) -> Row:
-        at, filling = self._at(number), "x" * (self._filling + number * 37 % SIZE_VARIATION)
+        at = self._at(number)
         return {
             "id": _digest(number),
             "status": "done",
@@ -102,8 +132,17 @@ class _Template:
             "source": "webhook",
             "event": "booking_created",
             "booking_id": booking_id(number),
-            "body": self._body.replace(PLACEHOLDER_ID, booking_id(number))[:-1] + f', "formAnswers": "{filling}"}}',
+            **self._stored_body(number),
         }
+
+    def _stored_body(self, number: int) -> Row:
+        more = number * 37 % SIZE_VARIATION
+        body = self._body[:-1] + f', "formAnswers": "{"x" * (self._filling + more)}"}}'
+        if self._cipher.newest_key is None:
+            return {"body": body.replace(PLACEHOLDER_ID, booking_id(number))}
+        if more not in self._encrypted:
+            self._encrypted[more] = self._cipher.encrypt(body.encode()).content
+        return {"body": self._encrypted[more], "sealed_with": self._cipher.newest_key}
 
     def booking(self, number: int) -> Row:
         at, whole = self._at(number), self._booking
@@ -186,18 +225,26 @@ def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
 
 
 def _in_copy(value: Any) -> str:
-    """Escape backslashes twice: for JSON and for COPY."""
+    """Escape backslashes twice: for JSON, or the hexadecimal form of bytes, and for COPY."""
+    if isinstance(value, bytes):
+        return rf"\\x{value.hex()}"
     text = str(value)
     return text.replace("\\", "\\\\") if text.startswith(("{", "[")) else text
 
 
-def _insert(database: Database, table: str, rows: Iterator[Row]) -> None:
+def _insert_fast(database: Database, table: str, rows: Iterator[Row]) -> None:
     """Write the file without durability, and restore it afterwards."""
+    _insert(database, table, rows, FAST)
+
+
+def _insert(
+    database: Database, table: str, rows: Iterator[Row], pragmas: Sequence[str] = ("foreign_keys=OFF",)
+) -> None:
     first = next(rows)
     places = ", ".join("CAST(? AS BLOB)" if name == "body" else "?" for name in first)
     raw: Any = database.engine.raw_connection()
     try:
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "foreign_keys=OFF", "cache_size=-1000000"):
+        for pragma in pragmas:
             raw.execute(f"PRAGMA {pragma}")
         raw.execute("BEGIN")
         insert = f"INSERT INTO {table} ({', '.join(first)}) VALUES ({places})"  # noqa: S608 - names of ours

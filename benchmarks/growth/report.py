@@ -28,9 +28,9 @@ def show(results: Mapping[str, Any]) -> str:
             "Each delivery changes something. PostgreSQL makes a checkpoint before the warm-up, which is long: after",
             "a checkpoint the first change of each page costs the whole page, and few rows soon have that behind them.",
             "",
-            "What is sent stays, so few rows become more: the table says how many `deliveries` each side held at the",
-            "middle turn, and what is measured is the step between those. Before each turn the files of its database",
-            "are read once, as the memory of a server in use holds them, and PostgreSQL's autovacuum is waited for.",
+            f"The {few:,} rows are put back before each turn, in which they become more: the table says how many",
+            "`deliveries` each side held when its middle turn began. Then the files of its database are read once,",
+            "as the memory of a server in use holds them, and PostgreSQL's autovacuum is waited for.",
             "",
             f"| | | deliveries/s, {few:,} rows | {many:,} rows | cost grows by | spread | processor, ms | | grows by "
             "| rows by then |",

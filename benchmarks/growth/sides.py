@@ -1,8 +1,8 @@
 """The two sides: the same service on a database with few rows and on one with many, in turn."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,8 +12,8 @@ from random import Random
 from typing import Any, Literal
 
 from benchmarks import machine
-from benchmarks.bodies import bodies, moved_bookings
-from benchmarks.growth.fill import booking_id, fill, host_id
+from benchmarks.bodies import CIPHER, bodies, moved_bookings
+from benchmarks.growth.fill import booking_id, fill, host_id, put_back
 from benchmarks.growth.warm import warm
 from benchmarks.rounds import Rounds, packed
 from benchmarks.service import (
@@ -38,6 +38,9 @@ RECEIVER_COUNT, WORKER_COUNT, QUICK = 10_000, 5_000, 200
 WARM_UP = {"receiver": 30_000, "worker": 5_000}
 """It is long, as what is touched for the first time after a checkpoint costs more, and few rows soon all are. In the
 worker it is longer than it seems: it processes the receiver's backlog first."""
+
+
+Turn = Callable[["Side", Service, int], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,16 @@ class Side:
         Returns:
             How long it took, in seconds.
         """
-        started, database = time.monotonic(), Database(self.url)
-        with machine.on(*machine.CORES):
-            fill(database, self.rows, datetime.now(UTC))
-        database.close()
+        started = time.monotonic()
+        with closing(Database(self.url)) as database, machine.on(*machine.CORES):
+            fill(database, self.rows, datetime.now(UTC), CIPHER)
         return time.monotonic() - started
+
+    def put_back(self) -> None:
+        """Put the few rows back; many stay about as many."""
+        if self.name == "few":
+            with closing(Database(self.url)) as database:
+                put_back(database, self.rows, datetime.now(UTC), CIPHER)
 
     def deliveries(self, amount: int) -> list[bytes]:
         """Return deliveries, one half about new bookings, the other about existing ones."""
@@ -98,7 +106,7 @@ def open_sides(stores: Stores, kind: Kind, sizes: Mapping[Size, int]) -> Iterato
 
 
 def measure_sides(sides: Mapping[Size, Side], rounds: Rounds, *, quick: bool) -> dict[str, Any]:
-    """Measure receiver and worker on both sides, in turn.
+    """Measure receiver and worker on both sides, in turn; the few rows are put back before each.
 
     Returns:
         Place -> side -> quantity -> a value of each round.
@@ -113,9 +121,14 @@ def measure_sides(sides: Mapping[Size, Side], rounds: Rounds, *, quick: bool) ->
                     running = stack.enter_context(service(side.folder, side.url, side.redis_url, names, INBOX))
                 turn = TURNS[place]
                 turn(side, running, QUICK if quick else WARM_UP[place])
-                turns[name] = partial(turn, side, running, QUICK if quick else amount)
+                turns[name] = partial(_put_back_and, turn, side, running, QUICK if quick else amount)
             results[place] = packed(rounds.alternate(turns))
     return results
+
+
+def _put_back_and(turn: Turn, side: Side, running: Service, amount: int) -> dict[str, float]:
+    side.put_back()
+    return turn(side, running, amount)
 
 
 def measure_receiver(side: Side, running: Service, amount: int) -> dict[str, float]:
@@ -146,9 +159,9 @@ def measure_worker(side: Side, running: Service, amount: int) -> dict[str, float
 def process_pending(side: Side, running: Service) -> float:
     """Process the backlog within a time limit."""
     started = time.perf_counter()
-    trigger_drain(side.redis_url)
+    trigger_drain(side.url, side.redis_url)
     wait_until_done(side.reader, running)
     return time.perf_counter() - started
 
 
-TURNS = {"receiver": measure_receiver, "worker": measure_worker}
+TURNS: dict[str, Turn] = {"receiver": measure_receiver, "worker": measure_worker}

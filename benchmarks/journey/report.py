@@ -3,19 +3,19 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.journey.sustained import ROWS
+from benchmarks.journey.sustained import ROWS, SHARES
 from benchmarks.promises import Promise
 from benchmarks.rounds import Figure
 from benchmarks.stores import KINDS, NAMES, Kind
 from devtools.send.load import percentile
 
-MOST_P50, MOST_P99 = 30.0, 150.0
+MOST_P50, MOST_P99 = 15.0, 40.0
 """Milliseconds."""
+PARTS = ("receiver", "worker", "notifications", "load")
+COST_COLUMNS = (*PARTS, "all", "the limit", "receiver alone", "worker alone")
 LOAD_COLUMNS = (
     "",
-    "receiver alone",
-    "worker alone",
-    "together",
+    "sent",
     "for",
     "backlog grows by",
     "backlog at the end",
@@ -46,16 +46,23 @@ def show(results: Mapping[str, Any]) -> str:
             "",
             "## Sustained load",
             "",
-            "The receiver and the worker were measured by themselves first, each on one core with its stores. Then",
-            "everything together is given as much as the slower of the two can do: receiver, worker, the sender of",
-            "notifications, cron, Redis, the database and the load share all cores of this machine, and the backlog is",
-            f"counted every second. Each time the database has been in use for a while: it holds {ROWS:,} bookings.",
+            "Each part was measured by itself first, on one core with its stores: the processor's time that a",
+            "delivery costs there, with that of PostgreSQL and Redis. If nothing ever waited, all cores of this",
+            "machine could do as many deliveries as they have seconds for: that is the limit.",
+            "",
+            f"| µs of processor for each delivery: | {' | '.join(COST_COLUMNS)} |",
+            f"|---|{'---:|' * len(COST_COLUMNS)}",
+            *(_cost_row(results[kind]["sustained"], kind) for kind in KINDS),
+            "",
+            "Then everything together is given a share of that: receiver, worker, the sender of notifications, cron,",
+            "Redis, the database and the load share all cores of this machine, and the backlog is counted each second.",
+            f"Each time the database has been in use for a while: it holds {ROWS:,} bookings.",
             "",
             f"| {' | '.join(LOAD_COLUMNS)} |",
             "|---" * len(LOAD_COLUMNS) + "|",
             *(_load_row(results[kind]["sustained"], kind) for kind in KINDS),
             "",
-            "Promised: at the lower of the two limits the backlog does not grow. "
+            "Promised: the backlog does not grow for a minute. "
             + "; ".join(_load_verdict(results[kind]["sustained"], kind) for kind in KINDS)
             + ".",
             "",
@@ -72,10 +79,8 @@ def _promises(results: Mapping[str, Any], kind: Kind) -> Iterator[Promise]:
     for name, most in (("p50", MOST_P50), ("p99", MOST_P99)):
         what = f"From the webhook to a visible booking on {NAMES[kind]}, {name}"
         yield Promise.at_most(what, most, Figure(tuple(results["latency"][name])), "{:.1f} ms")
-    whole = results["sustained"]["whole"]
-    share = Figure((results["sustained"]["highest"] / whole["rate"],))
-    what = f"Load that holds on {NAMES[kind]}, of the lower of the two limits"
-    yield Promise.at_least(what, 1.0, share, "{:.0%}")
+    what = f"Load that holds on {NAMES[kind]}, of the limit of this machine's processors"
+    yield Promise.at_least(what, SHARES[kind], Figure((results["sustained"]["highest"],)), "{:.0%}")
 
 
 def _latency_row(results: Mapping[str, Any], kind: str) -> str:
@@ -93,29 +98,34 @@ def _latency_verdict(results: Mapping[str, Any], kind: str) -> str:
     return f"{NAMES[kind]}: kept, {said}" if kept else f"{NAMES[kind]}: **missed**, {said}"  # type: ignore[index]
 
 
+def _cost_row(results: Mapping[str, Any], kind: str) -> str:
+    costs, limits = results["costs"], results["limits"]
+    spent = (f"{cost * 1e6:,.0f}" for cost in (*(costs[part] for part in PARTS), sum(costs.values())))
+    rates = (f"{rate:,.0f}/s" for rate in (results["limit"], limits["receiver"], limits["worker"]))
+    return f"| {' | '.join([NAMES[kind], *spent, *rates])} |"  # type: ignore[index]
+
+
 def _load_row(results: Mapping[str, Any], kind: str) -> str:
     whole = results["whole"]
     cells = [
         NAMES[kind],  # type: ignore[index]
-        *(f"{results['limits'][half]:,.0f}/s" for half in ("receiver", "worker")),
-        f"{whole['rate']:,.0f}/s",
+        f"{whole['rate']:,.0f}/s ({whole['share']:.0%})",
         f"{whole['seconds']} s",
         f"{whole['slope']:+,.1f}/s",
         f"{whole['left']:,}",
         f"{whole['drained']:.1f} s",
         f"{whole['notifications']:+,.1f}/s",
         f"{whole['p99']:,.0f} ms",
-        "yes" if whole["holds"] else f"no; {results['highest']:,.0f}/s does",
+        f"{'yes' if whole['holds'] else 'no'}; {results['highest'] * results['limit']:,.0f}/s is the highest",
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def _load_verdict(results: Mapping[str, Any], kind: str) -> str:
-    whole, name = results["whole"], NAMES[kind]  # type: ignore[index]
-    if whole["holds"]:
-        return f"{name}: kept at {whole['rate']:,.0f} a second"
-    share = results["highest"] / whole["rate"]
+    whole, share = results["whole"], results["highest"]
+    verdict = "kept" if whole["holds"] else "**missed**"
     return (
-        f"{name}: **missed** at {whole['rate']:,.0f} a second, with all of it on the cores of one machine; the highest "
-        f"load that held for {results['trials'][0]['seconds']} s was {results['highest']:,.0f} a second ({share:.0%})"
+        f"{NAMES[kind]}: {verdict} at {whole['rate']:,.0f} a second ({whole['share']:.0%} of the limit); the highest "  # type: ignore[index]
+        f"load that held, for {results['trials'][0]['seconds']} s or more, was "
+        f"{share * results['limit']:,.0f} a second ({share:.0%})"
     )

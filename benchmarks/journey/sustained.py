@@ -1,15 +1,15 @@
-"""Sustained load: whether all processes together keep up with the slower half's rate; if not, with which rate."""
+"""Sustained load: how much of what the processors of this machine could do holds for a minute."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from statistics import linear_regression
 from threading import Event, Thread
 from typing import Any
 
-from benchmarks import machine
-from benchmarks.bodies import bodies
+from benchmarks import machine, processor
+from benchmarks.bodies import CIPHER, bodies
 from benchmarks.growth.fill import fill
 from benchmarks.service import (
     DatabaseReader,
@@ -28,45 +28,44 @@ from runtime.database import Database
 LINES, OPEN_LINES = 16, 64
 ROWS = 20_000
 WARM_UP, RECEIVER_COUNT, WORKER_COUNT, QUICK = 300, 4_000, 4_000, 200
-SECONDS, TRIAL_SECONDS, QUICK_SECONDS = 60, 30, 3
+SHARES: Mapping[Kind, float] = {"postgresql": 0.8, "sqlite": 0.6}
+"""Promised, of the limit: on SQLite, whose one writer waits for the disk, not all cores can be used."""
+SECONDS, TRIAL_SECONDS, QUICK_SECONDS = 60, 20, 3
 START_SECONDS = 5.0
 """Until then the backlog grows in any case: from nothing to what a job finds when it checks again."""
-TRIALS = 4
+TRIALS = 3
 MOST_BEHIND = 0.02
 """A load is sustained if the backlog grows by at most this share of the rate."""
 LATE_SECONDS = 1.0
 """And if the last response is no later than this, and the backlog is then processed as quickly."""
 LONGEST_QUIET_SECONDS = 60.0
-INBOX = {"worker": "python -m worker inbox"}
+INBOX, OUTBOX = {"worker": "python -m worker inbox"}, {"worker": "python -m worker outbox"}
 
 LoadTrial = dict[str, Any]
+Costs = dict[str, float]
+"""Part -> the processor's seconds for each delivery, those of the stores included."""
 
 
 def sustained(stores: Stores, kind: Kind, *, quick: bool) -> dict[str, Any]:
-    """Measure receiver and worker, each on one core; then all together, on all, at the lower one.
+    """Measure what each part costs, each on one core; then load all together, on all, with a share of the limit.
 
-    Where that does not hold, the highest load that does is looked for.
+    The highest load that holds is looked for above that share, or below it where it does not hold.
     """
-    limits = {"receiver": _receiver_rate(stores, kind, quick=quick), "worker": _worker_rate(stores, kind, quick=quick)}
-    print(f"  {kind}: {limits}")
-    lower = min(limits.values())
+    (rate, costs), (worker_rate, worker_costs) = (half(stores, kind, quick=quick) for half in (_receiver, _worker))
+    limits, costs = {"receiver": rate, "worker": worker_rate}, costs | worker_costs
+    limit = len(machine.CORES) / sum(costs.values())
+    print(f"  {kind}: {limits}, processor's seconds: {costs}, limit {limit:,.0f}/s", flush=True)
     with _running(stores, kind) as (running, reader):
-        _load(running, reader, "warm", min(lower, 50.0), 2)
-        whole = _load(running, reader, "whole", lower, QUICK_SECONDS if quick else SECONDS)
-        print(f"  {kind}: {whole}")
-        trials = [] if whole["holds"] else _bisect(running, reader, lower, quick=quick)
-    holding = [trial["rate"] for trial in [whole, *trials] if trial["holds"]]
-    return {"limits": limits, "whole": whole, "trials": trials, "highest": max(holding, default=0.0)}
-
-
-def _bisect(running: Service, reader: DatabaseReader, too_much: float, *, quick: bool) -> list[LoadTrial]:
-    low, high, trials = 0.0, too_much, list[LoadTrial]()
-    for number in range(1 if quick else TRIALS):
-        rate = (low + high) / 2
-        trials.append(_load(running, reader, f"trial {number}", rate, QUICK_SECONDS if quick else TRIAL_SECONDS))
-        print(f"  {trials[-1]}")
-        low, high = (rate, high) if trials[-1]["holds"] else (low, rate)
-    return trials
+        _load(running, reader, "warm", min(limit, 50.0), 2)
+        share = SHARES[kind]
+        whole = _load(running, reader, "whole", share * limit, QUICK_SECONDS if quick else SECONDS) | {"share": share}
+        low, high = (share, 1.0) if whole["holds"] else (0.0, share)
+        trials = list[LoadTrial]()
+        for number in range(1 if quick else TRIALS):
+            share, seconds = (low + high) / 2, QUICK_SECONDS if quick else TRIAL_SECONDS
+            trials.append(_load(running, reader, f"trial {number}", share * limit, seconds) | {"share": share})
+            low, high = (share, high) if trials[-1]["holds"] else (low, share)
+    return {"limits": limits, "costs": costs, "limit": limit, "whole": whole, "trials": trials, "highest": low}
 
 
 def _load(running: Service, reader: DatabaseReader, run: str, rate: float, seconds: int) -> LoadTrial:
@@ -83,6 +82,7 @@ def _load(running: Service, reader: DatabaseReader, run: str, rate: float, secon
     _wait_for_notifications(reader)
     late = measurement.seconds - (len(sent) - 1) / rate
     holds = slope <= MOST_BEHIND * rate and late <= LATE_SECONDS and drained <= LATE_SECONDS
+    print(f"  {rate:,.0f}/s for {seconds} s: {'holds' if holds else 'does not hold'}", flush=True)
     return {
         "rate": rate,
         "seconds": seconds,
@@ -104,10 +104,10 @@ def _slope(points: Sequence[tuple[float, int]]) -> float:
     return linear_regression(*zip(*points, strict=True)).slope if len(points) > 1 else 0.0
 
 
-def _wait_for_notifications(reader: DatabaseReader) -> None:
-    """Wait until the service is idle before the next trial, within a limit."""
+def _wait_for_notifications(reader: DatabaseReader, most: int = 0) -> None:
+    """Wait until no more than so many notifications are pending, within a limit."""
     until = time.monotonic() + LONGEST_QUIET_SECONDS
-    while reader.pending("notifications") and time.monotonic() < until:
+    while reader.pending("notifications") > most and time.monotonic() < until:
         time.sleep(0.1)
 
 
@@ -129,36 +129,68 @@ def _sampled(reader: DatabaseReader) -> Iterator[list[tuple[float, int, int]]]:
         thread.join()
 
 
-def _receiver_rate(stores: Stores, kind: Kind, *, quick: bool) -> float:
-    """Return the receiver's deliveries per second under a closed loop."""
+def _receiver(stores: Stores, kind: Kind, *, quick: bool) -> tuple[float, Costs]:
+    """Measure a closed loop: deliveries per second, and what each costs in the receiver and in the load."""
     with _running(stores, kind, "web") as (running, _):
         running.send(bodies("warm", WARM_UP), LINES)
-        return running.send(bodies("receiver", QUICK if quick else RECEIVER_COUNT), LINES).rate
+        sent = bodies("receiver", QUICK if quick else RECEIVER_COUNT)
+        before, own_before = _processor(stores, running), time.process_time()
+        rate = running.send(sent, LINES).rate
+        spent, own = _processor(stores, running) - before, time.process_time() - own_before
+    return rate, {"receiver": spent / len(sent), "load": own / len(sent)}
 
 
-def _worker_rate(stores: Stores, kind: Kind, *, quick: bool) -> float:
-    """Return the worker's deliveries per second on a backlog."""
+def _worker(stores: Stores, kind: Kind, *, quick: bool) -> tuple[float, Costs]:
+    """Measure a backlog, and then its notifications: deliveries per second, and what each costs."""
     with _running(stores, kind, "worker") as (running, reader):
         _process_all(stores, reader, running, bodies("warm", WARM_UP))
-        amount = QUICK if quick else WORKER_COUNT
-        return amount / _process_all(stores, reader, running, bodies("worker", amount))
+        waiting = bodies("worker", QUICK if quick else WORKER_COUNT)
+        insert_deliveries(running.url, waiting)
+        before = _processor(stores, running)
+        rate = len(waiting) / _process_pending(stores, reader, running)
+        spent = _processor(stores, running) - before
+        check(reader, waiting)
+        notifications = _notifications(stores, reader, running.url)
+    return rate, {"worker": spent / len(waiting), "notifications": notifications}
 
 
-def _process_all(stores: Stores, reader: DatabaseReader, running: Service, waiting: Sequence[bytes]) -> float:
+def _notifications(stores: Stores, reader: DatabaseReader, url: str) -> float:
+    """Return the processor's seconds for each notification that waits; the first ones are start-up."""
+    waiting = reader.pending("notifications")
+    with (
+        machine.on(machine.SERVER),
+        service(stores.folder, url, stores.redis_url, ("worker",), OUTBOX) as sending,
+    ):
+        trigger_drain(url, stores.redis_url, "outbox")
+        _wait_for_notifications(reader, waiting - 1)
+        left, before = reader.pending("notifications"), _processor(stores, sending)
+        _wait_for_notifications(reader)
+        return (_processor(stores, sending) - before) / max(1, left)
+
+
+def _processor(stores: Stores, running: Service) -> float:
+    """Return the processor's seconds so far of the service and of its stores."""
+    return processor.seconds({one for pid in (*running.pids, *stores.pids()) for one in machine.family(pid)})
+
+
+def _process_all(stores: Stores, reader: DatabaseReader, running: Service, waiting: Sequence[bytes]) -> None:
     insert_deliveries(running.url, waiting)
-    started = time.perf_counter()
-    trigger_drain(stores.redis_url)
-    wait_until_done(reader, running)
-    seconds = time.perf_counter() - started
+    _process_pending(stores, reader, running)
     check(reader, waiting)
-    return seconds
+
+
+def _process_pending(stores: Stores, reader: DatabaseReader, running: Service) -> float:
+    started = time.perf_counter()
+    trigger_drain(running.url, stores.redis_url)
+    wait_until_done(reader, running)
+    return time.perf_counter() - started
 
 
 def _in_use(stores: Stores, kind: Kind) -> str:
     """Return the URL of a database with realistic statistics: the planner of an empty one expects it to stay empty."""
     url = stores.database(kind)
     database = Database(url)
-    fill(database, ROWS, datetime.now(UTC))
+    fill(database, ROWS, datetime.now(UTC), CIPHER)
     database.close()
     return url
 

@@ -17,6 +17,8 @@ from receiver.settings import DEFAULT_THREADS
 SLOW = {"alone": 0, "one slow client": 1, f"{DEFAULT_THREADS // 2} slow clients": DEFAULT_THREADS // 2}
 """Numbers of slow clients; at most half of the threads."""
 FEW = LINES // 4
+MISSING = "missing"
+"""New bookings that were answered but not stored when the last answer came."""
 
 
 class Durations:
@@ -42,7 +44,12 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
     stages = fewer.alternate(
         {name: partial(_stage, stage_name, stores, durations) for name, stage_name in stage_setups().items()}
     )
-    return {"rates": packed(rates), "latency": packed(latency), "stages": packed(stages)}
+    return {
+        "rates": packed(rates),
+        "latency": packed(latency),
+        "stages": packed(stages),
+        "failures": {name: why for name, why in rounds.failures.items() if name in SETUPS},
+    }
 
 
 def announce(what: str) -> None:
@@ -53,7 +60,8 @@ def announce(what: str) -> None:
 def _rate(setup: ReceiverSetup, stores: Stores, durations: Durations) -> Mapping[str, float]:
     with trial(setup, stores) as trial_run:
         trial_run.warm_up(durations.warm_up)
-        return _figures(trial_run.closed(durations.closed))
+        figures = _figures(trial_run.closed(durations.closed))
+        return figures | ({MISSING: trial_run.missing()} if setup.stores_in == "later" else {})
 
 
 def _stage(setup: ReceiverSetup, stores: Stores, durations: Durations) -> Mapping[str, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.promises import Promise
 from benchmarks.receiver import targets
-from benchmarks.receiver.measurement import FEW, LINES, SLOW
+from benchmarks.receiver.measurement import FEW, LINES, MISSING, SLOW
 from benchmarks.receiver.setups import SETUPS, ours
 from benchmarks.receiver.stages import STAGES
 from benchmarks.receiver.targets import HALF, MOST, P50, P99, RATE, added, costs
@@ -15,6 +15,7 @@ from benchmarks.rounds import Figure, unpacked
 from benchmarks.stores import KINDS, NAMES, Kind
 
 TEMPLATE = Path(__file__).parent / "report.template.md"
+MEANINGS = {"": "nothing", "later": "nothing yet", "rows": "a committed row", "webhooks": "a committed row"}
 
 
 def promises(results: Mapping[str, Any]) -> list[Promise]:
@@ -29,7 +30,7 @@ def show(results: Mapping[str, Any]) -> str:
         lines=LINES,
         few=FEW,
         slow=max(SLOW.values()),
-        rates=_rows(_rates(rates)),
+        rates=_rows((*_rates(rates), *_failures(results.get("failures", {})))),
         why=_rows((f"| {name} | {each.why} |" for name, each in SETUPS.items())),
         latency=_rows(_latency(latency)),
         crowd=_with_few(latency),
@@ -43,8 +44,14 @@ def _rates(rates: Mapping[str, Mapping[str, Figure]]) -> Iterable[str]:
     for name in ranked:
         each = rates[name]
         ratios = (f"{rates[ours(kind)][RATE].over(each[RATE]).median:.2f}" for kind in KINDS)
-        kept = {"": "nothing", "rows": "a committed row"}.get(SETUPS[name].stores_in, "a job in Redis")
+        kept = MEANINGS.get(SETUPS[name].stores_in, "a job in Redis")
+        if MISSING in each:
+            kept += f": {each[MISSING].median:,.0f} bookings were missing after the last"
         yield _row(name, kept, _number(each[RATE]), f"{each[P50].median:.1f}", f"{each[P99].median:.1f}", *ratios)
+
+
+def _failures(failures: Mapping[str, str]) -> Iterable[str]:
+    yield from (_row(name, f"no figure: {why}", *[""] * 5) for name, why in failures.items())
 
 
 def _latency(latency: Mapping[str, Mapping[str, Figure]]) -> Iterable[str]:

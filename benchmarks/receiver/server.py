@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import machine, running
+from benchmarks.bodies import BODY_KEY
 from benchmarks.stores import Stores
 from devtools.processes import ROOT
 from devtools.redis_server import free_port
@@ -18,6 +19,7 @@ from runtime.signed_address import AddressSigner
 
 APPS = Path(__file__).parent / "apps"
 INTERPRETERS = {"": Path(sys.executable), "redis5": ROOT / "benchmarks" / ".venv-redis5" / "bin" / "python"}
+"""Environment -> its Python. `node` is none."""
 KEY = "a key of the benchmark's own that is long enough"
 SECRET = "a secret of the benchmark's own"  # noqa: S105 - it guards nothing
 ACCOUNT = "default"
@@ -51,13 +53,13 @@ class Running:
 def serving(
     command: str, stores: Stores, env: Mapping[str, str], interpreter: str = "", cores: tuple[int, ...] = ()
 ) -> Iterator[Running]:
-    """Run a Python command until the block ends.
+    """Run a command until the block ends.
 
     Args:
         command: its arguments, where `{port}` stands for the port.
         stores: their Redis is the server's; their folder takes the log.
         env: settings beside those that all servers have.
-        interpreter: a key of `INTERPRETERS`.
+        interpreter: a key of `INTERPRETERS`, or `node`.
         cores: where it runs; the server's core if not said.
 
     Raises:
@@ -78,19 +80,25 @@ def serving(
 def _start(
     command: str, server: Running, env: Mapping[str, str], interpreter: str, cores: tuple[int, ...]
 ) -> "subprocess.Popen[bytes]":
-    python = INTERPRETERS[interpreter]
-    if not python.exists():
-        raise ServerFailed(f"{python.parent.parent.name} is missing: make bench-install")
     with machine.on(*(cores or (machine.SERVER,))), server.log.open("wb") as log:
         return subprocess.Popen(
-            [python, *shlex.split(command)], cwd=APPS, env=env, stdout=log, stderr=log, start_new_session=True
+            _command_line(command, interpreter), cwd=APPS, env=env, stdout=log, stderr=log, start_new_session=True
         )
+
+
+def _command_line(command: str, interpreter: str) -> list[str]:
+    if interpreter == "node":
+        return running.node(command)
+    python = INTERPRETERS[interpreter]
+    if not python.exists():
+        raise running.NotInstalled(f"skipped: {python.parent.parent.name} is missing; make bench-install")
+    return [str(python), *shlex.split(command)]
 
 
 def _environment(stores: Stores, port: int, env: Mapping[str, str]) -> dict[str, str]:
     """Return a clean environment: settings are the defaults."""
-    stores_and_keys = {"REDIS_URL": stores.redis_url, "WEBHOOK_KEYS": KEY, "WEBHOOK_SECRET": SECRET}
-    return running.environment({"HOST": "127.0.0.1", "PORT": str(port), **stores_and_keys, **env})
+    keys = {"WEBHOOK_KEYS": KEY, "WEBHOOK_SECRET": SECRET, "BODY_KEYS": BODY_KEY}
+    return running.environment({"HOST": "127.0.0.1", "PORT": str(port), "REDIS_URL": stores.redis_url, **keys, **env})
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", server: Running) -> None:

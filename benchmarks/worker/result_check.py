@@ -7,6 +7,7 @@ from itertools import islice
 
 from sqlalchemy import func, select
 
+from benchmarks.bodies import CIPHER
 from benchmarks.hosts import add_hosts
 from meetergo import events
 from meetergo.events import BookingEvent
@@ -25,14 +26,14 @@ class ResultMismatch(Exception):
     """The tables do not agree with the deliveries."""
 
 
-def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
+def fill(database: Database, bodies: Sequence[bytes], *, is_encrypted: bool = True) -> list[str]:
     """Insert platform users for all hosts, and the bodies as pending deliveries, in the order received.
 
     Returns:
         The ids of the deliveries.
     """
     add_hosts(database)
-    rows, ids = _new_deliveries(bodies), list[str]()
+    rows, ids = _new_deliveries(bodies, CIPHER if is_encrypted else BodyCipher([])), list[str]()
     with database.transaction() as session:
         while page := list(islice(rows, CHUNK_SIZE)):
             Delivery.accept(session, page)
@@ -40,8 +41,8 @@ def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
     return ids
 
 
-def _new_deliveries(bodies: Sequence[bytes]) -> Iterator[NewDelivery]:
-    cipher, first = BodyCipher([]), datetime.now(UTC) - len(bodies) * RECEIVED_INTERVAL
+def _new_deliveries(bodies: Sequence[bytes], cipher: BodyCipher) -> Iterator[NewDelivery]:
+    first = datetime.now(UTC) - len(bodies) * RECEIVED_INTERVAL
     for number, body in enumerate(bodies):
         yield NewDelivery.from_body(body, "default", first + number * RECEIVED_INTERVAL, cipher)
 

@@ -1,17 +1,19 @@
 """The setups: what each starts, its number of deliveries, and the reasons for its configuration."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.running import ROOT
-from benchmarks.stores import Kind
+from benchmarks.bodies import BODY_KEY
+from benchmarks.running import ROOT, node
+from benchmarks.stores import KINDS, Kind
+from runtime.database_url import DEFAULT_SCHEMA
 
 OURS = Path(sys.executable)
 OLDER_REDIS = ROOT / "benchmarks" / ".venv-redis5" / "bin" / "python"
 PEERS = "benchmarks.worker.peers"
-SMALLEST_COUNT = 20
+SMALLEST_COUNT, PEER_COUNT = 20, 300
 QUICK_DIVISOR = 25
 """A smoke run processes one Nth."""
 
@@ -27,16 +29,20 @@ class WorkerSetup:
     Attributes:
         label: in the tables.
         count: deliveries of one run, so that it takes some seconds.
-        command: what is started, without `python -m`; by database where that makes a difference.
+        command: what is started, without `python -m`, or a script of node; by database where that makes a difference.
         why: how it is configured, and why so.
         tried: what other configurations gave, deliveries per second on PostgreSQL / on SQLite, in one trial run.
-        enqueues: the module that enqueues its jobs, if there are any.
+        enqueues: the module that enqueues its jobs, if there are any; of a script, its argument.
         python: that starts it.
         copies: so often is the command started.
         concurrency: jobs at once in each process, where the command does not say it.
         hook: its PLATFORM_HOOK.
         in_order: whether it handles deliveries in the order in which they came, so that each is a change.
         counts_as_peer: whether it is one of the other systems whose best is compared with ours.
+        kinds: databases that it runs on.
+        schema: where its tables are, on PostgreSQL; a script makes them itself.
+        is_encrypted: whether bodies are encrypted.
+        cores: how many it runs on, with the stores.
     """
 
     label: str
@@ -51,16 +57,30 @@ class WorkerSetup:
     in_order: bool = False
     tried: str = ""
     counts_as_peer: bool = False
+    kinds: Sequence[Kind] = KINDS
+    schema: str = DEFAULT_SCHEMA
+    is_encrypted: bool = True
+    cores: int = 2
+
+    @property
+    def is_script(self) -> bool:
+        """Whether it runs in node, on tables and jobs of its own."""
+        return self.schema != DEFAULT_SCHEMA
 
     def command_line(self, kind: Kind) -> list[str]:
-        """Return the command for this database."""
+        """Return the command for this database.
+
+        Raises:
+            NotInstalled: it is not on this machine.
+        """
         command = self.command if isinstance(self.command, str) else self.command[kind]
-        return [str(self.python), "-m", *command.split()]
+        return node(command) if self.is_script else [str(self.python), "-m", *command.split()]
 
     def settings(self, kind: Kind) -> dict[str, str]:
         """Return the environment of its processes, beside the stores."""
         concurrency = {"CONCURRENCY": str(self.concurrency[kind])} if self.concurrency else {}
-        return concurrency | ({"PLATFORM_HOOK": self.hook} if self.hook else {})
+        keys = {"BODY_KEYS": BODY_KEY} if self.is_encrypted else {}
+        return concurrency | keys | ({"PLATFORM_HOOK": self.hook} if self.hook else {})
 
     def deliveries(self, *, quick: bool) -> int:
         """Return its number of deliveries."""
@@ -68,6 +88,7 @@ class WorkerSetup:
 
 
 LOOP, ONE, HOOKED, TWO, FORK, SIMPLE = "loop", "ours", "ours, hook", "ours, two", "rq fork", "rq simple"
+PLAIN, ALONE, BULLMQ = "ours, plain text", "ours, one core", "bullmq"
 
 SETUPS: dict[str, WorkerSetup] = {
     LOOP: WorkerSetup(
@@ -101,9 +122,39 @@ SETUPS: dict[str, WorkerSetup] = {
         "`python -m worker inbox -n 2`",
         f"{PEERS}.ours",
     ),
+    PLAIN: WorkerSetup(
+        "**ours**, one process, bodies in plain text",
+        8_000,
+        "worker inbox",
+        "the same as one process, without `BODY_KEYS`",
+        f"{PEERS}.ours",
+        in_order=True,
+        is_encrypted=False,
+    ),
+    ALONE: WorkerSetup(
+        "**ours**, one process on one core",
+        8_000,
+        "worker inbox",
+        "the same as one process, on one core that it shares with the stores: two processes have twice as much of both",
+        f"{PEERS}.ours",
+        in_order=True,
+        kinds=("postgresql",),
+        cores=1,
+    ),
+    BULLMQ: WorkerSetup(
+        "BullMQ",
+        8_000,
+        "bullmq_worker.js",
+        "one node process, 20 jobs at once and as many connections; one transaction for each job, written by hand, "
+        "with six prepared statements, on tables with fewer indexes than ours; each job holds its body, not encrypted",
+        "enqueue",
+        schema="platform",
+        kinds=("postgresql",),
+        is_encrypted=False,
+    ),
     FORK: WorkerSetup(
         "RQ, `rq worker`",
-        120,
+        40,
         f"{PEERS}.with_rq fork",
         "one process, the stock worker that forks for each job; the application is imported before the fork",
         f"{PEERS}.with_rq",
@@ -111,7 +162,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     SIMPLE: WorkerSetup(
         "RQ, `SimpleWorker`",
-        400,
+        120,
         f"{PEERS}.with_rq simple",
         "one process, no fork",
         f"{PEERS}.with_rq",
@@ -119,7 +170,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "celery": WorkerSetup(
         "Celery",
-        800,
+        PEER_COUNT,
         f"celery -A {PEERS}.with_celery worker --pool prefork --concurrency 2 --prefetch-multiplier 64 {QUIET_CELERY}",
         "two prefork processes, prefetch 64 as its documentation advises for short tasks, results ignored",
         f"{PEERS}.with_celery",
@@ -128,7 +179,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "dramatiq": WorkerSetup(
         "Dramatiq",
-        800,
+        PEER_COUNT,
         f"dramatiq {PEERS}.with_dramatiq --processes 2 --threads 2",
         "two processes with two threads each",
         f"{PEERS}.with_dramatiq",
@@ -137,7 +188,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "huey": WorkerSetup(
         "Huey",
-        800,
+        PEER_COUNT,
         f"{HUEY} --workers 2 --worker-type process",
         "two worker processes, as its documentation advises for work that takes processor; blocking reads, no results",
         f"{PEERS}.with_huey",
@@ -146,7 +197,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "saq": WorkerSetup(
         "SAQ",
-        800,
+        PEER_COUNT,
         f"saq {PEERS}.with_saq.settings --workers 2",
         "two processes, ten jobs at once in each (its default), in threads; on SQLite one",
         f"{PEERS}.with_saq",
@@ -157,7 +208,7 @@ SETUPS: dict[str, WorkerSetup] = {
     ),
     "arq": WorkerSetup(
         "arq",
-        800,
+        PEER_COUNT,
         f"arq {PEERS}.with_arq.WorkerSettings",
         "two processes, four jobs at once in each, in threads; looks for jobs each 10 ms instead of each half second",
         f"{PEERS}.with_arq",
@@ -167,9 +218,19 @@ SETUPS: dict[str, WorkerSetup] = {
         concurrency={"postgresql": 4, "sqlite": 4},
         counts_as_peer=True,
     ),
+    "procrastinate": WorkerSetup(
+        "Procrastinate",
+        PEER_COUNT,
+        f"procrastinate --app {PEERS}.with_procrastinate.app worker --concurrency 4 --delete-jobs successful",
+        "two processes, four jobs at once in each, in threads; jobs are rows of the same PostgreSQL, deleted when done",
+        f"{PEERS}.with_procrastinate",
+        copies=2,
+        kinds=("postgresql",),
+        counts_as_peer=True,
+    ),
     "taskiq": WorkerSetup(
         "taskiq",
-        800,
+        PEER_COUNT,
         {
             "postgresql": f"{TASKIQ} --workers 2 --max-threadpool-threads 4 --max-async-tasks 4",
             "sqlite": f"{TASKIQ} --workers 2 --max-threadpool-threads 4",

@@ -3,13 +3,13 @@
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import memory
-from benchmarks.running import environment, log_tail, running
+from benchmarks import machine, memory
+from benchmarks.running import environment, log_tail, node, plain, running
 from benchmarks.stores import Kind, Stores
 from benchmarks.worker import result_check
 from benchmarks.worker.result_check import ResultMismatch
@@ -52,17 +52,24 @@ class WorkerTrial:
             Failed: it did not, or not rightly.
         """
         bodies, url = self.bodies[:count], self.stores.database(self.kind)
+        cores = machine.CORES[: setup.cores]
         self.stores.empty_redis()
         try:
-            with closing(Database(url)) as database, TemporaryDirectory(dir=self.stores.folder) as name:
-                ids = result_check.fill(database, bodies)
-                return self._work(setup, Path(name), database, url, ids, bodies)
+            with ExitStack() as stack:
+                database = stack.enter_context(closing(Database(url, schema=setup.schema)))
+                folder = Path(stack.enter_context(TemporaryDirectory(dir=self.stores.folder)))
+                ids = [] if setup.is_script else result_check.fill(database, bodies, is_encrypted=setup.is_encrypted)
+                if len(cores) < len(machine.CORES):
+                    stack.enter_context(self.stores.on(*cores))
+                    stack.enter_context(machine.on(*cores))
+                return self._work(setup, folder, database, url, ids, bodies)
         finally:
             self.stores.drop(url)
 
     def environment(self, url: str, setup: WorkerSetup) -> dict[str, str]:
         """Return the environment of a setup's processes."""
-        stores = {"DATABASE_URL": url, "REDIS_URL": self.stores.redis_url, "NOTIFY_DEFAULT": "log:"}
+        database_url = plain(url) if setup.is_script else url
+        stores = {"DATABASE_URL": database_url, "REDIS_URL": self.stores.redis_url, "NOTIFY_DEFAULT": "log:"}
         return environment({**stores, **setup.settings(self.kind)})
 
     def _work(
@@ -76,9 +83,9 @@ class WorkerTrial:
     ) -> dict[str, float]:
         env = self.environment(url, setup)
         try:
-            enqueue(setup, folder, env, ids)
+            enqueue(setup, folder, env, bodies if setup.is_script else ids)
             with running(setup.command_line(self.kind), folder, env, setup.copies) as pids:
-                rate = watch(database, len(ids))
+                rate = watch(database, len(bodies))
                 held = sum(map(memory.of_family, pids))
             result_check.check(database, bodies, in_order=setup.in_order)
         except (ResultMismatch, Stalled) as error:
@@ -90,18 +97,28 @@ class Stalled(Exception):
     """Nothing was completed for a while."""
 
 
-def enqueue(setup: WorkerSetup, folder: Path, env: Mapping[str, str], ids: Sequence[str]) -> None:
+def enqueue(setup: WorkerSetup, folder: Path, env: Mapping[str, str], jobs: Sequence[str] | Sequence[bytes]) -> None:
     """Enqueue all jobs of a setup, before it starts.
+
+    Args:
+        setup: what runs.
+        folder: where.
+        env: its environment.
+        jobs: ids of deliveries; the bodies if it is a script.
 
     Raises:
         Failed: that did not work.
     """
     if setup.enqueues is None:
         return
-    python = str(setup.python if setup.python.exists() else OURS)
-    command_line = [python, "-m", "benchmarks.worker.enqueue", setup.enqueues]
+    if setup.is_script:
+        command_line = node(f"{setup.command} {setup.enqueues}")
+    else:
+        python = str(setup.python if setup.python.exists() else OURS)
+        command_line = [python, "-m", "benchmarks.worker.enqueue", setup.enqueues]
+    lines = "\n".join(each.decode() if isinstance(each, bytes) else each for each in jobs)
     said = subprocess.run(
-        command_line, input="\n".join(ids), cwd=folder, env=env, capture_output=True, text=True, check=False
+        command_line, input=lines, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120
     )
     if said.returncode:
         raise RunFailed(f"its jobs could not be enqueued: {said.stderr[-1000:]}")

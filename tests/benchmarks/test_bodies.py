@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 
-from benchmarks.bodies import moved_bookings
-from benchmarks.growth.fill import booking_id, fill, host_id
-from benchmarks.service import insert_deliveries
+from benchmarks.bodies import CIPHER, moved_bookings
+from benchmarks.growth.fill import booking_id, fill, host_id, put_back
+from benchmarks.service import insert_deliveries, open_reader
 from models.booking import BookingChange
 from runtime.database import Database
+from runtime.encryption import BodyCipher
 from tests.worker.conftest import harness, open_harness
 from tests.worker.harness import Harness
 
@@ -20,7 +21,7 @@ def test_each_move_changes_its_booking_and_keeps_its_host(
 ) -> None:
     fill(database, ROWS, datetime.now(UTC))
     known = [(booking_id(number), host_id(number)) for number in range(ROWS)] * TIMES
-    insert_deliveries(database_url, moved_bookings(known, "moves"))
+    insert_deliveries(database_url, moved_bookings(known, "moves"), BodyCipher([]))
     harness.process_due()
     made = harness.changes()[ROWS:]
     assert [change.kind for change in made] == ["rescheduled"] * ROWS * TIMES
@@ -36,3 +37,12 @@ def test_all_prefilled_rows_are_done(database: Database, harness: Harness) -> No
     fill(database, ROWS, datetime.now(UTC))
     assert len(harness.all(BookingChange)) == ROWS
     assert not harness.services.inbox.process_due()
+
+
+def test_few_rows_are_put_back_while_others_are_connected(database: Database, database_url: str) -> None:
+    fill(database, ROWS, datetime.now(UTC), CIPHER)
+    insert_deliveries(database_url, moved_bookings([(booking_id(0), host_id(0))], "moves"))
+    with open_reader(database_url) as reader:
+        put_back(database, ROWS, datetime.now(UTC), CIPHER)
+        assert reader.number("SELECT count(*) FROM deliveries") == ROWS
+        assert reader.number("SELECT count(*) FROM bookings JOIN platform_users u ON u.id = platform_user_id") == ROWS

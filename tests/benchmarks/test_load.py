@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from benchmarks.load import LoadMeasurement, requests, send
+from benchmarks.load import LoadMeasurement, here, requests, send
 from benchmarks.rounds import Figure
 
 WAIT = 0.02
@@ -58,7 +58,7 @@ def known_server(closes: bool = False) -> Iterator[KnownServer]:
 
 
 def fired(server: KnownServer, bodies: list[bytes], lines: int, rate: float = 0.0) -> LoadMeasurement:
-    return send(server.server_address[1], requests(bodies, "/here"), lines, rate)
+    return send(here(server.server_address[1]), requests(bodies, "/here"), lines, rate)
 
 
 def test_each_body_arrives_once_and_each_response_is_counted() -> None:
