@@ -1,14 +1,15 @@
 """`sandbox`: run the sandbox, with our database's view of each appointment beside it."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy import select
 
 from devtools.sandbox.command import command
-from models.booking import Booking
-from runtime.database import Database
-from runtime.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from runtime.database import Database
 
 MAX_BOOKINGS = 500
 
@@ -23,6 +24,8 @@ sandbox = click.Command("sandbox", callback=_run, params=command.params, help=co
 
 
 def _platform_bookings() -> list[dict[str, Any]]:
+    from runtime.settings import DatabaseSettings
+
     settings = DatabaseSettings.load()
     has_no_file = settings.database_file is not None and not settings.database_file.exists()
     return [] if has_no_file else bookings(settings.database())
@@ -34,6 +37,10 @@ def bookings(database: Database) -> list[dict[str, Any]]:
     Raises:
         SQLAlchemyError: the database is down, or has no tables yet.
     """
+    from sqlalchemy import select
+
+    from models.booking import Booking
+
     columns = Booking.id, Booking.status, Booking.starts_at, Booking.attendees, Booking.revision
     try:
         with database.read_only() as session:

@@ -1,16 +1,12 @@
 """Migration: upgrade a database to the schema of this version."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError
@@ -219,24 +215,6 @@ def _without_foreign_keys(connection: Connection) -> Iterator[None]:
         yield
     finally:
         raw.execute("PRAGMA foreign_keys = ON")
-
-
-def is_up_to_date(engine: Engine) -> bool:
-    """Whether the database has the schema of this version.
-
-    Raises:
-        SQLAlchemyError: the database does not answer.
-    """
-    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # it logs its context at INFO
-    with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
-        current = MigrationContext.configure(connection, opts=version_table(engine)).get_current_revision()
-    return current == _head()
-
-
-@cache
-def _head() -> str | None:
-    """Return the newest revision. Cached, because reading all migrations takes a while."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def unqualified_tables() -> MetaData:

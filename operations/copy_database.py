@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Integer, String, Table, func, insert, select, text, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.migrate import is_up_to_date, migrate
+from models.migrate import migrate
+from models.migrations.newer import is_up_to_date
 from operations.errors import MIGRATE_COMMAND, OperationError, first_line
 from runtime.database import Database, Model, schema_of
 

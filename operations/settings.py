@@ -11,6 +11,7 @@ from runtime.settings import (
     AddressSettings,
     DatabaseSettings,
     DevRedisSettings,
+    EncryptionSettings,
     ListenHost,
     PublicUrl,
     RedisUrl,
@@ -86,3 +87,9 @@ class ProviderSettings(DevRedisSettings, ApiSettings):
 
 class RegistrationSettings(ProviderSettings, ConsoleSettings):
     """Settings of commands that register the address with meetergo."""
+
+
+class ErasureSettings(StoreSettings, EncryptionSettings):
+    """Settings of `erase`. Without a Redis URL, Redis is not searched."""
+
+    redis_url: RedisUrl | None = Field(None, repr=False)  # type: ignore[assignment] # wider than in the base class

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.migrate import is_up_to_date
-from models.migrations.newer import NewerDatabase, find_newer
+from models.migrations.newer import NewerDatabase, find_newer, is_up_to_date
 from models.stats import Stats, collect_stats
 from operations.settings import StatusSettings
 from runtime.database import Database

@@ -1,6 +1,5 @@
 """`python -m receiver`: serve the receiver with Granian on $PORT."""
 
-import multiprocessing
 import resource
 from contextlib import nullcontext
 from datetime import timedelta
@@ -15,6 +14,7 @@ from receiver.process import STOP_TIMEOUT
 from receiver.settings import ReceiverSettings
 from runtime import logs
 from runtime.metrics_server import open_metrics_server
+from runtime.process.preload import fork_with_imported
 from runtime.process.reexec import reexec_without
 from runtime.tracing import switch as tracing
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _serve(settings: ReceiverSettings) -> None:
-    multiprocessing.set_start_method("fork")  # Python 3.14 would put another process between
+    fork_with_imported("receiver.app")
     Server(
         "receiver.rsgi:app",
         address=settings.host,

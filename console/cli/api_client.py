@@ -1,16 +1,18 @@
 """The API client of the commands, with errors as one-sentence messages."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from meetergo.api import Credential, Meetergo
-from meetergo.api.errors import ApiError
-from operations.errors import StoreError, api_error_message, store_error_message
-from operations.settings import ProviderSettings
-from runtime.database import Database
-from runtime.settings import DatabaseSettings
+if TYPE_CHECKING:
+    from meetergo.api import Meetergo
+    from operations.settings import ProviderSettings
+    from runtime.database import Database
+    from runtime.settings import DatabaseSettings
 
 
 @contextmanager
@@ -40,6 +42,9 @@ def open_configured_database(settings: DatabaseSettings) -> Iterator[Database]:
 @contextmanager
 def report_errors() -> Iterator[None]:
     """End the command with a one-sentence message when meetergo or a store fails."""
+    from meetergo.api.errors import ApiError
+    from operations.errors import StoreError, api_error_message, store_error_message
+
     try:
         yield
     except ApiError as error:
@@ -52,6 +57,8 @@ def as_admin(meetergo: Meetergo, settings: ProviderSettings) -> Meetergo:
     """Choose the user for a Platform key, which must name one: by default the company's owner, as meetergo reports
     it.
     """
+    from meetergo.api import Credential
+
     if settings.meetergo_api_user or Credential.read(settings.meetergo_api_key).kind == "personal":
         return meetergo
     return meetergo.as_user(meetergo.users.me().id)

@@ -1,17 +1,18 @@
 """Audit options, `--by` and `--reason`, and the worker's services for one command."""
 
+from __future__ import annotations
+
 import getpass
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from operations.errors import StoreError, store_error_message
 from runtime import logs
-from worker.services import Services
-from worker.settings import WorkerSettings
-from worker.start import open_services
+
+if TYPE_CHECKING:
+    from worker.services import Services
 
 
 def login_name() -> str:
@@ -36,6 +37,10 @@ def audited(command: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def worker_services() -> Iterator[Services]:
     """Open the worker's services for one command; errors of a store become one-sentence messages."""
+    from operations.errors import StoreError, store_error_message
+    from worker.settings import WorkerSettings
+    from worker.start import open_services
+
     logs.configure()
     logs.silence()  # the command prints the results itself
     settings = WorkerSettings.load()

@@ -1,14 +1,17 @@
 """The filter options that select rows, shared by `list`, `replay` and others."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.cli import completion
-from models.search import RowSearch
-from operations.filters import InvalidFilter, parse_time
+
+if TYPE_CHECKING:
+    from models.search import RowSearch
 
 
 class TimestampParam(click.ParamType[datetime]):
@@ -18,6 +21,8 @@ class TimestampParam(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> datetime:
         """Convert to an aware UTC time."""
+        from operations.filters import InvalidFilter, parse_time
+
         if isinstance(value, datetime):
             return value
         try:
@@ -50,4 +55,6 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def row_search(**chosen: Any) -> RowSearch:
     """Build the search from the options."""
+    from models.search import RowSearch
+
     return RowSearch(**chosen)

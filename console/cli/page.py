@@ -1,14 +1,18 @@
 """Paging of lists: each page names the command that shows the next."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
-from sqlalchemy import Select, func
-from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+    from sqlalchemy.orm import Session
 
 
 def paging_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,6 +26,8 @@ def paging_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def fetch_page(session: Session, query: Select[Any], limit: int) -> tuple[Sequence[Any], int]:
     """Return the first rows, and the number of remaining ones."""
+    from sqlalchemy import func
+
     rows = session.scalars(query.limit(limit + 1)).all()
     if len(rows) <= limit:
         return rows, 0

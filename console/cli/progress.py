@@ -1,16 +1,19 @@
 """Rate limit, progress bar and graceful Ctrl-C of bulk commands."""
 
+from __future__ import annotations
+
 import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
-from runtime.process.stop_signal import StopEvent
+if TYPE_CHECKING:
+    from runtime.process.stop_signal import StopEvent
 
 EXIT_INTERRUPTED = 130
 RATE = re.compile(r"(\d{1,6})/([smh])")
@@ -35,6 +38,8 @@ class RateParam(click.ParamType[float]):
 @contextmanager
 def stop_on_interrupt() -> Iterator[StopEvent]:
     """Yield an event that Ctrl-C sets, so that work in progress can finish; a second Ctrl-C interrupts."""
+    from runtime.process.stop_signal import StopEvent
+
     stop = StopEvent()
 
     def request_stop(*_: Any) -> None:

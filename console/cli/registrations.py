@@ -1,26 +1,33 @@
 """Open the webhook registrations, our addresses and Redis from the settings."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-
-from redis import Redis
+from typing import TYPE_CHECKING
 
 from console.cli.api_client import api_client, open_configured_database
-from operations.settings import RegistrationSettings
-from operations.webhooks import addresses
-from operations.webhooks.addresses import Address
-from operations.webhooks.registrations import Registrations
-from runtime.signed_address import host_of
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from operations.webhooks.addresses import Address
+    from operations.webhooks.registrations import Registrations
 
 
 @contextmanager
-def open_registrations(force: bool = False) -> Iterator[tuple[Registrations, Sequence[Address], "Redis | None"]]:
+def open_registrations(force: bool = False) -> Iterator[tuple[Registrations, Sequence[Address], Redis | None]]:
     """Yield registrations, our addresses (oldest to newest), and Redis if configured; errors become messages.
 
     Args:
         force: whether webhooks that post to another host may be changed.
     """
+    from operations.settings import RegistrationSettings
+    from operations.webhooks import addresses
+    from operations.webhooks.registrations import Registrations
+    from runtime.signed_address import host_of
+
     settings = RegistrationSettings.load()
     ours = addresses.our_addresses(settings)
     redis = settings.redis()

@@ -1,13 +1,17 @@
 """Open the stores for one command, with short timeouts."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from sqlalchemy.orm import Session
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
-from runtime.database import Database
-from runtime.settings import DatabaseSettings
+    from runtime.database import Database
+    from runtime.settings import DatabaseSettings
 
 STATEMENT_TIMEOUT = timedelta(seconds=20)
 """A search by error text may have to read a whole table."""
@@ -31,5 +35,7 @@ def open_database(settings: DatabaseSettings, statement_timeout: timedelta = STA
 @contextmanager
 def read_only_session() -> Iterator[Session]:
     """Open a read-only session on the configured database."""
+    from runtime.settings import DatabaseSettings
+
     with open_database(DatabaseSettings.load()) as database, database.read_only() as session:
         yield session

@@ -5,8 +5,6 @@ from typing import Any
 
 import click
 
-from operations.filters import AGE, UNITS
-
 
 class DurationParam(click.ParamType[timedelta]):
     """A duration: 30s, 10m, 24h, 2d."""
@@ -15,6 +13,8 @@ class DurationParam(click.ParamType[timedelta]):
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> timedelta:
         """Convert to a timedelta."""
+        from operations.filters import AGE, UNITS
+
         if isinstance(value, timedelta):
             return value
         found = AGE.fullmatch(value)

@@ -1,20 +1,22 @@
 """The command that runs the sandbox, with an option for each kind of fault."""
 
+from __future__ import annotations
+
 import sys
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from devtools.sandbox.faults.plan import FaultPlan, Wire
 from devtools.sandbox.http.rate_limit import RateLimit
-from devtools.sandbox.server import HOST, Sandbox
-from devtools.sandbox.state.company import UnusableState
-from devtools.sandbox.state.seed import seed
-from devtools.sandbox.ui.view import PlatformBookings
 
-PORT = 8300
+if TYPE_CHECKING:
+    from devtools.sandbox.server import Sandbox
+    from devtools.sandbox.ui.view import PlatformBookings
+
+HOST, PORT = "127.0.0.1", 8300
 STATE = Path("data") / "sandbox.json"
 HOLD_SECONDS = 3.0
 """Delay after which a held-back webhook is sent even if its booking never changes again."""
@@ -39,6 +41,8 @@ The sandbox for meetergo is running. Ctrl-C stops it.
 
 def serve(meetergo: Sandbox) -> None:
     """Run the sandbox until Ctrl-C; add a host if there is none."""
+    from devtools.sandbox.state.seed import seed
+
     meetergo.company.booking_base = f"{meetergo.url}/book"
     seed(meetergo)
     meetergo.save()
@@ -77,6 +81,9 @@ def command(
     **faults: Any,
 ) -> None:
     """Run it. If the context has an object, it reads the platform's bookings."""
+    from devtools.sandbox.server import Sandbox
+    from devtools.sandbox.state.company import UnusableState
+
     rate_limit = RateLimit() if limit else None
     try:
         meetergo = Sandbox(
@@ -96,7 +103,7 @@ def command(
     serve(meetergo)
 
 
-def _option(fault_field: "Field[Any]") -> click.Option:
+def _option(fault_field: Field[Any]) -> click.Option:
     default = HOLD_SECONDS if fault_field.name == "hold" else fault_field.default
     types: dict[str, Any] = {"float": click.FloatRange(0), "int": int}
     choices = click.Choice(get_args(Wire)) if fault_field.name == "wire" else types[type(default).__name__]

@@ -1,5 +1,7 @@
 """`send`: deliver samples or a file as meetergo would, over HTTP, signed as configured."""
 
+from __future__ import annotations
+
 import json
 import sys
 import time
@@ -9,18 +11,18 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import urllib3
 
 from console.cli.progress import EXIT_INTERRUPTED, RateParam, progress_bar, stop_on_interrupt
 from devtools.send import samples
-from devtools.send.client import Sender, SendResponse
-from devtools.send.load import LoadResult, LoadRun
 from devtools.send.plan import DEFAULT_MIX_SIZE, MIX, RepeatsParam, SendPlan
-from operations.replay.throttle import Throttle
-from operations.settings import ConsoleSettings
+
+if TYPE_CHECKING:
+    from devtools.send.client import Sender, SendResponse
+    from devtools.send.load import LoadResult
+    from operations.settings import ConsoleSettings
 
 
 @click.command()
@@ -56,6 +58,9 @@ def send(
     **options: Any,
 ) -> None:
     """Deliver samples, a mix of them, or a file, over real HTTP. Exits 1 if a response is not 200."""
+    from devtools.send.client import Sender
+    from operations.settings import ConsoleSettings
+
     if event is None and options["file"] is None and options["shuffle"]:
         event = MIX
     if (event is None) == (options["file"] is None):
@@ -72,16 +77,18 @@ def send(
 
 
 def _send_one(plan: SendPlan, sender: Sender, settings: ConsoleSettings) -> None:
+    from urllib3.exceptions import HTTPError, SSLError
+
     booking = plan.booking or f"sample-{uuid.uuid4().hex[:8]}"
     [body] = SendPlan(**{**vars(plan), "booking": booking}).bodies(datetime.now(UTC))
     try:
         response = sender.send(body)
-    except urllib3.exceptions.SSLError:
+    except SSLError:
         raise click.ClickException(
             f"the certificate of {settings.receiver_url} is not trusted: put the path of its authority's certificate "
             "into SSL_CERT_FILE"
         ) from None
-    except urllib3.exceptions.HTTPError:
+    except HTTPError:
         raise click.ClickException(f"nobody answers at {settings.receiver_url}: is it running? (make run)") from None
     click.echo(f"{response.status} in {response.milliseconds:.0f} ms: {_describe(response)}")
     if response.status != 200:
@@ -91,6 +98,9 @@ def _send_one(plan: SendPlan, sender: Sender, settings: ConsoleSettings) -> None
 
 
 def _send_many(plan: SendPlan, sender: Sender, rate: float | None, concurrency: int, as_json: bool) -> None:
+    from devtools.send.load import LoadRun
+    from operations.replay.throttle import Throttle
+
     bodies, started = plan.bodies(datetime.now(UTC)), time.monotonic()
     with (
         stop_on_interrupt() as stop,

@@ -1,4 +1,4 @@
-"""A database of a newer version, as after a rollback: whether this version can work with it.
+"""The version of a database, without Alembic; after a rollback, whether this version can work with a newer one.
 
 Migrations only add, and take away a version later (docs/upgrading.md), so one version back works.
 """
@@ -6,7 +6,7 @@ Migrations only add, and take away a version later (docs/upgrading.md), so one v
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, column, inspect, select, table
+from sqlalchemy import Connection, Engine, column, inspect, select, table
 
 import models.tables  # noqa: F401 - so that all tables are known
 from models.migrations.takeover import VERSION_TABLE
@@ -44,14 +44,10 @@ def find_newer(connection: Connection) -> NewerDatabase | None:
     Raises:
         SQLAlchemyError: the database does not answer.
     """
-    schema = schema_of(connection)
-    if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
-        return None
-    versions = table(VERSION_TABLE, column("version_num"), schema=schema)
-    found = connection.scalar(select(versions.c.version_num))
+    found = _version(connection)
     if found is None or found in _known():
         return None
-    return NewerDatabase(str(found), (*(f"there is no {name}" for name in missing(connection)), *_demands(connection)))
+    return NewerDatabase(found, (*(f"there is no {name}" for name in missing(connection)), *_demands(connection)))
 
 
 def missing(connection: Connection) -> list[str]:
@@ -67,9 +63,28 @@ def missing(connection: Connection) -> list[str]:
     return lacking
 
 
+def is_up_to_date(engine: Engine) -> bool:
+    """Whether the database has the schema of this version.
+
+    Raises:
+        SQLAlchemyError: the database does not answer.
+    """
+    with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
+        return _version(connection) == newest_known()
+
+
 def newest_known() -> str:
     """Return the newest version that this code migrates to."""
     return max(_known())
+
+
+def _version(connection: Connection) -> str | None:
+    schema = schema_of(connection)
+    if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
+        return None
+    versions = table(VERSION_TABLE, column("version_num"), schema=schema)
+    found: str | None = connection.scalar(select(versions.c.version_num))
+    return found
 
 
 def _known() -> set[str]:

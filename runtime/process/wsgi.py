@@ -15,6 +15,8 @@ from granian.log import LogLevels
 from granian.rsgi import Scope
 from granian.server import Server
 
+from runtime.process.preload import fork_with_imported
+
 RawHttpResponse = tuple[int, list[tuple[str, str]], bytes]
 
 
@@ -27,6 +29,7 @@ def serve(target: str, host: str, port: int, stop_seconds: int) -> None:
         port: port to listen on.
         stop_seconds: how long open requests may take when it is stopped.
     """
+    fork_with_imported(target.partition(":")[0])
     Server(
         target,
         address=host,

@@ -19,6 +19,27 @@ from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal
 from tests.worker.harness import Harness
 
+HEAVY = frozenset(
+    """sqlalchemy psycopg alembic redis rq pydantic pydantic_settings cryptography flask werkzeug jinja2 httpx urllib3
+    requests apprise opentelemetry prometheus_client models worker receiver meetergo""".split()  # noqa: SIM905
+)
+HELP_OF_ALL = """
+import sys
+
+from console.__main__ import cli
+
+
+def walk(command, path):
+    cli.main([*path, "--help"], prog_name="inbox", standalone_mode=False)
+    for name, each in getattr(command, "commands", {}).items():
+        walk(each, [*path, name])
+
+
+walk(None, [])
+for name, lazy in cli.lazy_commands.items():
+    walk(lazy.load(), [name])
+print("MODULES", *sys.modules, sep="\\n")
+"""
 READING = [
     ["deliveries", "list"],
     ["deliveries", "errors"],
@@ -78,6 +99,24 @@ def test_the_start_imports_no_command_and_no_store() -> None:
     loaded = set(done.stdout.split())
     assert not {"sqlalchemy", "redis", "rq", "flask", "httpx", "alembic", "psycopg"} & loaded
     assert not [name for name in loaded if name.startswith(("console.commands.", "operations.", "devtools."))]
+
+
+def test_status_and_lists_import_only_what_they_show() -> None:
+    program = "import sys, operations.status, console.commands.deliveries.deliveries; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "sqlalchemy" in loaded
+    assert not {"alembic", "flask", "jinja2", "httpx", "apprise", "prometheus_client"} & loaded
+
+
+def test_no_command_imports_a_store_a_server_or_our_own_rules_before_it_runs() -> None:
+    """Each of them takes longer than a command may take to start, as for --help, for a typing error or for TAB."""
+    done = subprocess.run([sys.executable, "-c", HELP_OF_ALL], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown, _, modules = done.stdout.partition("MODULES\n")
+    assert shown.count("Usage: inbox ") > len(cli.lazy_commands)
+    loaded = set(modules.split())
+    assert not HEAVY & {name.partition(".")[0] for name in loaded}
+    assert {name for name in loaded if name.startswith("operations.")} == {"operations.text"}
 
 
 def test_the_commands_and_options_of_the_operations_page_exist() -> None:

@@ -14,7 +14,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData, create_engine, inspect, text
 
-from models.migrate import is_up_to_date, migrate
+from models.migrate import migrate
+from models.migrations.newer import is_up_to_date
 from runtime.database import Database
 from tests.another_database import another_database
 

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import inspect, select, text
 
 from benchmarks.growth.fill import fill
-from models.migrate import is_up_to_date, migrate
+from models.migrate import migrate
+from models.migrations.newer import is_up_to_date
 from models.migrations.takeover import NEW_TABLES, VERSION_TABLE, UnusableDatabase
 from models.platform_user import PlatformUser
 from models.tables import Booking

@@ -13,7 +13,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from models.claim import Claim
-from models.migrate import is_up_to_date, migrate
+from models.migrate import migrate
+from models.migrations.newer import is_up_to_date
 from runtime.database import Database
 from runtime.pooler import split_options
 from tests.another_database import another_database

@@ -9,7 +9,8 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select,
 
 from devtools.send import samples
 from models.claim import Claim
-from models.migrate import is_up_to_date, migrate
+from models.migrate import migrate
+from models.migrations.newer import is_up_to_date
 from models.stats import collect_stats
 from models.tables import Booking, Delivery, Notification
 from runtime.database import Database

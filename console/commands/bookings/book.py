@@ -1,16 +1,18 @@
 """`book`: book an appointment with a host, as a guest would."""
 
+from __future__ import annotations
+
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
 from console.cli.api_client import api_client, open_configured_database
 from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
-from meetergo.api import AwaitingConfirmation, Booked, Guest, Meetergo
-from meetergo.api.errors import ApiError, OutcomeUnknown
-from operations import hosts
-from operations.settings import ProviderSettings
+
+if TYPE_CHECKING:
+    from meetergo.api import AwaitingConfirmation, Guest, Meetergo
 
 AWAITED_CONFIRMATION = {
     "double_opt_in": "the guest's confirmation, which meetergo requests by mail",
@@ -59,6 +61,10 @@ def book(
     as_json: bool,
 ) -> None:
     """Book a time with a host."""
+    from meetergo.api import AwaitingConfirmation, Guest
+    from operations import hosts
+    from operations.settings import ProviderSettings
+
     guest = Guest(email, name, phone, timezone, language)
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
@@ -81,6 +87,9 @@ def _book(
     meetergo: Meetergo, meeting_type_id: str, start: datetime, guest: Guest, host_id: str
 ) -> str | AwaitingConfirmation:
     """Return only the booking's id: its secret would let anyone cancel it."""
+    from meetergo.api import Booked
+    from meetergo.api.errors import ApiError, OutcomeUnknown
+
     try:
         outcome = meetergo.bookings.create(meeting_type_id, start, guest, host_ids=[host_id])
     except OutcomeUnknown as unclear:

@@ -1,11 +1,12 @@
 """`bookings`: list bookings, and show one with its history."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
-from sqlalchemy import and_, or_, select
 
 from console.cli import completion
 from console.cli.filters import TimestampParam
@@ -13,15 +14,13 @@ from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
 from console.commands.bookings.refresh import refresh
 from console.commands.bookings.send_again import send_again
-from console.render import changes, tables
+from console.render import tables
 from console.render.tables import Column, as_json
-from console.render.timeline import render_timeline
-from models import timeline
-from models.booking import Booking
-from models.platform_user import PlatformUser
-from models.search import BookingSearch
-from operations import lookup, serialize
 from operations.text import age, moment, printable, short, value
+
+if TYPE_CHECKING:
+    from models.booking import Booking
+    from models.platform_user import PlatformUser
 
 COLUMNS = [
     Column("booking"),
@@ -55,6 +54,12 @@ SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "crea
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
     """List bookings, the latest start first."""
+    from sqlalchemy import select
+
+    from models.platform_user import PlatformUser
+    from models.search import BookingSearch
+    from operations import lookup, serialize
+
     with read_only_session() as session:
         query = BookingSearch(**chosen).bookings()
         if before:
@@ -80,6 +85,12 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @as_json
 def show(booking_id: str, as_json: bool) -> None:
     """Show one booking: its state, its owner, and its history in order. ID may be a prefix."""
+    from console.render.timeline import render_timeline
+    from models import timeline
+    from models.booking import Booking
+    from models.platform_user import PlatformUser
+    from operations import lookup, serialize
+
     with read_only_session() as session:
         known = lookup.find_booking_id(session, booking_id)
         booking = session.get(Booking, known)
@@ -107,6 +118,10 @@ bookings = click.Group(
 
 def _comes_after(row: Booking) -> Any:
     """Condition for rows after this one in the list's order, where a booking without a start comes last."""
+    from sqlalchemy import and_, or_
+
+    from models.booking import Booking
+
     if row.starts_at is None:
         return and_(Booking.starts_at.is_(None), Booking.id < row.id)
     same = and_(Booking.starts_at == row.starts_at, Booking.id < row.id)
@@ -126,6 +141,9 @@ def _line(row: Booking, host: PlatformUser | None, now: datetime) -> list[str | 
 
 
 def _facts(booking: Booking, host: PlatformUser | None, now: datetime) -> dict[str, str | Text | None]:
+    from console.render import changes
+    from operations import serialize
+
     times = f"{moment(booking.starts_at)} to {moment(booking.ends_at)} UTC ({age(booking.starts_at, now)})"
     others = [
         (name, content) for name, content in serialize.booking_to_json(booking).items() if name not in SHOWN_ABOVE

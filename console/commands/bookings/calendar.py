@@ -8,11 +8,7 @@ from console.cli.api_client import open_configured_database
 from console.cli.arguments import HOST_ARGUMENT
 from console.cli.audit import audited
 from console.render.tables import as_json, print_json
-from operations.settings import CalendarSettings
 from operations.text import printable
-from operations.users import calendar as calendars
-from operations.users.calendar import CalendarSigner
-from runtime.settings import DatabaseSettings
 
 
 @click.command()
@@ -24,6 +20,10 @@ def link(external_id: str, by: str, reason: str, as_json: bool) -> None:
 
     It stays the same until it is revoked, or until the key that signed it is removed from WEBHOOK_KEYS.
     """
+    from operations.settings import CalendarSettings
+    from operations.users import calendar as calendars
+    from operations.users.calendar import CalendarSigner
+
     settings = CalendarSettings.load()
     signer = CalendarSigner(settings.webhook_keys)
     with open_configured_database(settings) as database:
@@ -41,6 +41,9 @@ def link(external_id: str, by: str, reason: str, as_json: bool) -> None:
 @audited
 def revoke(external_id: str, by: str, reason: str) -> None:
     """Make the link of a host's calendar useless. `calendar link` then prints a new one."""
+    from operations.users import calendar as calendars
+    from runtime.settings import DatabaseSettings
+
     with open_configured_database(DatabaseSettings.load()) as database:
         is_revoked = calendars.revoke(database, external_id, datetime.now(UTC), by=by, reason=reason)
     click.echo("Revoked." if is_revoked else f"{printable(external_id)} has no calendar link: nothing to revoke.")

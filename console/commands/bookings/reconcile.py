@@ -1,32 +1,28 @@
 """`reconcile`: compare our bookings with meetergo's, and show the differences."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from console.render import tables
 from console.render.tables import Column
-from meetergo.api import BULK_SHARE
-from meetergo.api.errors import ApiError
-from models.drift import Drift
-from models.platform_user import PlatformUser
 from operations.text import count
 from runtime import logs
-from runtime.database import Database
-from runtime.queue import JobQueue
-from worker.reconcile.report import ReconcileReport
-from worker.reconcile.runner import AlreadyRunning, open_reconciler
-from worker.settings import ReconcileSettings
+
+if TYPE_CHECKING:
+    from models.drift import Drift
+    from runtime.database import Database
+    from worker.reconcile.report import ReconcileReport
+    from worker.settings import ReconcileSettings
 
 ALREADY_RUNNING = "another reconciliation is running, or was killed within the last 8 minutes: wait until it is done"
 SHOWN_COLUMNS = {"status", "starts_at", "ends_at"}
@@ -43,6 +39,8 @@ ProgressCallback = Callable[[int, int], None]
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
     """Find changes that no webhook delivered, and apply them (the scheduler does it every 10 minutes)."""
+    from worker.settings import ReconcileSettings
+
     settings = ReconcileSettings.load()
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
@@ -57,6 +55,10 @@ def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
 
 
 def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> ReconcileReport:
+    from meetergo.api import BULK_SHARE
+    from runtime.queue import JobQueue
+    from worker.reconcile.runner import open_reconciler
+
     settings.check_file_exists()
     database, job_queue = settings.database(), JobQueue(settings.redis())
     try:
@@ -70,6 +72,10 @@ def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> Reconci
 
 
 def _check_host(database: Database, external_id: str) -> None:
+    from sqlalchemy import select
+
+    from models.platform_user import PlatformUser
+
     with database.read_only() as session:
         found = session.scalars(select(PlatformUser).where(PlatformUser.external_id == external_id)).first()
     if found is None:
@@ -90,6 +96,12 @@ def _progress() -> Iterator[ProgressCallback]:
 
 @contextmanager
 def _report_errors() -> Iterator[None]:
+    from redis.exceptions import RedisError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from meetergo.api.errors import ApiError
+    from worker.reconcile.runner import AlreadyRunning
+
     try:
         yield
     except AlreadyRunning:

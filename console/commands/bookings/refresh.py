@@ -1,20 +1,22 @@
 """`bookings refresh`: read bookings from meetergo now, and let the worker correct ours."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from console.cli import completion
-from console.render import changes, tables
+from console.render import tables
 from console.render.tables import as_json
-from meetergo.api.errors import ApiError
-from operations.bookings.refresh import Columns, Refresher, RefreshResult, open_refresher
-from operations.errors import StoreError, store_error_message
-from operations.serialize import Json
 from operations.text import printable
-from runtime.queue import JobQueue
-from worker.settings import ReconcileSettings
+
+if TYPE_CHECKING:
+    from operations.bookings.refresh import Columns, Refresher, RefreshResult
+    from operations.serialize import Json
+    from worker.settings import ReconcileSettings
 
 
 @click.command()
@@ -26,6 +28,8 @@ def refresh(booking_ids: Sequence[str], is_dry: bool, as_json: bool) -> None:
 
     meetergo's answer is final: it also undoes forged webhooks. Exits 1 if a booking is not refreshed.
     """
+    from worker.settings import ReconcileSettings
+
     settings = ReconcileSettings.load()
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
@@ -41,6 +45,9 @@ def refresh(booking_ids: Sequence[str], is_dry: bool, as_json: bool) -> None:
 
 @contextmanager
 def _open_refresher(settings: ReconcileSettings) -> Iterator[Refresher]:
+    from operations.bookings.refresh import open_refresher
+    from runtime.queue import JobQueue
+
     database, job_queue = settings.database(), JobQueue(settings.redis())
     try:
         with open_refresher(settings, database, job_queue) as refresher:
@@ -51,6 +58,9 @@ def _open_refresher(settings: ReconcileSettings) -> Iterator[Refresher]:
 
 @contextmanager
 def _report_errors() -> Iterator[None]:
+    from meetergo.api.errors import ApiError
+    from operations.errors import StoreError, store_error_message
+
     try:
         yield
     except ApiError as error:
@@ -60,6 +70,8 @@ def _report_errors() -> Iterator[None]:
 
 
 def _show(each: RefreshResult, is_dry: bool) -> None:
+    from console.render import changes
+
     booking = f"booking {printable(each.booking_id)}"
     if each.problem:
         click.echo(f"{booking}: {each.problem}")

@@ -8,8 +8,6 @@ from console.cli.audit import audited, worker_services
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import TimestampParam
 from console.cli.progress import RateParam
-from operations.runs.send_again import plan_bookings
-from operations.runs.store import NewRun, start_run
 from operations.text import CONSOLE_COMMAND, count
 
 
@@ -33,6 +31,9 @@ def send_again(
 
     It is a run: the scheduler does it in the background, at the rate. Mails and chats get nothing.
     """
+    from operations.runs.send_again import plan_bookings
+    from operations.runs.store import NewRun, start_run
+
     now = datetime.now(UTC)
     with worker_services() as services:
         with services.database.read_only() as session:

@@ -7,8 +7,6 @@ import click
 from console.cli.api_client import api_client, open_configured_database
 from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
-from operations import hosts
-from operations.settings import ProviderSettings
 
 WEEK = timedelta(days=7)
 
@@ -25,6 +23,9 @@ def slots(
     external_id: str, first: datetime | None, last: datetime | None, meeting_type: str | None, as_json: bool
 ) -> None:
     """List the times at which a host can be booked, in the host's time zone."""
+    from operations import hosts
+    from operations.settings import ProviderSettings
+
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
         row = hosts.find(database, external_id)

@@ -1,12 +1,12 @@
 """`deliveries`: list received webhooks, and show one with its result."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
-from sqlalchemy import and_, or_
-from sqlalchemy.orm import defer
 
 from console.cli import completion
 from console.cli.filters import filters, row_search
@@ -14,13 +14,13 @@ from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
 from console.commands.deliveries.error_groups import errors
 from console.commands.deliveries.ignore import ignore
-from console.render import delivery, tables
+from console.render import tables
 from console.render.tables import Column, as_json
-from models.delivery import Delivery
-from operations import lookup, serialize
-from operations.deliveries import detail as delivery_detail
 from operations.text import CONSOLE_COMMAND, age, moment, printable, short
-from runtime.settings import EncryptedStoreSettings
+
+if TYPE_CHECKING:
+    from models.delivery import Delivery
+    from operations import serialize
 
 COLUMNS = [
     Column("delivery"),
@@ -41,6 +41,11 @@ COLUMNS = [
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
     """List deliveries, newest first."""
+    from sqlalchemy.orm import defer
+
+    from models.delivery import Delivery
+    from operations import lookup, serialize
+
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
         query = row_search(**chosen).deliveries().options(defer(Delivery.body))
@@ -71,6 +76,11 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
     """Show one delivery: its body without secrets, every failed attempt, and its changes. ID may be a prefix."""
+    from console.render import delivery
+    from operations import lookup
+    from operations.deliveries import detail as delivery_detail
+    from runtime.settings import EncryptedStoreSettings
+
     cipher = EncryptedStoreSettings.load().cipher()
     with read_only_session() as session:
         found = delivery_detail.collect(session, lookup.find_delivery(session, delivery_id), cipher)
@@ -86,6 +96,10 @@ deliveries = click.Group(
 
 
 def _received_before(row: Delivery) -> Any:
+    from sqlalchemy import and_, or_
+
+    from models.delivery import Delivery
+
     earlier = and_(Delivery.received_at == row.received_at, Delivery.id < row.id)
     return or_(Delivery.received_at < row.received_at, earlier)
 

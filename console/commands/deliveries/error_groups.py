@@ -1,22 +1,23 @@
 """`deliveries errors` and `notifications errors`: count errors by message, to find their causes."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
-from sqlalchemy import Row, Select, func
 
 from console.cli.filters import filters, row_search
 from console.cli.stores import read_only_session
 from console.render import tables
 from console.render.tables import Column, as_json
-from models.delivery import Delivery
-from models.notification import Notification
-from operations import lookup
-from operations.redact import redact_text
-from operations.serialize import Json
 from operations.text import CONSOLE_COMMAND, age, printable, short
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row, Select
+
+    from operations.serialize import Json
 
 MAX_ROWS = 20
 
@@ -26,6 +27,9 @@ MAX_ROWS = 20
 @as_json
 def errors(as_json: bool, **chosen: Any) -> None:
     """Count the errors of dead and failing deliveries, most frequent first."""
+    from models.delivery import Delivery
+    from operations import lookup
+
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
         rows = session.execute(_count_errors(row_search(**chosen).deliveries(), Delivery, Delivery.received_at)).all()
@@ -38,6 +42,9 @@ def errors(as_json: bool, **chosen: Any) -> None:
 @as_json
 def notification_errors(as_json: bool, **chosen: Any) -> None:
     """Count the errors of dead and failing notifications, most frequent first."""
+    from models.notification import Notification
+    from operations import lookup
+
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
         query = _count_errors(row_search(**chosen).notifications(), Notification, Notification.created_at)
@@ -48,6 +55,8 @@ def notification_errors(as_json: bool, **chosen: Any) -> None:
 
 
 def _count_errors(query: Select[Any], model: Any, received: Any) -> Select[Any]:
+    from sqlalchemy import func
+
     grouped = query.where(model.last_error.is_not(None)).order_by(None).group_by(model.last_error, model.status)
     columns = (func.count(), model.status, model.last_error, func.min(received), func.max(received), func.min(model.id))
     return grouped.with_only_columns(*columns).order_by(func.count().desc())
@@ -79,6 +88,8 @@ def _show(
 
 
 def _as_json(row: Row[*tuple[Any, ...]], names: tuple[str, str, str]) -> Json:
+    from operations.redact import redact_text
+
     count, status, error, first, last, example = row
     return {
         names[0]: count,
@@ -91,6 +102,8 @@ def _as_json(row: Row[*tuple[Any, ...]], names: tuple[str, str, str]) -> Json:
 
 
 def _line(row: Row[*tuple[Any, ...]], now: datetime) -> list[str | Text]:
+    from operations.redact import redact_text
+
     count, status, error, first, last, example = row
     return [
         str(count),

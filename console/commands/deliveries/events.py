@@ -1,7 +1,10 @@
 """`events`: follow the timeline, one line per event, like a readable log."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,14 +13,11 @@ from console.cli.progress import stop_on_interrupt
 from console.cli.stores import open_database
 from console.render import tables
 from console.render.tables import as_json
-from console.render.timeline import line
-from models.stats import is_schema_outdated
-from models.timeline import TimelineEntry
-from operations import serialize
-from operations.deliveries.tail import Tail
-from operations.errors import StoreError, store_error_message
-from runtime.database import Database
-from runtime.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from models.timeline import TimelineEntry
+    from operations.deliveries.tail import Tail
+    from runtime.database import Database
 
 POLL_INTERVAL = timedelta(seconds=1)
 
@@ -31,6 +31,10 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
 
     With --json, each line is a JSON object.
     """
+    from console.render.timeline import line
+    from operations import serialize
+    from operations.deliveries.tail import Tail
+    from runtime.settings import DatabaseSettings
 
     def show_entry(entry: TimelineEntry) -> None:
         if as_json:
@@ -53,6 +57,9 @@ def follow_events(
     database: Database, tail: Tail, show_entry: Callable[[TimelineEntry], None], wait: Callable[[], object]
 ) -> None:
     """Show new entries until `wait` returns true. Waits while the database is down."""
+    from models.stats import is_schema_outdated
+    from operations.errors import StoreError, store_error_message
+
     is_down = False
     while True:
         try:

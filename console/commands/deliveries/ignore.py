@@ -1,24 +1,25 @@
 """`deliveries ignore` and `notifications ignore`: close dead rows that will never succeed."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy.orm import Session
 
 from console.cli.audit import BY_OPTION, worker_services
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
 from console.commands.deliveries.replay import require_selector
 from console.render.tables import as_json, print_json
-from models.delivery import Delivery
-from models.notification import Notification
-from models.search import RowSearch
-from operations import lookup as known_ids
-from operations.replay.selection import CHUNK_SIZE
-from operations.replay.service import NotDead, ReplayResult, ReplayService
 from operations.text import count
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from models.search import RowSearch
+    from operations.replay.service import ReplayResult, ReplayService
 
 REASON_OPTION = click.option("--reason", required=True, metavar="TEXT", help="Why it will never succeed; recorded.")
 DEAD_OPTION = click.option("--dead", is_flag=True, help="All dead ones; with filters, those that match.")
@@ -38,6 +39,10 @@ def ignore(ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as
 
     Select them by ID (a prefix is enough), by filters, or with --dead.
     """
+    from models.delivery import Delivery
+    from operations import lookup as known_ids
+    from operations.replay.service import ReplayService
+
     _require_selector(ids, dead, chosen, as_json=as_json, yes=yes)
     with worker_services() as services:
         with services.database.read_only() as session:
@@ -68,6 +73,10 @@ def ignore_notifications(
 
     Select them by ID (a number, or msg_...), by filters, or with --dead.
     """
+    from models.notification import Notification
+    from operations import lookup as known_ids
+    from operations.replay.service import ReplayService
+
     _require_selector(ids, dead, chosen, as_json=as_json, yes=yes)
     with worker_services() as services:
         with services.database.read_only() as session:
@@ -88,6 +97,8 @@ def _require_selector(ids: Sequence[str], dead: bool, chosen: dict[str, Any], *,
 
 
 def _search(session: Session, chosen: dict[str, Any]) -> RowSearch:
+    from operations import lookup as known_ids
+
     booking = known_ids.resolve_booking_id(session, chosen["booking_id"])
     return row_search(**chosen | {"status": "dead", "booking_id": booking})
 
@@ -101,6 +112,8 @@ def _ignore(
     as_json: bool,
     confirm: bool,
 ) -> None:
+    from operations.replay.service import NotDead
+
     if found and confirm:
         confirm_or_exit(f"Ignore {count(len(found), what)}?")
     closed: list[str] = []
@@ -124,5 +137,7 @@ def _ignore(
 
 
 def _chunks(found: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    from operations.replay.selection import CHUNK_SIZE
+
     for start in range(0, len(found), CHUNK_SIZE):
         yield found[start : start + CHUNK_SIZE]

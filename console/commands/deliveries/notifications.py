@@ -1,8 +1,10 @@
 """`notifications`: list notifications, and show one with its attempts."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import RenderableType
@@ -16,15 +18,12 @@ from console.commands.deliveries.error_groups import notification_errors
 from console.commands.deliveries.ignore import ignore_notifications
 from console.commands.deliveries.preview import preview_notifications
 from console.commands.deliveries.replay_notifications import replay_notifications
-from console.render import body, delivery, tables
+from console.render import tables
 from console.render.tables import Column, as_json
-from models.attempt import FailedAttempt
-from models.intervention import Intervention
-from models.notification import Notification
-from operations import lookup, serialize
-from operations.deliveries import detail as delivery_detail
-from operations.redact import redact
 from operations.text import CONSOLE_COMMAND, age, moment, printable, short
+
+if TYPE_CHECKING:
+    from operations import serialize
 
 COLUMNS = [
     Column("id", is_number=True),
@@ -47,6 +46,9 @@ COLUMNS = [
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
     """List notifications, newest first."""
+    from models.notification import Notification
+    from operations import lookup, serialize
+
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
         query = row_search(**chosen).notifications()
@@ -73,6 +75,12 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @as_json
 def show(notification_id: str, as_json: bool) -> None:
     """Show one notification: its content, recipient and every failed attempt. ID is its number, or msg_..."""
+    from models.attempt import FailedAttempt
+    from models.intervention import Intervention
+    from operations import lookup, serialize
+    from operations.deliveries import detail as delivery_detail
+    from operations.redact import redact
+
     with read_only_session() as session:
         row = lookup.find_notification(session, notification_id)
         attempt_filter, intervention_filter = (
@@ -120,6 +128,8 @@ def _line(row: serialize.Json, now: datetime) -> list[str | Text]:
 
 
 def _render(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
+    from console.render import body, delivery
+
     yield Text(f"notification {found['id']} ({found['message_id']})", style="bold")
     facts = {
         "kind": found["kind"].replace("_", " "),

@@ -2,19 +2,18 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
 from console.cli import completion
 from console.cli.stores import read_only_session
-from models.booking import NotificationKind
 from operations.text import count
 
 if TYPE_CHECKING:
     from operations.notifications.mail_preview import MailPreview
 
-KINDS = (*get_args(NotificationKind), "handed_over")
+KINDS = ("created", "rescheduled", "updated", "cancelled", "attendee_left", "summary", "handed_over")
 FORMS = ("text", "html", "ics", "eml")
 
 

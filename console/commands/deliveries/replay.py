@@ -1,34 +1,30 @@
 """`replay`: handle deliveries again, after a preview of the effect."""
 
+from __future__ import annotations
+
 import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from redis.exceptions import RedisError
 from rich.console import Console
-from sqlalchemy import Select, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from console.cli.audit import audited, worker_services
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
 from console.cli.progress import EXIT_INTERRUPTED, RateParam, progress_bar, stop_on_interrupt
-from console.render import replay_preview
-from models.delivery import Delivery
-from operations.lookup import delivery_ids
-from operations.replay.dry_run import dry_run
-from operations.replay.report import DryRunReport
-from operations.replay.run import ReplayRun
-from operations.replay.selection import SelectedDelivery, Selection, select_deliveries
-from operations.replay.service import ReplayService
-from operations.replay.throttle import Throttle
-from operations.runs.store import NewRun, SelectedRow, start_run
 from operations.text import CONSOLE_COMMAND, count
-from runtime.redis import heartbeat
-from worker.services import Services
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+
+    from operations.replay.report import DryRunReport
+    from operations.replay.run import ReplayRun
+    from operations.replay.selection import SelectedDelivery, Selection
+    from operations.replay.service import ReplayService
+    from worker.services import Services
 
 
 @click.command()
@@ -69,6 +65,9 @@ def replay(
 
     Select them by ID (a prefix is enough), by filters, or with --dead. The effect is shown first.
     """
+    from console.render import replay_preview
+    from operations.replay.service import ReplayService
+
     require_selector(ids, dead, chosen)
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json cannot ask: add --yes or --dry-run")
@@ -114,6 +113,12 @@ def require_selector(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> 
 
 
 def _selection(services: Services, ids: Sequence[str], chosen: dict[str, Any], limit: int | None) -> Selection:
+    from sqlalchemy import select
+
+    from models.delivery import Delivery
+    from operations.lookup import delivery_ids
+    from operations.replay.selection import select_deliveries
+
     query: Select[Any] = row_search(**chosen).deliveries()
     if ids:
         with services.database.read_only() as session:
@@ -122,6 +127,8 @@ def _selection(services: Services, ids: Sequence[str], chosen: dict[str, Any], l
 
 
 def _preview(replay_service: ReplayService, chosen: Sequence[SelectedDelivery]) -> DryRunReport:
+    from operations.replay.dry_run import dry_run
+
     try:
         with progress_bar("Dry run", len(chosen)) as advance:
             return dry_run(replay_service, chosen, advance)
@@ -131,6 +138,8 @@ def _preview(replay_service: ReplayService, chosen: Sequence[SelectedDelivery]) 
 
 
 def _show(console: Console, selection: Selection, report: DryRunReport) -> None:
+    from console.render import replay_preview
+
     if selection.waiting:
         console.print(
             f"{_deliveries(selection.waiting)} left alone: pending and due, so a worker processes them anyway."
@@ -147,6 +156,11 @@ def _run_replay(
     console: Console, replay_service: ReplayService, chosen: Sequence[SelectedDelivery], rate: float | None, wait: bool
 ) -> tuple[dict[str, Any], int]:
     """Replay, wait if requested, and return the result with the exit code."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from operations.replay.run import ReplayRun
+    from operations.replay.throttle import Throttle
+
     final_statuses: Counter[str] = Counter()
     with stop_on_interrupt() as stop:
         run = ReplayRun(replay_service, Throttle(rate, stop.wait), stop)
@@ -173,6 +187,8 @@ def _start_run(
     filters: dict[str, Any],
 ) -> dict[str, Any]:
     """Start a run that goes on by itself."""
+    from operations.runs.store import NewRun, SelectedRow, start_run
+
     new = NewRun(
         kind="replay",
         target="deliveries",
@@ -208,6 +224,10 @@ def _print_result(console: Console, run: ReplayRun, total: int) -> None:
 
 
 def _has_workers(services: Services) -> bool:
+    from redis.exceptions import RedisError
+
+    from runtime.redis import heartbeat
+
     try:
         return bool(heartbeat.live_workers(services.job_queue.queue("inbox")))
     except RedisError:

@@ -1,26 +1,29 @@
 """`notifications replay`: send dead notifications, and on request those already sent."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Select, select
 
 from console.cli.audit import audited, worker_services
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
 from console.commands.deliveries.replay import require_selector
 from console.render.tables import print_json
-from models.notification import Notification
-from operations.redact import redact_text
-from operations.replay.selection import CHUNK_SIZE
-from operations.replay.service import ReplayService
-from operations.serialize import Json, notification_to_json
 from operations.text import count, escape_markup
-from worker.services import Services
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+
+    from models.notification import Notification
+    from operations.replay.service import ReplayService
+    from operations.serialize import Json
+    from worker.services import Services
 
 MAX_SHOWN = 20
 
@@ -51,6 +54,9 @@ def replay_notifications(
 
     A notification that is sent again gets a new message id, so that the recipient does not treat it as a repeat.
     """
+    from operations.replay.service import ReplayService
+    from operations.serialize import notification_to_json
+
     require_selector(ids, dead, chosen)
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json cannot ask: add --yes or --dry-run")
@@ -96,6 +102,10 @@ def _found(
     services: Services, ids: Sequence[int], chosen: dict[str, Any]
 ) -> tuple[Sequence[Notification], Collection[int]]:
     """Return the selected notifications, and the ids of the superseded ones."""
+    from sqlalchemy import select
+
+    from models.notification import Notification
+
     query: Select[Any] = row_search(**chosen).notifications()
     if ids:
         query = select(Notification).where(Notification.id.in_(ids))
@@ -109,6 +119,8 @@ def _found(
 
 
 def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Notification], again: bool) -> None:
+    from operations.redact import redact_text
+
     waiting = sum(row.status == "pending" for row in rows)
     if waiting:
         console.print(f"{count(waiting, 'notification')} left alone: pending, so they go out anyway.")
@@ -138,6 +150,8 @@ def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Noti
 
 
 def _send(console: Console, replay_service: ReplayService, ids: Sequence[int]) -> Json:
+    from operations.replay.selection import CHUNK_SIZE
+
     sent: list[str] = []
     queue_reached = True
     for start in range(0, len(ids), CHUNK_SIZE):

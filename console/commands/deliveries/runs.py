@@ -1,23 +1,22 @@
 """`runs`: list, show and cancel runs, which the web page and `replay --in-background` start."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
-from sqlalchemy import select
 
 from console.cli.audit import BY_OPTION
 from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import open_database, read_only_session
 from console.render import tables
 from console.render.tables import Column, as_json
-from models.run import Run
-from operations.redact import redact_text
-from operations.runs.store import NOUNS, cancel_run, find_run
-from operations.serialize import run_to_json
 from operations.text import CONSOLE_COMMAND, age, count, moment, printable
-from runtime.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from models.run import Run
 
 COLUMNS = [
     Column("run", is_number=True),
@@ -38,6 +37,12 @@ CHANGED = {"replay": "start over", "send_again": "sent again"}
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool) -> None:
     """List runs, the latest first."""
+    from sqlalchemy import select
+
+    from models.run import Run
+    from operations.runs.store import find_run
+    from operations.serialize import run_to_json
+
     with read_only_session() as session:
         query = select(Run).order_by(Run.id.desc())
         if before:
@@ -61,6 +66,10 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @as_json
 def show(run_id: int, as_json: bool) -> None:
     """Show one run: its progress and its result."""
+    from operations.redact import redact_text
+    from operations.runs.store import NOUNS, find_run
+    from operations.serialize import run_to_json
+
     with read_only_session() as session:
         run = find_run(session, run_id)
     if as_json:
@@ -95,6 +104,10 @@ def show(run_id: int, as_json: bool) -> None:
 @as_json
 def cancel(run_id: int, by: str, as_json: bool) -> None:
     """Cancel a run. What it has handled stays so."""
+    from operations.runs.store import NOUNS, cancel_run
+    from operations.serialize import run_to_json
+    from runtime.settings import DatabaseSettings
+
     with (
         open_database(DatabaseSettings.load()) as database,
         database.transaction() as session,
@@ -116,6 +129,8 @@ def _number(text: str) -> int:
 
 
 def _line(run: Run, now: datetime) -> list[Any]:
+    from operations.redact import redact_text
+
     return [
         str(run.id),
         age(run.created_at, now),

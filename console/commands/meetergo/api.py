@@ -7,16 +7,17 @@ import click
 
 from console.cli.api_client import api_client
 from console.render import tables
-from meetergo.api import Credential
-from operations.settings import ProviderSettings
 from operations.text import printable
-from operations.users.directory import full_name
 
 
 @click.command()
 @tables.as_json
 def check(as_json: bool) -> None:
     """Check the API key and the user that it acts as. Changes nothing."""
+    from meetergo.api import Credential
+    from operations.settings import ProviderSettings
+    from operations.users.directory import full_name
+
     settings = ProviderSettings.load()
     credential = Credential.read(settings.meetergo_api_key)
     with api_client(settings) as meetergo:

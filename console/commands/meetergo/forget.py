@@ -1,7 +1,10 @@
 """`users forget`: forget which user of meetergo a host is."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +14,9 @@ from console.cli.audit import audited
 from console.cli.confirm import confirm_or_exit
 from console.render.tables import as_json, print_json
 from operations.text import count, printable
-from operations.users import forget as forgetting
-from operations.users.forget import UserMapping
-from runtime.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from operations.users.forget import UserMapping
 
 
 @click.command()
@@ -27,6 +30,9 @@ def forget(external_id: str, yes: bool, by: str, reason: str, as_json: bool) -> 
     The host stays in platform_users, and can be mapped again by `users onboard` or `users sync`. Nothing changes at
     meetergo.
     """
+    from operations.users import forget as forgetting
+    from runtime.settings import DatabaseSettings
+
     with open_configured_database(DatabaseSettings.load()) as database:
         found = forgetting.find_mapping(database, external_id, datetime.now(UTC))
         if found.meetergo_user_id is None:

@@ -1,6 +1,8 @@
 """`meeting-types`: list and change what can be booked with a host."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,11 +10,11 @@ from console.cli.api_client import api_client, open_configured_database
 from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
 from console.render.tables import Column
-from meetergo.api.resources.meeting_types import Changes
-from meetergo.api.schemas import MeetingType
-from operations import hosts
-from operations.settings import ProviderSettings
 from operations.text import printable
+
+if TYPE_CHECKING:
+    from meetergo.api.resources.meeting_types import Changes
+    from meetergo.api.schemas import MeetingType
 
 COLUMNS = [Column("meeting type"), Column("name", wraps=True), Column("minutes"), Column("channel"), Column("slug")]
 
@@ -24,6 +26,9 @@ minutes = click.IntRange(min=0)
 @tables.as_json
 def list_command(external_id: str, as_json: bool) -> None:
     """List the meeting types of a host."""
+    from operations import hosts
+    from operations.settings import ProviderSettings
+
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
         found = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).meeting_types.list()
@@ -51,6 +56,9 @@ def list_command(external_id: str, as_json: bool) -> None:
 @tables.as_json
 def update(external_id: str, meeting_type: str | None, as_json: bool, **options: Any) -> None:
     """Change a meeting type. Options that are not given stay unchanged."""
+    from operations import hosts
+    from operations.settings import ProviderSettings
+
     changes: Changes = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:

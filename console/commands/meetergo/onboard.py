@@ -1,9 +1,11 @@
 """`users onboard`: create users in meetergo from a file of hosts."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,14 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from console.cli.api_client import api_client, open_configured_database
 from console.cli.arguments import BOOKING_ROOT_OPTION
 from console.render import tables
-from meetergo.api import BULK_SHARE
-from operations.settings import ProviderSettings
 from operations.text import printable
-from operations.users.directory import Directory
-from operations.users.host_file import HostFileError, HostRow, check_channels, read_host_file, write_failed
-from operations.users.import_run import ImportRun
-from operations.users.onboarding import Onboarding
-from worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from operations.users.host_file import HostRow
+    from operations.users.import_run import ImportRun
 
 MAX_SHOWN = 20
 EXIT_INTERRUPTED = 130
@@ -57,6 +56,12 @@ def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_roo
     It is safe to interrupt and run again: no user is created twice. Failed lines are written to FILE.failed.csv
     with the reason; correct them there and pass that file.
     """
+    from meetergo.api import BULK_SHARE
+    from operations.settings import ProviderSettings
+    from operations.users.directory import Directory
+    from operations.users.import_run import ImportRun
+    from operations.users.onboarding import Onboarding
+
     chosen = _read(file, lines)
     settings = ProviderSettings.load()
     import_run = ImportRun()
@@ -75,6 +80,9 @@ def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_roo
 
 
 def _read(file: Path, numbers: frozenset[int] | None) -> list[HostRow]:
+    from operations.users.host_file import HostFileError, check_channels, read_host_file
+    from worker.settings import WorkerSettings
+
     try:
         lines = read_host_file(file)
     except HostFileError as error:
@@ -107,6 +115,8 @@ def _failed_file(file: Path) -> Path:
 
 def _write_failed(file: Path, import_run: ImportRun) -> None:
     """Write failed lines, and the unprocessed ones of a stopped run; an interrupted run removes no line."""
+    from operations.users.host_file import write_failed
+
     target = _failed_file(file)
     if (import_run.stopped or not import_run.remaining) and import_run.stopped != INTERRUPTED:
         write_failed(

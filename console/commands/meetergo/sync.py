@@ -1,20 +1,20 @@
 """`users sync`: update platform users from meetergo's list of users."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.cli.api_client import api_client, open_configured_database
 from console.cli.arguments import BOOKING_ROOT_OPTION
 from console.render import tables
-from meetergo.api import BULK_SHARE
-from operations import hosts
-from operations.settings import ProviderSettings
 from operations.text import count, printable
-from operations.users.directory import Directory
-from operations.users.sync import NEEDS_ATTENTION, SyncFinding, UserSync
+
+if TYPE_CHECKING:
+    from operations.users.sync import SyncFinding
 
 
 @click.command()
@@ -24,6 +24,12 @@ from operations.users.sync import NEEDS_ATTENTION, SyncFinding, UserSync
 @tables.as_json
 def sync(dry_run: bool, names: bool, booking_root: str | None, as_json: bool) -> None:
     """Update platform users from meetergo's list of users, matched by e-mail."""
+    from meetergo.api import BULK_SHARE
+    from operations import hosts
+    from operations.settings import ProviderSettings
+    from operations.users.directory import Directory
+    from operations.users.sync import NEEDS_ATTENTION, UserSync
+
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
         user_sync = UserSync(Directory(meetergo), hosts.all_hosts(database), names, booking_root)

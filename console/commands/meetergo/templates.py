@@ -5,9 +5,6 @@ import click
 from console.cli.api_client import api_client, open_configured_database
 from console.commands.meetergo.meeting_types import as_row
 from console.render import tables
-from meetergo.api import BULK_SHARE
-from operations import hosts
-from operations.settings import ProviderSettings
 from operations.text import printable
 
 
@@ -20,6 +17,8 @@ from operations.text import printable
 @tables.as_json
 def create(name: str, duration: int, description: str, channel: str, spots: int | None, as_json: bool) -> None:
     """Create a template, and print its id."""
+    from operations.settings import ProviderSettings
+
     with api_client(ProviderSettings.load()) as meetergo:
         template = meetergo.templates.create(name, duration, description=description, channel=channel, spots=spots)
     if as_json:
@@ -34,6 +33,10 @@ def create(name: str, duration: int, description: str, channel: str, spots: int 
 @tables.as_json
 def assign(template_id: str, external_ids: tuple[str, ...], as_json: bool) -> None:
     """Create a meeting type from a template for hosts. Each run may create another."""
+    from meetergo.api import BULK_SHARE
+    from operations import hosts
+    from operations.settings import ProviderSettings
+
     settings, made = ProviderSettings.load(), []
     with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
         named = {external_id: hosts.meetergo_id(hosts.find(database, external_id)) for external_id in external_ids}

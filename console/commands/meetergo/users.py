@@ -1,6 +1,8 @@
 """`users`: the platform's hosts and their users in meetergo."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,13 +13,11 @@ from console.commands.meetergo.onboard import onboard
 from console.commands.meetergo.sync import sync
 from console.render import tables
 from console.render.tables import Column
-from meetergo.api import embed_code
-from meetergo.api.resources.personal_page import PageStyle
-from models.platform_user import PlatformUser
-from operations import hosts
-from operations.settings import ProviderSettings
 from operations.text import printable
-from runtime.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from meetergo.api.resources.personal_page import PageStyle
+    from models.platform_user import PlatformUser
 
 TITLES = {"de": "Termin buchen bei {}", "en": "Book an appointment with {}"}
 COLUMNS = [
@@ -34,6 +34,9 @@ COLUMNS = [
 @tables.as_json
 def list_command(as_json: bool) -> None:
     """List all hosts with their meetergo ids."""
+    from operations import hosts
+    from runtime.settings import DatabaseSettings
+
     with open_configured_database(DatabaseSettings.load()) as database:
         rows = [_row(user) for user in hosts.all_hosts(database)]
     if as_json:
@@ -51,6 +54,10 @@ def list_command(as_json: bool) -> None:
 @click.option("--height", type=click.IntRange(min=100), default=700, show_default=True, help="In pixels.")
 def embed(external_id: str, title: str | None, height: int) -> None:
     """Print an iframe that embeds a host's booking page."""
+    from meetergo.api import embed_code
+    from operations import hosts
+    from runtime.settings import DatabaseSettings
+
     with open_configured_database(DatabaseSettings.load()) as database, report_errors():
         row = hosts.find(database, external_id)
         if not row.booking_url:
@@ -71,6 +78,9 @@ def embed(external_id: str, title: str | None, height: int) -> None:
 @tables.as_json
 def brand(external_id: str, as_json: bool, **options: Any) -> None:
     """Change the style of a host's booking page. Options that are not given stay unchanged."""
+    from operations import hosts
+    from operations.settings import ProviderSettings
+
     wanted: PageStyle = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     if wanted.get("header_image") == "":
         wanted["header_image"] = None

@@ -1,8 +1,11 @@
 """`webhook`: register, rotate, list and remove our webhooks at meetergo. Others' are not changed."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -12,12 +15,12 @@ from console.cli.registrations import open_registrations
 from console.cli.types import DURATION
 from console.commands.meetergo.webhook_list import list_command
 from console.render.tables import as_json, print_json
-from meetergo.api.errors import LimitReached
-from operations.settings import ConsoleSettings
-from operations.webhooks.addresses import Address
-from operations.webhooks.registration import Plan, apply, describe_slots, plan_register
-from operations.webhooks.registrations import Registrations
-from operations.webhooks.rotation import Rotation
+
+if TYPE_CHECKING:
+    from operations.webhooks.addresses import Address
+    from operations.webhooks.registration import Plan
+    from operations.webhooks.registrations import Registrations
+    from operations.webhooks.rotation import Rotation
 
 EXIT_INTERRUPTED = 130
 FORCE_OPTION = click.option(
@@ -32,6 +35,8 @@ DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Only show what th
 @DRY_RUN_OPTION
 def register(move: bool, force: bool, dry_run: bool) -> None:
     """Register our address with meetergo, once. Running it again changes nothing."""
+    from operations.webhooks.registration import plan_register
+
     with open_registrations(force) as (registrations, ours, _):
         _apply(registrations, plan_register(registrations, ours, move=move), dry_run)
         if not dry_run and (older := registrations.fetch().older(ours)):
@@ -52,6 +57,8 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
 
     Append the new key to WEBHOOK_KEYS and restart the receiver first. It is safe to interrupt and run again.
     """
+    from operations.webhooks.rotation import Rotation
+
     with _interruptible(), open_registrations(force) as (registrations, ours, redis):
         if dry_run:
             return _print_plan(registrations, ours)
@@ -80,6 +87,8 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
 @FORCE_OPTION
 def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
     """Remove our webhooks, or one of them. meetergo then sends nothing more."""
+    from operations.webhooks.registration import apply
+
     with open_registrations(force) as (registrations, _, _):
         state = registrations.fetch()
         chosen = [webhook for webhook in state.ours() if webhook_id in (None, webhook.id)]
@@ -107,6 +116,8 @@ def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
 @as_json
 def webhook_url(as_json: bool) -> None:
     """Print the address to register with meetergo. It is a secret."""
+    from operations.settings import ConsoleSettings
+
     settings = ConsoleSettings.load()
     if as_json:
         print_json({"address": settings.address})
@@ -124,6 +135,8 @@ webhook = click.Group(
 
 
 def _apply(registrations: Registrations, plan: Plan, dry_run: bool) -> None:
+    from operations.webhooks.registration import apply
+
     if dry_run:
         planned = [f"It would have {action.description}." for action in plan(registrations.fetch())]
         click.echo("\n".join(planned) or "There is nothing to do.")
@@ -148,6 +161,9 @@ def _print_plan(registrations: Registrations, ours: Sequence[Address]) -> None:
 
 @contextmanager
 def _report_full(registrations: Registrations) -> Iterator[None]:
+    from meetergo.api.errors import LimitReached
+    from operations.webhooks.registration import describe_slots
+
     try:
         yield
     except LimitReached as error:

@@ -1,23 +1,24 @@
 """`webhook list`: show where meetergo posts to, and when each of our addresses last received a delivery."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from redis import Redis
-from redis.exceptions import RedisError
 
 from console.cli.registrations import open_registrations
 from console.render import tables
 from console.render.tables import Column
-from meetergo.api.schemas import Webhook
 from operations.text import age
-from operations.webhooks import addresses
-from operations.webhooks.addresses import Address
-from operations.webhooks.registrations import RegistrationState
-from runtime.queue import JobQueue
-from runtime.signed_address import fingerprint_in, host_of
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from meetergo.api.schemas import Webhook
+    from operations.webhooks.addresses import Address
+    from operations.webhooks.registrations import RegistrationState
 
 COLUMNS = [
     Column("webhook"),
@@ -43,7 +44,10 @@ def list_command(as_json: bool) -> None:
         tables.show(tables.listing(COLUMNS, [_line(row) for row in rows]))
 
 
-def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], redis: "Redis | None") -> dict[str, Any]:
+def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], redis: Redis | None) -> dict[str, Any]:
+    from operations.webhooks import addresses
+    from runtime.signed_address import fingerprint_in, host_of
+
     is_newest = webhook.endpoint == ours[-1].url
     is_ours = is_newest or webhook in state.older(ours)
     row = state.known.get(webhook.id) if state.is_ours(webhook) else None
@@ -59,7 +63,11 @@ def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], re
     }
 
 
-def _last_delivery_at(redis: "Redis | None", fingerprint: str | None) -> datetime | None:
+def _last_delivery_at(redis: Redis | None, fingerprint: str | None) -> datetime | None:
+    from redis.exceptions import RedisError
+
+    from runtime.queue import JobQueue
+
     try:
         return JobQueue(redis).last_seen(fingerprint) if redis and fingerprint else None
     except RedisError:

@@ -4,9 +4,6 @@ import click
 
 from console.cli.confirm import confirm_or_exit
 from console.render.tables import as_json, print_json
-from runtime.queue import JobQueue
-from runtime.redis.other_queues import adopt, orphaned_queues
-from runtime.settings import StoreSettings
 
 
 @click.command("adopt-queue")
@@ -19,6 +16,10 @@ def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) ->
 
     They were accepted while the database was down. Adopt only a queue of this platform: they become its bookings.
     """
+    from runtime.queue import JobQueue
+    from runtime.redis.other_queues import adopt, orphaned_queues
+    from runtime.settings import StoreSettings
+
     job_queue = JobQueue(StoreSettings.load().redis())
     if name is None:
         _list(orphaned_queues(job_queue.redis, job_queue.queue("inbox").name), as_json)

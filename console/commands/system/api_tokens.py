@@ -1,7 +1,9 @@
 """`api-tokens`: create, list and revoke the tokens of the read API."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
-from typing import get_args
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,11 +11,10 @@ from console.cli.audit import BY_OPTION
 from console.cli.stores import open_database, read_only_session
 from console.render import tables
 from console.render.tables import Column, as_json
-from models.api_token import TokenRole
-from operations.api_tokens import all_tokens, create_token, revoke_token
-from operations.serialize import token_to_json
 from operations.text import CONSOLE_COMMAND, age, printable
-from runtime.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from models.api_token import TokenRole
 
 COLUMNS = [
     Column("name", wraps=True),
@@ -23,6 +24,7 @@ COLUMNS = [
     Column("last used"),
     Column("revoked"),
 ]
+ROLES: tuple[TokenRole, ...] = ("read",)
 NAME_OPTION = click.option("--name", required=True, metavar="TEXT", help="Who uses the token.")
 
 
@@ -30,7 +32,7 @@ NAME_OPTION = click.option("--name", required=True, metavar="TEXT", help="Who us
 @NAME_OPTION
 @click.option(
     "--role",
-    type=click.Choice(get_args(TokenRole)),
+    type=click.Choice(ROLES),
     default="read",
     show_default=True,
     help="read: bookings with people's data, their changes, and hosts.",
@@ -38,6 +40,9 @@ NAME_OPTION = click.option("--name", required=True, metavar="TEXT", help="Who us
 @BY_OPTION
 def create(name: str, role: TokenRole, by: str) -> None:
     """Create a token, and print it: it cannot be shown again."""
+    from operations.api_tokens import create_token
+    from runtime.settings import DatabaseSettings
+
     with open_database(DatabaseSettings.load()) as database, database.transaction() as session:
         token = create_token(session, name, role, by, datetime.now(UTC))
     click.echo(token)
@@ -48,6 +53,9 @@ def create(name: str, role: TokenRole, by: str) -> None:
 @as_json
 def list_command(as_json: bool) -> None:
     """List tokens, with the hour of their last use; never the tokens themselves."""
+    from operations.api_tokens import all_tokens
+    from operations.serialize import token_to_json
+
     with read_only_session() as session:
         found = all_tokens(session)
     if as_json:
@@ -76,6 +84,9 @@ def list_command(as_json: bool) -> None:
 @BY_OPTION
 def revoke(name: str, by: str) -> None:
     """Revoke a token at once."""
+    from operations.api_tokens import revoke_token
+    from runtime.settings import DatabaseSettings
+
     with open_database(DatabaseSettings.load()) as database, database.transaction() as session:
         token = revoke_token(session, name, by, datetime.now(UTC))
     click.echo(f"The token '{printable(token.name)}' is refused from now on.")

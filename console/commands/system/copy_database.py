@@ -1,22 +1,22 @@
 """`copy-database`: move to another database, such as from SQLite to PostgreSQL."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from sqlalchemy.engine import make_url
 
 from console.cli.confirm import confirm_or_exit
 from console.cli.progress import progress_bar
 from console.cli.stores import open_database
-from operations.copy_database import copy_database as copy
-from operations.copy_database import count_rows
 from operations.text import count
-from runtime.database import Database
-from runtime.database_url import check_database_url
-from runtime.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from runtime.database import Database
+    from runtime.settings import DatabaseSettings
 
 NO_TIMEOUT = timedelta(0)
 NEXT = """All rows are copied, and counted in both. Next:
@@ -34,6 +34,8 @@ class DatabaseUrlParam(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
         """Check the URL. The error does not quote it, since it may hold a password."""
+        from runtime.database_url import check_database_url
+
         try:
             return check_database_url(value)
         except ValueError as error:
@@ -56,6 +58,12 @@ def copy_database(target_url: str, yes: bool) -> None:
 
     Stop receiver, worker and scheduler first: what they write from now on stays behind.
     """
+    from sqlalchemy.engine import make_url
+
+    from operations.copy_database import copy_database as copy
+    from operations.copy_database import count_rows
+    from runtime.settings import DatabaseSettings
+
     settings, target_settings = DatabaseSettings.load(), DatabaseSettings.load(database_url=target_url)
     if make_url(settings.database_url) == make_url(target_url):
         raise click.UsageError("--to names the database of DATABASE_URL itself")

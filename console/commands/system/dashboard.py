@@ -1,11 +1,18 @@
 """`dashboard`: log in to the operators' web page."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
 from console.cli.audit import login_name
-from operations.dashboard_login import LINK_LIFETIME, ROLES, LoginSigner, Role
-from operations.settings import DashboardAddressSettings
 from operations.text import duration
+
+if TYPE_CHECKING:
+    from operations.dashboard_login import Role
+
+ROLES: tuple[Role, ...] = ("read", "operate", "people")
 
 
 @click.command()
@@ -19,6 +26,9 @@ from operations.text import duration
 )
 def login(name: str, role: Role) -> None:
     """Print a link that logs you in to the web page, once, within 10 minutes."""
+    from operations.dashboard_login import LINK_LIFETIME, LoginSigner
+    from operations.settings import DashboardAddressSettings
+
     settings = DashboardAddressSettings.load()
     click.echo(LoginSigner(settings.webhook_keys).link(settings.dashboard_base_url, name, role))
     click.echo(f"It logs in {name.strip()} ({role}) once, within {duration(LINK_LIFETIME)}, for 12 hours.", err=True)

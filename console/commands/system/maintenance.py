@@ -1,12 +1,6 @@
 """Maintenance commands, such as `migrate` and `healthcheck`."""
 
 import click
-from redis.exceptions import RedisError
-
-from runtime import queue
-from runtime.queue import JobQueue
-from runtime.redis import heartbeat
-from runtime.settings import DatabaseSettings, StoreSettings
 
 
 @click.command()
@@ -20,6 +14,7 @@ def migrate() -> None:
     from models.migrate import migrate as migrate_engine
     from models.migrations.takeover import UnusableDatabase
     from operations.errors import first_line
+    from runtime.settings import DatabaseSettings
 
     database = DatabaseSettings.load().database()
     try:
@@ -40,6 +35,13 @@ def migrate() -> None:
 @click.argument("process", type=click.Choice(["worker", "cron"]))
 def healthcheck(process: str) -> None:
     """Exit 0 if this machine's worker or scheduler is alive (for health checks)."""
+    from redis.exceptions import RedisError
+
+    from runtime import queue
+    from runtime.queue import JobQueue
+    from runtime.redis import heartbeat
+    from runtime.settings import StoreSettings
+
     job_queue = JobQueue(StoreSettings.load().redis())
     try:
         is_alive = (

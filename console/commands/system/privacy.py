@@ -1,41 +1,34 @@
 """Commands for personal data: retention, encryption and erasure."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import Field
-from redis.exceptions import RedisError
 
 from console.cli.api_client import open_configured_database
 from console.cli.confirm import confirm_or_exit
 from console.render.tables import as_json, print_json
-from models.erasure import ErasureResult, PersonMatches, find, vacuum
-from models.erasure import erase as erase_guest
-from models.person import Person, person_from
-from models.reencryption import reencrypt as reencrypt_bodies
-from models.retention import prune as prune_rows
-from operations.erasure import describe_guest, refuse_several
 from operations.text import count, printable
-from runtime.redis import deferred_deliveries
-from runtime.redis.client import connect
-from runtime.settings import EncryptionSettings, RedisUrl, RetentionSettings, StoreSettings
+
+if TYPE_CHECKING:
+    from models.erasure import ErasureResult, PersonMatches
+    from models.person import Person
+    from operations.settings import ErasureSettings
 
 MAX_SHOWN = 5
 OLD_PAGES_REMAIN = "other processes are reading the database file, so it still holds old copies: run it again"
-
-
-class ErasureSettings(StoreSettings, EncryptionSettings):
-    """Settings of `erase`. Without a Redis URL, Redis is not searched."""
-
-    redis_url: RedisUrl | None = Field(None, repr=False)  # type: ignore[assignment] # wider than in the base class
 
 
 @click.command()
 @as_json
 def prune(as_json: bool) -> None:
     """Delete deliveries and notifications past their retention (the scheduler does it daily)."""
+    from models.retention import prune as prune_rows
+    from runtime.settings import RetentionSettings
+
     settings = RetentionSettings.load()
     with open_configured_database(settings) as database:
         removed = prune_rows(database, datetime.now(UTC), settings.keep_for)
@@ -55,6 +48,11 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
 
     Shows first whom it would erase, and from how many rows.
     """
+    from models.erasure import ErasureResult, find, vacuum
+    from models.erasure import erase as erase_guest
+    from operations.erasure import refuse_several
+    from operations.settings import ErasureSettings
+
     person = _person_from_options(email, phone, name)
     settings = ErasureSettings.load()
     cipher = settings.cipher()
@@ -95,6 +93,9 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
 @as_json
 def reencrypt(as_json: bool) -> None:
     """Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can be removed."""
+    from models.reencryption import reencrypt as reencrypt_bodies
+    from operations.settings import ErasureSettings
+
     settings = ErasureSettings.load()
     cipher = settings.cipher()
     if cipher.newest_key is None:
@@ -115,6 +116,8 @@ def reencrypt(as_json: bool) -> None:
 
 
 def _person_from_options(email: str, phone: str, name: str) -> Person:
+    from models.person import Person, person_from
+
     try:
         person = person_from(email, phone, name)
     except ValueError as error:
@@ -125,6 +128,8 @@ def _person_from_options(email: str, phone: str, name: str) -> Person:
 
 
 def _describe_matches(found: PersonMatches) -> str:
+    from operations.erasure import describe_guest
+
     names = list(dict.fromkeys(describe_guest(each) for each in found.guests))
     more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
     who = "; ".join(names[:MAX_SHOWN]) + more if names else "A person who is not a guest, but is mentioned"
@@ -135,6 +140,11 @@ def _describe_matches(found: PersonMatches) -> str:
 
 
 def _remaining_in_redis(settings: ErasureSettings) -> list[str]:
+    from redis.exceptions import RedisError
+
+    from runtime.redis import deferred_deliveries
+    from runtime.redis.client import connect
+
     if not settings.redis_url:
         return []
     try:

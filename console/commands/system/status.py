@@ -1,7 +1,10 @@
 """`status`: show the state of the system and what needs an operator."""
 
+from __future__ import annotations
+
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Group
@@ -9,13 +12,13 @@ from rich.live import Live
 
 from console.cli.progress import stop_on_interrupt
 from console.cli.stores import open_database
-from console.render import status_report, tables
+from console.render import tables
 from console.render.tables import as_json
-from operations.checks import run_checks
-from operations.settings import StatusSettings
-from operations.status import take_snapshot
-from runtime.database import Database
-from runtime.queue import JobQueue
+
+if TYPE_CHECKING:
+    from operations.settings import StatusSettings
+    from runtime.database import Database
+    from runtime.queue import JobQueue
 
 TIMEOUT = timedelta(seconds=2)
 REFRESH_INTERVAL = timedelta(seconds=2)
@@ -26,6 +29,12 @@ REFRESH_INTERVAL = timedelta(seconds=2)
 @as_json
 def status(watch: bool, as_json: bool) -> None:
     """Show the state of the system. Exits 1 if something needs an operator, and names the command that helps."""
+    from console.render import status_report
+    from operations.checks import run_checks
+    from operations.settings import StatusSettings
+    from operations.status import take_snapshot
+    from runtime.queue import JobQueue
+
     if watch and as_json:
         raise click.UsageError("--watch is for people, --json for scripts: choose one")
     settings = StatusSettings.load()
@@ -44,6 +53,10 @@ def status(watch: bool, as_json: bool) -> None:
 
 
 def _watch(settings: StatusSettings, database: Database, job_queue: JobQueue) -> None:
+    from console.render import status_report
+    from operations.checks import run_checks
+    from operations.status import take_snapshot
+
     screen = tables.screen()
     with stop_on_interrupt() as stop, Live(console=screen, auto_refresh=False) as live:
         while not stop.is_set():

@@ -1,0 +1,17 @@
+"""Import before the fork, so that a server process and its supervisor share the memory of what is imported."""
+
+import gc
+import multiprocessing
+from importlib import import_module
+
+
+def fork_with_imported(module: str) -> None:
+    """Let the processes that this one starts be forks that have imported a module.
+
+    Args:
+        module: the app's; importing it opens nothing.
+    """
+    multiprocessing.set_start_method("fork", force=True)  # Python 3.14 would put another process between
+    import_module(module)
+    gc.collect()
+    gc.freeze()  # else the collector of each process would write to all of these objects, and so copy them
