@@ -77,7 +77,7 @@ class AuthenticatedRequest:
     fingerprint: str | None = None
 
 
-class Address(NamedTuple):
+class RequestAddress(NamedTuple):
     """The address that a request used.
 
     Attributes:
@@ -130,7 +130,7 @@ class WebhookAuth:
         self._address_optional = address_optional
         self.max_body = max_body
 
-    def check_head(self, head: RequestHead) -> Address:
+    def check_head(self, head: RequestHead) -> RequestAddress:
         """Run all checks that need no byte of the body, and no answer of the database: see `check_account`.
 
         Raises:
@@ -162,7 +162,7 @@ class WebhookAuth:
         if not is_accepted:
             raise RejectedRequest(404, "not found")
 
-    def authenticate(self, head: RequestHead, body: bytes, address: Address) -> AuthenticatedRequest:
+    def authenticate(self, head: RequestHead, body: bytes, address: RequestAddress) -> AuthenticatedRequest:
         """Check the body, and verify its signature.
 
         Args:
@@ -181,16 +181,16 @@ class WebhookAuth:
             raise RejectedRequest(401, "bad signature")
         return AuthenticatedRequest(address.account, body, address.fingerprint)
 
-    def _check_address(self, path: str) -> Address:
+    def _check_address(self, path: str) -> RequestAddress:
         rest = path.removeprefix(WEBHOOK_PATH)
         if not rest and self._verifier and self._address_optional:
-            return Address(DEFAULT, None)
+            return RequestAddress(DEFAULT, None)
         name = self._signer.account(rest.removeprefix("/"))
         if name == self._account:
-            return Address(DEFAULT, fingerprint_of(path))
+            return RequestAddress(DEFAULT, fingerprint_of(path))
         if name is None or name == DEFAULT:
             raise RejectedRequest(404, "not found")
-        return Address(name, fingerprint_of(path))
+        return RequestAddress(name, fingerprint_of(path))
 
 
 def _is_uncompressed(head: RequestHead) -> bool:

@@ -224,12 +224,16 @@ class GroupCommit:
 
 
 def _log_accepted(new_deliveries: Sequence[NewDelivery]) -> None:
+    """Log a line for each delivery. Those of a group are written together."""
     ids: dict[str, list[str]] = {}
     for new_delivery in new_deliveries:
         ids.setdefault(new_delivery.account, []).append(new_delivery.id)
     for account, ids_of_account in ids.items():
         named = {} if account == DEFAULT else {"account": account}
-        info_for_each("delivery.accepted", "delivery_id", ids_of_account, **named)
+        if len(ids_of_account) == 1:
+            log.info("delivery.accepted", delivery_id=ids_of_account[0], **named)
+        else:
+            info_for_each("delivery.accepted", "delivery_id", ids_of_account, **named)
 
 
 def _resume(group: Waiting, *, is_stored: bool) -> None:

@@ -205,7 +205,7 @@ class Database:
         Behind a pooler it is a transaction, which has the timeouts.
         """
         with self.engine.connect() as connection:
-            if is_pooled(connection) or not self.supports_skip_locked:
+            if not self.supports_skip_locked or is_pooled(connection):
                 yield connection
                 connection.commit()
             else:

@@ -154,9 +154,7 @@ def info_for_each(event: str, field: str, ids: Sequence[str], **fields: str) -> 
         fields: other fields.
     """
     log = structlog.get_logger()
-    if len(ids) <= 1 or not log.is_enabled_for(logging.INFO):
-        for each in ids:
-            log.info(event, **{field: each}, **fields)
+    if not log.is_enabled_for(logging.INFO):
         return
     entry: Any = {field: PLACEHOLDER, **fields, "event": event}
     for processor in structlog.get_config()["processors"]:

@@ -18,7 +18,7 @@ from models.booking import Booking
 from models.claim import Claim
 from models.delivery import Delivery, DueKind, DueRow
 from models.incident import Incident
-from models.retryable import waiting_accounts
+from models.retryable import Turn, waiting_accounts
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.errors import Failure, Permanent, Transient, describe
@@ -28,7 +28,6 @@ from worker.identity import own_name
 from worker.inbox.batch import ChangeRecorder, Outcome, ParsedDelivery, is_lost, process_batch
 from worker.inbox.cancel_check import CancelCheck, CheckResult
 from worker.metrics import Metrics, NoMetrics
-from worker.turn import Turn
 
 BATCH = 200
 MAX_ROWS: dict[DueKind, int] = {"new": BATCH, "failed": 20, "isolated": 1}

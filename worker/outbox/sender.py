@@ -18,7 +18,7 @@ from models.attempt import FailedAttempt
 from models.claim import Claim
 from models.notification import MEETING_OVER, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
-from models.retryable import waiting_accounts
+from models.retryable import Turn, waiting_accounts
 from runtime.database import Database
 from runtime.errors import Permanent, describe
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
@@ -29,7 +29,6 @@ from worker.metrics import Metrics, NoMetrics
 from worker.outbox.destinations import Destinations
 from worker.outbox.planner import NotificationPlanner, to_message
 from worker.stopping import stopping
-from worker.turn import Turn
 
 BATCH = 100
 MAX_SEND_TIME = timedelta(seconds=1)
