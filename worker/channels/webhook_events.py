@@ -1,6 +1,6 @@
 """The events that the webhook channel posts: their types, from which docs/contract/ is generated (`make contract`)."""
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -58,7 +58,7 @@ class BookingState(BookingFields):
     """A booking after the change."""
 
     id: Annotated[Id, Field(description="meetergo's id of the booking, after `<account>:` unless that is `default`")]
-    account: NotRequired[Account]
+    account: Account
     revision: Annotated[int, Field(ge=1, description="rises with each change: ignore an event that is older")]
 
 
@@ -86,7 +86,7 @@ class Host(TypedDict):
 
     id: Annotated[int, Field(description="the host's row in platform_users")]
     external_id: Annotated[str, Field(description="your id of the host, from platform_users")]
-    account: NotRequired[Account]
+    account: Account
     name: str | None
     email: str | None
     timezone: str
