@@ -37,7 +37,6 @@ FILTER_OPTIONS = [
         "--event", metavar="NAME", help="Only this event, such as booking_created; for notifications, the kind."
     ),
     click.option("--booking", "booking_id", type=completion.BOOKING, metavar="ID", help="Only this booking."),
-    click.option("--account", metavar="NAME", help="Only this account, such as `default`."),
     click.option("--user", "platform_user", metavar="ID", help="Only bookings of this host (external_id)."),
     click.option(
         "--since", type=TimestampParam(), metavar="TIME", help="Not older than this: 10m, 2h, 7d, or a date and time."

@@ -37,7 +37,6 @@ SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "crea
 
 @click.command("list")
 @click.option("--status", type=click.Choice(["confirmed", "cancelled"]), help="Only bookings with this status.")
-@click.option("--account", metavar="NAME", help="Only bookings of this account, such as `default`.")
 @click.option("--user", "platform_user", metavar="ID", help="Only bookings of this host (external_id).")
 @click.option(
     "--host", metavar="TEXT", help="Only bookings of this host: external_id, e-mail address, or part of the name."
