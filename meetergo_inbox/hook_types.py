@@ -43,7 +43,7 @@ class BookingSnapshot:
     """A booking after the change, as in the table `bookings`.
 
     Attributes:
-        id: meetergo's id of the booking.
+        id: the key of the booking: meetergo's id; in an account beside `default`, `<account>:<id>`.
         platform_user_id: `platform_users.id` of the owner; None if no platform user is mapped to a host.
         host: the owner; None if there is none.
         status: `confirmed` or `cancelled`.
@@ -56,6 +56,7 @@ class BookingSnapshot:
         as_of: time of the newest webhook that the row reflects.
         created_at, updated_at: times of the row's first and latest change.
         revision: number of the row's changes, 1 for a new one.
+        account: the account of meetergo, `default` if there is only one.
     """
 
     id: str
@@ -77,6 +78,7 @@ class BookingSnapshot:
     created_at: datetime
     updated_at: datetime
     revision: int
+    account: str = "default"
 
     def public_columns(self) -> dict[str, Any]:
         """Return the columns as JSON values, as `change.before` and `change.after` hold them."""

@@ -12,9 +12,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Boolean, Integer, LargeBinary, String, Text, select, true
+from sqlalchemy import Boolean, Integer, LargeBinary, String, Text, literal, select, true
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.sql.elements import ColumnElement
 
 from runtime.database import Database, Model
 from runtime.encryption import BodyCipher, EncryptedBody
@@ -58,6 +59,15 @@ def account_of(key: str) -> str:
     """Return the account that a booking's key belongs to."""
     found = KEY.match(key)
     return found[1] if found else DEFAULT
+
+
+def is_of(model: Any, account: str) -> tuple[ColumnElement[bool], ...]:
+    """SQL conditions: rows of one account. Those of an account beside `default` have indexes of their own.
+
+    SQLite uses a partial index only if the query has its condition in the same words.
+    """
+    is_own = model.account == account
+    return (is_own,) if account == DEFAULT else (is_own, model.account != literal(DEFAULT, literal_execute=True))
 
 
 def check_key(key: str) -> str:
@@ -196,6 +206,11 @@ class Account(Model):
             reconcile_days=self.reconcile_days,
             is_active=self.is_active,
         )
+
+    @classmethod
+    def is_any(cls, session: Session) -> bool:
+        """Whether there is an account beside `default`."""
+        return session.scalar(select(cls.name).limit(1)) is not None
 
     @classmethod
     def load_all(cls, session: Session) -> Sequence["Account"]:

@@ -18,7 +18,10 @@ USE_RESOLUTION = timedelta(hours=1)
 
 
 class ApiToken(Model):
-    """A consumer's token, stored as a digest. A revoked one keeps its row, so that its name stays known."""
+    """A consumer's token, stored as a digest. A revoked one keeps its row, so that its name stays known.
+
+    `account` is the only account that it may read; null for all.
+    """
 
     __tablename__ = "api_tokens"
     __table_args__ = (Index("ix_api_tokens_digest", "digest", unique=True),)
@@ -34,14 +37,17 @@ class ApiToken(Model):
     revoked_at: Mapped[datetime | None]
 
     @classmethod
-    def create(cls, session: Session, name: str, role: TokenRole, by: str, now: datetime) -> str:
-        """Insert a token.
+    def create(
+        cls, session: Session, name: str, role: TokenRole, by: str, now: datetime, account: str | None = None
+    ) -> str:
+        """Insert a token, for one account or for all.
 
         Returns:
             The token, which cannot be retrieved later.
         """
         token = PREFIX + token_urlsafe(TOKEN_BYTES)
-        session.add(cls(name=name, role=role, digest=digest_of(token), created_at=now, created_by=by[:255]))
+        made = dict(digest=digest_of(token), created_at=now, created_by=by[:255])
+        session.add(cls(name=name, role=role, account=account, **made))
         return token
 
     @classmethod

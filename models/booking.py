@@ -68,7 +68,8 @@ class Booking(Model):
         Index("ix_bookings_id_prefix", "id", postgresql_ops={"id": "varchar_pattern_ops"}).ddl_if(
             dialect="postgresql"
         ),  # SQLite searches the primary key, whose order does not depend on a collation
-        partial_index("ix_bookings_of_account", "account", "starts_at", "id", where=IS_OTHER),
+        partial_index("ix_bookings_of_account", "account", "id", where=IS_OTHER),
+        partial_index("ix_bookings_of_account_starts_at", "account", "starts_at", "id", where=IS_OTHER),
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)

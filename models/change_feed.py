@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import BigInteger, Select, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, joinedload, mapped_column
 
+from models.account import is_of
 from models.booking import BookingChange
 from runtime.bulk import insert_missing
 from runtime.contention import in_transaction
@@ -125,8 +126,10 @@ def _unnumbered() -> Select[int]:
     return query.order_by(BookingChange.feed_batch, BookingChange.id)
 
 
-def read_changes(session: Session, after: FeedCursor, limit: int) -> Sequence[BookingChange]:
-    """Return the numbered changes after a position, each with its booking as it is now.
+def read_changes(
+    session: Session, after: FeedCursor, limit: int, account: str | None = None
+) -> Sequence[BookingChange]:
+    """Return the numbered changes after a position, of one account or of all, each with its booking as it is now.
 
     Raises:
         CursorGone: there is no longer a change at this position.
@@ -137,6 +140,8 @@ def read_changes(session: Session, after: FeedCursor, limit: int) -> Sequence[Bo
         if change is None or FeedCursor.of(change) != after:
             raise CursorGone
     query = select(BookingChange).where(BookingChange.feed_batch.is_not(None), position > tuple_(after.batch, after.id))
+    if account is not None:
+        query = query.where(*is_of(BookingChange, account))
     ordered = query.order_by(BookingChange.feed_batch, BookingChange.id).limit(limit)
     return session.scalars(ordered.options(joinedload(BookingChange.booking))).all()
 

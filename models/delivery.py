@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event, UnreadableBody
-from models.account import DEFAULT
+from models.account import DEFAULT, is_of
 from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Moment, Retryable, retryable_indexes
 from runtime.database import Model, in_range, insert_new, is_postgresql, partial_index, qualified_name
 from runtime.encryption import BodyCipher, EncryptedBody
@@ -205,7 +205,7 @@ class Delivery(Retryable, Model):
         if only is not None:
             query = query.where(cls.id.in_(only))
         if account is not None:
-            query = query.where(*cls.is_of(account))
+            query = query.where(*is_of(cls, account))
         rows = session.execute(query.limit(limit).with_for_update(skip_locked=True))
         return [DueRow(*row) for row in rows]
 

@@ -10,7 +10,7 @@ from sqlalchemy import ForeignKey, Index, Select, String, Text, and_, exists, fa
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.account import DEFAULT
+from models.account import DEFAULT, is_of
 from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE_AFTER, Delivery
 from models.retryable import Moment, Retryable, retryable_indexes
@@ -240,7 +240,7 @@ class Notification(Retryable, Model):
         """
         query = select(cls).where(cls.is_due(now), ~cls.is_isolated, ~cls._has_earlier_unsent())
         if account is not None:
-            query = query.where(*cls.is_of(account))
+            query = query.where(*is_of(cls, account))
         return cls._claim(session, query.order_by(cls.due_at, cls.id).limit(limit), now, worker, excluding)
 
     @classmethod

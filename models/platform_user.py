@@ -135,7 +135,8 @@ class PlatformUser(Model):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the user as it appears in a notification's payload."""
-        details = {name: getattr(self, name) for name in ("external_id", "name", "email", "timezone", "language")}
+        names = ("external_id", "account", "name", "email", "timezone", "language")
+        details = {name: getattr(self, name) for name in names}
         # The platform writes these rows, and SQLite accepts any type.
         return {"id": self.id, **{name: value if value is None else str(value) for name, value in details.items()}}
 

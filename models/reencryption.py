@@ -1,4 +1,4 @@
-"""Re-encryption: encrypt every stored body with the newest key, so that older keys can be removed."""
+"""Re-encryption: encrypt every stored body and API key with the newest key, so that older keys can be removed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from functools import partial
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
+from models.account import Account
 from models.delivery import Delivery
 from runtime.contention import in_transaction
 from runtime.database import Database
@@ -22,16 +23,21 @@ class ReencryptResult:
 
     Attributes:
         done: number of bodies re-encrypted.
-        failed: delivery id -> why its body was not re-encrypted.
+        api_keys: number of accounts' API keys re-encrypted.
+        failed: delivery id or `account NAME` -> why its body or API key was not re-encrypted.
     """
 
     done: int = 0
+    api_keys: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
 
 def reencrypt(database: Database, cipher: BodyCipher) -> ReencryptResult:
-    """Encrypt all bodies that do not use the newest key. A body that cannot be decrypted does not stop the others."""
-    result, after = ReencryptResult(), ""
+    """Encrypt all bodies and API keys that do not use the newest key.
+
+    One that cannot be decrypted does not stop the others.
+    """
+    result, after = in_transaction(database, partial(_reencrypt_api_keys, cipher=cipher)), ""
     is_old = and_(Delivery.sealed_with.is_distinct_from(cipher.newest_key), Delivery.body != b"")
     while True:
         with database.read_only() as session:
@@ -44,6 +50,21 @@ def reencrypt(database: Database, cipher: BodyCipher) -> ReencryptResult:
         result.failed |= page.failed
         after = ids[-1]
         database.yield_lock()
+
+
+def _reencrypt_api_keys(session: Session, cipher: BodyCipher) -> ReencryptResult:
+    result = ReencryptResult()
+    if cipher.newest_key is None:  # an API key is never stored in plain text
+        return result
+    is_old = and_(Account.sealed_api_key.is_not(None), Account.sealed_with.is_distinct_from(cipher.newest_key))
+    for row in session.scalars(select(Account).where(is_old).order_by(Account.name).with_for_update()):
+        try:
+            row.set_api_key(row.config(cipher).api_key(), cipher)
+        except Transient as error:
+            result.failed[f"account {row.name}"] = str(error)
+        else:
+            result.api_keys += 1
+    return result
 
 
 def _reencrypt(session: Session, cipher: BodyCipher, ids: Sequence[str]) -> ReencryptResult:

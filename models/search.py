@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Select, func, literal, or_, select
+from sqlalchemy import Boolean, Select, and_, func, literal, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
+from models.account import is_of
 from models.booking import Booking, BookingStatus
 from models.delivery import Delivery
 from models.notification import Notification
@@ -28,6 +29,7 @@ class BookingSearch:
         guest: a part of a guest's name, e-mail address or number.
         since: starts at or after this, UTC.
         until: starts before this, UTC.
+        account: the account that they belong to.
     """
 
     status: BookingStatus | None = None
@@ -36,12 +38,15 @@ class BookingSearch:
     until: datetime | None = None
     host: str | None = None
     guest: str | None = None
+    account: str | None = None
 
     def bookings(self) -> Select[Booking]:
         """Select the matching bookings, latest start first, those without a start last."""
         query = select(Booking).order_by(Booking.starts_at.desc().nulls_last(), Booking.id.desc())
         if self.status:
             query = query.where(Booking.status == self.status)
+        if self.account:
+            query = query.where(*is_of(Booking, self.account))
         if self.platform_user:
             owner = select(PlatformUser.id).where(PlatformUser.external_id == self.platform_user)
             query = query.where(Booking.platform_user_id.in_(owner))
@@ -74,6 +79,7 @@ class RowSearch:
         error_is: the whole last error.
         booking_ids: the provider's ids of bookings, such as those of one guest.
         ids: ids of the rows themselves.
+        account: the account that they belong to.
     """
 
     status: Status | None = None
@@ -86,6 +92,7 @@ class RowSearch:
     error_is: str | None = None
     booking_ids: tuple[str, ...] | None = None
     ids: tuple[Any, ...] | None = None
+    account: str | None = None
 
     def deliveries(self) -> Select[tuple[Delivery]]:
         """Select the matching deliveries, newest first."""
@@ -108,6 +115,7 @@ class RowSearch:
             "error_is": lambda: model.last_error == self.error_is,
             "booking_ids": lambda: model.booking_id.in_(self.booking_ids or ()),
             "ids": lambda: model.id.in_(self.ids or ()),
+            "account": lambda: and_(*is_of(model, str(self.account))),
             "error": lambda: func.lower(model.last_error).contains(str(self.error).lower(), autoescape=True),
         }
         return query.where(*(condition() for name, condition in conditions.items() if getattr(self, name) is not None))

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT, Account
 from models.api_token import ApiToken, TokenRole
 from models.intervention import Intervention
 from operations.errors import OperationError
@@ -13,22 +14,28 @@ from operations.errors import OperationError
 MAX_NAME_LENGTH = 100
 
 
-def create_token(session: Session, name: str, role: TokenRole, by: str, now: datetime) -> str:
-    """Create a token, and record who did it.
+def create_token(
+    session: Session, name: str, role: TokenRole, by: str, now: datetime, account: str | None = None
+) -> str:
+    """Create a token for one account or for all, and record who did it.
 
     Returns:
         The token. It is not stored, so it can be shown only now.
 
     Raises:
-        OperationError: the name is empty, too long or in use.
+        OperationError: the name is empty, too long or in use, or there is no such account.
     """
     name = name.strip()
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise OperationError(f"a token needs a name of at most {MAX_NAME_LENGTH} characters: who uses it")
     if _valid(session, name):
         raise OperationError(f"there is a token '{name}' already: revoke it, or choose another name")
-    Intervention.record_act(session, "granted", now, by=by, reason=f"token '{name}' of the read API, role {role}")
-    return ApiToken.create(session, name, role, by, now)
+    if account not in (None, DEFAULT) and session.get(Account, account) is None:
+        raise OperationError(f"there is no account '{account}': `accounts list` shows all")
+    scope = f", account {account}" if account else ""
+    reason = f"token '{name}' of the read API, role {role}{scope}"
+    Intervention.record_act(session, "granted", now, by=by, reason=reason, account=account or DEFAULT)
+    return ApiToken.create(session, name, role, by, now, account)
 
 
 def all_tokens(session: Session) -> Sequence[ApiToken]:
@@ -46,7 +53,8 @@ def revoke_token(session: Session, name: str, by: str, now: datetime) -> ApiToke
     if token is None:
         raise OperationError(f"there is no valid token '{name.strip()}': `api-tokens list` shows all")
     token.revoked_at = now
-    Intervention.record_act(session, "revoked", now, by=by, reason=f"token '{token.name}' of the read API")
+    reason = f"token '{token.name}' of the read API"
+    Intervention.record_act(session, "revoked", now, by=by, reason=reason, account=token.account or DEFAULT)
     return token
 
 

@@ -39,6 +39,7 @@ def notification_to_json(row: Notification) -> Json:
         "status": row.status,
         "kind": row.kind,
         "booking_id": row.booking_id,
+        "account": row.account,
         "delivery_id": row.delivery_id,
         "platform_user_id": row.platform_user_id,
         "channel": row.channel,
@@ -52,7 +53,8 @@ def booking_to_json(row: Booking) -> Json:
     """Serialise a booking with the columns of the contract."""
     times = {"as_of": row.as_of, "created_at": row.created_at, "updated_at": row.updated_at}
     starts = {"starts_at": row.starts_at, "ends_at": row.ends_at}
-    return {"id": row.id, **redact(row.public_columns()), **starts, **times, "revision": row.revision}
+    names = {"id": row.id, "account": row.account}
+    return {**names, **redact(row.public_columns()), **starts, **times, "revision": row.revision}
 
 
 def host_to_json(row: PlatformUser | None) -> Json | None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from threading import Lock
 
 import structlog
-from flask import Flask, abort, current_app, request
+from flask import Flask, abort, current_app, g, request
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
@@ -108,3 +108,10 @@ def _check_access() -> None:
     token = guard.check(request.headers.get("Authorization", ""), request.remote_addr or "", datetime.now(UTC))
     if token.role not in READERS:
         abort(403, "this token's role may not read")
+    g.account = token.account
+
+
+def account_to_read() -> str | None:
+    """Return the only account that this request's token may read; None for all."""
+    account: str | None = g.account
+    return account

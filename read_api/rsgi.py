@@ -1,6 +1,7 @@
 """RSGI entry point, which Granian loads as `read_api.rsgi:app`."""
 
 import asyncio
+import time
 
 from flask import Flask
 from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # its documented module
@@ -35,15 +36,16 @@ class ReadApiServer:
         protocol.response_bytes(status, headers, body)
 
     async def _respond(self, scope: Scope) -> RawHttpResponse:
-        environment = environ(scope)
-        response = await asyncio.to_thread(call, self._app.wsgi_app, environment)
-        wait = environment.get(WAIT)
-        if wait is None:
-            return response
         self._waiters = self._waiters or FeedWaiters(self._poll)
-        result = await self._waiters.wait(wait.batch, wait.seconds)
-        if result is WaitResult.CHANGED:  # the token is checked again, too
-            return await asyncio.to_thread(call, self._app.wsgi_app, environ(scope))
+        started, result = time.monotonic(), WaitResult.CHANGED
+        while result is WaitResult.CHANGED:  # the token is checked again, too
+            environment = environ(scope)
+            response = await asyncio.to_thread(call, self._app.wsgi_app, environment)
+            wait = environment.get(WAIT)
+            if wait is None or time.monotonic() - started >= wait.seconds:
+                return response
+            seconds_left = wait.seconds - (time.monotonic() - started)
+            result = await self._waiters.wait(wait.batch, seconds_left)  # what changed may be another account's
         if result is WaitResult.FULL:
             status, headers, body = response
             return status, [*headers, ("retry-after", RETRY_AFTER_SECONDS)], body

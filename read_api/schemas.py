@@ -122,6 +122,7 @@ def booking_resource(booking: Booking, owner: PlatformUser | None) -> dict[str, 
     """Return a BookingResource."""
     return {
         "id": booking.id,
+        "account": booking.account,
         "revision": booking.revision,
         **booking.public_columns(),
         "external_id": owner.external_id if owner else None,

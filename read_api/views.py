@@ -2,21 +2,23 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from flask import Blueprint, Response, abort, current_app, make_response, request
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT, Account, is_of
 from models.booking import Booking, BookingChange
 from models.change_feed import START, CursorGone, FeedCursor, end_of_feed, last_batch, number_changes, read_changes
 from models.platform_user import PlatformUser
 from operations.bookings.search import BookingFilter, conditions
-from operations.keyset import KeysetPage, fetch_page, parse_key
+from operations.keyset import Conditions, KeysetPage, fetch_page, parse_key
+from read_api.auth import account_to_read
 from read_api.openapi import document
 from read_api.schemas import (
     BookingsQuery,
@@ -32,7 +34,7 @@ DATABASE = "read-api-database"
 WAIT = "read_api.wait"
 """Key in the WSGI environment under which a view stores its client's `Wait`; see `feed_waiters`."""
 NOW = "now"
-COLUMNS: tuple[Any, ...] = (Booking.id, Booking.starts_at, Booking.status)
+COLUMNS: tuple[Any, ...] = (Booking.id, Booking.starts_at, Booking.status, Booking.account)
 """Columns that find a page of bookings; its rows are then loaded by id."""
 
 v1 = Blueprint("v1", __name__, url_prefix="/api/v1")
@@ -53,6 +55,14 @@ class Wait:
     seconds: int
 
 
+class _ReadChanges(NamedTuple):
+    """Changes that were read, the feed's last batch before that, and where to continue if there are none."""
+
+    batch: int
+    changes: Sequence[BookingChange]
+    end: FeedCursor
+
+
 @v1.get("/bookings")
 def list_bookings() -> Response:
     """List bookings: by id, or with `since` or `until` by their start."""
@@ -61,9 +71,15 @@ def list_bookings() -> Response:
     by_start = asked.since or asked.until
     key: tuple[Any, ...] = (Booking.starts_at, Booking.id) if by_start else (Booking.id,)
     with _database().read_only() as session:
-        query = select(*COLUMNS).where(*conditions(session, wanted))
-        slow = (lambda row: [row.status == asked.status]) if asked.status else None
-        page = fetch_page(session, query, key, _key(asked.after, key), asked.limit, slow)
+        query, slow = select(*COLUMNS).where(*conditions(session, wanted)), dict[str, str]()
+        account = _scope(session)
+        if account == DEFAULT:
+            slow["account"] = account
+        elif account is not None:
+            query = query.where(*is_of(Booking, account))
+        if asked.status:
+            slow["status"] = asked.status
+        page = fetch_page(session, query, key, _key(asked.after, key), asked.limit, _equal(slow))
         ids = [row.id for row in page.rows]
         found = {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
         bookings = [found[each] for each in ids if each in found]
@@ -77,6 +93,8 @@ def show_booking(booking_id: str) -> Response:
     """Show one booking. The ETag hashes the response, because the revision does not cover the owner's `external_id`."""
     with _database().read_only() as session:
         booking = session.get(Booking, booking_id) if "\x00" not in booking_id else None
+        if booking and account_to_read() not in (None, booking.account):
+            booking = None
         owners = _owners(session, [booking] if booking else [])
     if booking is None:
         abort(404, "there is no booking with this id")
@@ -96,18 +114,19 @@ def list_changes() -> Response:
         with database.read_only() as session:
             return _json({"changes": [], "next": str(end_of_feed(session)), "has_more": False})
     after = _cursor(asked.after)
-    batch, page = _read(database, after, asked.limit)
-    if len(page) <= asked.limit and number_changes(database):
-        batch, page = _read(database, after, asked.limit)
+    read = _read(database, after, asked.limit)
+    if len(read.changes) <= asked.limit and number_changes(database):
+        read = _read(database, after, asked.limit)
+    page = read.changes
     changes = page[: asked.limit]
     with database.read_only() as session:
         owners = _owners(session, (change.booking for change in changes))
     if not changes and asked.wait:
-        request.environ[WAIT] = Wait(batch, asked.wait)
+        request.environ[WAIT] = Wait(read.batch, asked.wait)
     return _json(
         {
             "changes": [change_resource(row, owners.get(row.booking.platform_user_id or 0)) for row in changes],
-            "next": str(FeedCursor.of(changes[-1]) if changes else after),
+            "next": str(FeedCursor.of(changes[-1]) if changes else read.end),
             "has_more": len(page) > asked.limit,
         }
     )
@@ -118,7 +137,9 @@ def list_hosts() -> Response:
     """List hosts, by id."""
     asked, key = _query(PageQuery), (PlatformUser.id,)
     with _database().read_only() as session:
-        page = fetch_page(session, select(PlatformUser.id), key, _key(asked.after, key), asked.limit)
+        query, account = select(PlatformUser.id), account_to_read()
+        query = query if account is None else query.where(PlatformUser.account == account)
+        page = fetch_page(session, query, key, _key(asked.after, key), asked.limit)
         hosts = PlatformUser.by_ids(session, (row.id for row in page.rows))
     return _json({"hosts": [host_resource(hosts[each]) for each in sorted(hosts)], "next": _next(page)})
 
@@ -129,11 +150,24 @@ def openapi() -> Response:
     return _json(document())
 
 
-def _read(database: Database, after: FeedCursor, limit: int) -> tuple[int, Sequence[BookingChange]]:
-    """Return the last batch and up to `limit + 1` changes. The batch is read first, so that no newer one is missed."""
+def _scope(session: Session) -> str | None:
+    """Return the account that the token may read; None if that is all that there is."""
+    account = account_to_read()
+    return None if account == DEFAULT and not Account.is_any(session) else account
+
+
+def _equal(values: Mapping[str, str]) -> Conditions | None:
+    return (lambda row: [getattr(row, name) == value for name, value in values.items()]) if values else None
+
+
+def _read(database: Database, after: FeedCursor, limit: int) -> _ReadChanges:
+    """Read up to `limit + 1` changes. The batch and the end are read first, so that no newer change is missed."""
     with database.read_only() as session:
         try:
-            return last_batch(session), read_changes(session, after, limit + 1)
+            batch, account, end = last_batch(session), _scope(session), after
+            if account == DEFAULT:  # no index leads past the changes of the others: do not read them again
+                end = max(after, end_of_feed(session), key=lambda cursor: (cursor.batch, cursor.id))
+            return _ReadChanges(batch, read_changes(session, after, limit + 1, account), end)
         except CursorGone:
             abort(410, "this cursor is of a database that was replaced or restored: start again without `after`")
 

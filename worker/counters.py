@@ -5,6 +5,7 @@ from datetime import datetime
 import structlog
 from prometheus_client import Counter, Histogram
 
+from models.account import DEFAULT, Accounts
 from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import Status
@@ -27,17 +28,30 @@ NOTIFICATIONS = Counter(
     ["channel", "outcome"],
 )
 
+ACCOUNTS = Counter(
+    "meetergo_inbox_account_attempts",
+    "Attempts of rows in a queue, by account and outcome; counted while there are several accounts.",
+    ["account", "box", "outcome"],
+)
+
 OUTCOMES: dict[Status, str] = {"done": "done", "pending": "retrying", "dead": "dead"}
 OTHER_EVENT = "other"
 """Label for every event without a handler: a sender can choose any event name."""
+OTHER_ACCOUNT = "other"
+"""Label for every account that is not configured."""
 
 log = structlog.get_logger()
 
 
 class PrometheusMetrics:
-    """Counts attempts in Prometheus. Every series starts at zero, so that the first occurrence shows as an increase."""
+    """Counts attempts in Prometheus. Every series starts at zero, so that the first occurrence shows as an increase.
 
-    def __init__(self) -> None:
+    Args:
+        accounts: the accounts, which are counted separately as soon as there are several.
+    """
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
         for outcome in OUTCOMES.values():
             for queue in QUEUES:
                 ATTEMPTS.labels(queue, outcome)
@@ -52,6 +66,7 @@ class PrometheusMetrics:
         try:
             ATTEMPTS.labels("inbox", outcome).inc()
             HANDLED.labels(event, outcome).inc()
+            self._count_account("inbox", delivery.account, outcome)
             if delivery.status == "done":
                 PROCESSING.observe(max(0.0, (now - delivery.received_at).total_seconds()))
         except OSError as error:
@@ -63,8 +78,15 @@ class PrometheusMetrics:
         try:
             ATTEMPTS.labels("outbox", outcome).inc()
             NOTIFICATIONS.labels(notification.channel, outcome).inc()
+            self._count_account("outbox", notification.account, outcome)
         except OSError as error:
             _log_failure(error)
+
+    def _count_account(self, queue: str, account: str, outcome: str) -> None:
+        others = self._accounts.others()
+        if others or account != DEFAULT:
+            label = account if account == DEFAULT or account in others else OTHER_ACCOUNT
+            ACCOUNTS.labels(label, queue, outcome).inc()
 
 
 def _log_failure(error: OSError) -> None:

@@ -64,7 +64,7 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
     recorder = ChangeRecorder(
         planner, hook.load(settings.platform_hook, settings.platform_folders), settings.database_notify
     )
-    clock, metrics = partial(datetime.now, UTC), _metrics(settings)
+    clock, metrics = partial(datetime.now, UTC), _metrics(settings, accounts)
     inbox_type, outbox_type = InboxProcessor, OutboxSender
     if tracing.is_on():
         from worker.tracing import TracedInboxProcessor, TracedOutboxSender  # late: imports OpenTelemetry
@@ -90,9 +90,9 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
     )
 
 
-def _metrics(settings: WorkerSettings) -> Metrics:
+def _metrics(settings: WorkerSettings, accounts: Accounts) -> Metrics:
     if not settings.metrics_port:
         return NoMetrics()
     from worker.counters import PrometheusMetrics  # late: see runtime/metrics_server.py
 
-    return PrometheusMetrics()
+    return PrometheusMetrics(accounts)

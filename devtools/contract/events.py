@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from worker.channels.webhook_events import BookingEventType, WebhookEvent
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Version of the events. A new optional field raises the minor version; any other change is a v2 in its own files."""
 SUMMARIES = {
     "booking.created": "A booking is new or valid again, or a host is new to it.",

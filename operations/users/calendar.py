@@ -9,7 +9,7 @@ from typing import Any
 
 from icalendar import TRANSP, Calendar, Event, Timezone, TimezoneStandard, vDuration, vText
 from itsdangerous import Signer
-from sqlalchemy import ColumnElement, Row, select
+from sqlalchemy import ColumnElement, Row, and_, select
 from sqlalchemy.orm import Session
 
 from models.booking import Booking, NotificationKind
@@ -146,7 +146,7 @@ class CalendarFeed:
             return None
         rows = {row.id: row for row in _bookings(session, Booking.platform_user_id == user.id, now)}
         if user.meetergo_user_id:
-            shared = Booking.is_shared_with(session, user.meetergo_user_id)
+            shared = and_(Booking.account == user.account, Booking.is_shared_with(session, user.meetergo_user_id))
             rows |= {row.id: row for row in _bookings(session, shared, now)}
         first = sorted(rows.values(), key=lambda row: (row.starts_at, row.id))[:MAX_EVENTS]
         return cls(user.to_dict(), first)

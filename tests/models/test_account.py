@@ -23,6 +23,7 @@ from models.account import (
     meetergo_id,
 )
 from models.migrate import migrate
+from models.reencryption import reencrypt
 from runtime.database import Database, schema_of
 from runtime.encryption import BodyCipher
 from runtime.errors import Permanent, Transient
@@ -236,3 +237,16 @@ def test_migrating_keeps_what_the_platform_made_beside_the_hosts(former_database
         assert ("ix_platform_users_lower_email",) in execute(indexes)
         with pytest.raises(Exception, match="FOREIGN KEY"):
             execute("INSERT INTO cases VALUES (3, 99)")
+
+
+def test_the_keys_are_encrypted_with_a_newer_one(database: Database, cipher: BodyCipher) -> None:
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    add(database, "acme", BodyCipher([old]))
+    add(database, "lost", cipher)
+    add(database, "none")
+    result = reencrypt(database, BodyCipher([old, new]))
+    assert (result.api_keys, [*result.failed]) == (1, ["account lost"])
+    accounts = Accounts(database, BodyCipher([new]), AccountConfig(DEFAULT))
+    acme = accounts.get("acme")
+    assert acme
+    assert acme.api_key() == KEY

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 from urllib3.util import Url, parse_url
 
+from models.account import DEFAULT
 from models.booking import NotificationKind
 from runtime.errors import Transient
 from worker.channels.base import Message, Unresponsive
@@ -40,6 +41,9 @@ TIMEOUT = timedelta(seconds=15)
 
 MIN_SECRET_BYTES = 24
 """Minimum secret length in bytes; Standard Webhooks asks for 24 to 64."""
+
+OF_DEFAULT = {"account": DEFAULT}
+"""For messages from before there were accounts."""
 
 TYPES: dict[NotificationKind, BookingEventType] = {
     "created": "booking.created",
@@ -132,14 +136,16 @@ class WebhookChannel:
 
 def _body(message: Message) -> str:
     """Serialise a message deterministically, so that a receiver can recognise a repeat by its bytes too."""
-    timestamp, host = message.made_at.isoformat(), cast("Host | None", message.host)
+    timestamp = message.made_at.isoformat()
+    host = cast("Host | None", {**OF_DEFAULT, **message.host} if message.host else None)
     content: WebhookEvent
     if message.kind == "summary":
         listed = cast("list[ListedBooking]", list(message.bookings))
         summary = SummaryData(bookings=listed, total=message.total, host=host)
         content = SummaryMessage(type="bookings.summary", timestamp=timestamp, data=summary)
     else:
-        booking, before = cast("BookingState", message.booking), cast("FormerFields | None", message.before)
+        booking = cast("BookingState", {**OF_DEFAULT, **message.booking})
+        before = cast("FormerFields | None", message.before)
         data = BookingData(booking=booking, before=before, host=host)
         content = BookingMessage(type=TYPES[message.kind], timestamp=timestamp, data=data)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))

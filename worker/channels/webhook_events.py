@@ -24,6 +24,7 @@ class Attendee(TypedDict, total=False):
     language: Annotated[str, Field(description="such as de")]
 
 
+Account = Annotated[str, Field(max_length=64, description="the account of meetergo, `default` if there is only one")]
 Owner = Annotated[int | None, Field(description="the owner's row in platform_users; null while no host is mapped")]
 StartsAt = Annotated[Time | None, Field(description="null while unknown")]
 HostIds = Annotated[list[str], Field(description="meetergo's ids of all hosts, sorted")]
@@ -56,7 +57,8 @@ class BookingFields(TypedDict):
 class BookingState(BookingFields):
     """A booking after the change."""
 
-    id: Annotated[Id, Field(description="meetergo's id of the booking")]
+    id: Annotated[Id, Field(description="meetergo's id of the booking, after `<account>:` unless that is `default`")]
+    account: Account
     revision: Annotated[int, Field(ge=1, description="rises with each change: ignore an event that is older")]
 
 
@@ -84,6 +86,7 @@ class Host(TypedDict):
 
     id: Annotated[int, Field(description="the host's row in platform_users")]
     external_id: Annotated[str, Field(description="your id of the host, from platform_users")]
+    account: Account
     name: str | None
     email: str | None
     timezone: str

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COLUMNS = [
     Column("name", wraps=True),
     Column("role"),
+    Column("account"),
     Column("created"),
     Column("by", is_extra=True),
     Column("last used"),
@@ -37,14 +38,15 @@ NAME_OPTION = click.option("--name", required=True, metavar="TEXT", help="Who us
     show_default=True,
     help="read: bookings with people's data, their changes, and hosts.",
 )
+@click.option("--account", metavar="NAME", help="The only account that it may read.  [default: all]")
 @BY_OPTION
-def create(name: str, role: TokenRole, by: str) -> None:
+def create(name: str, role: TokenRole, account: str | None, by: str) -> None:
     """Create a token, and print it: it cannot be shown again."""
     from operations.api_tokens import create_token
     from runtime.settings import DatabaseSettings
 
     with open_database(DatabaseSettings.load()) as database, database.transaction() as session:
-        token = create_token(session, name, role, by, datetime.now(UTC))
+        token = create_token(session, name, role, by, datetime.now(UTC), account)
     click.echo(token)
     click.echo("This is shown once. The consumer sends it as `Authorization: Bearer ...`.", err=True)
 
@@ -69,6 +71,7 @@ def list_command(as_json: bool) -> None:
         [
             printable(row.name),
             row.role,
+            row.account or "all",
             age(row.created_at, now),
             printable(row.created_by),
             age(row.last_used_at, now) if row.last_used_at else "never",

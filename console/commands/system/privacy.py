@@ -92,7 +92,7 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
 @click.command()
 @as_json
 def reencrypt(as_json: bool) -> None:
-    """Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can be removed."""
+    """Encrypt all stored bodies and API keys with the newest of BODY_KEYS; then the older keys can be removed."""
     from models.reencryption import reencrypt as reencrypt_bodies
     from operations.settings import ErasureSettings
 
@@ -106,10 +106,11 @@ def reencrypt(as_json: bool) -> None:
         print_json({"resealed": result.done, "key": cipher.newest_key, "failed": result.failed})
     else:
         all_are = "" if result.failed else f"; all are encrypted with key {cipher.newest_key} now"
-        click.echo(f"{result.done} bodies re-encrypted{all_are}")
+        api_keys = f" and {count(result.api_keys, 'API key')}" if result.api_keys else ""
+        click.echo(f"{result.done} bodies{api_keys} re-encrypted{all_are}")
     if result.failed:
         for key, reason in [*result.failed.items()][:MAX_SHOWN]:
-            click.echo(f"delivery {key}: {reason}", err=True)
+            click.echo(f"{key if ' ' in key else f'delivery {key}'}: {reason}", err=True)
         raise click.ClickException(
             f"{count(len(result.failed), 'body', 'bodies')} could not be decrypted, and stay as before"
         )

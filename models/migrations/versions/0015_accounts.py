@@ -87,7 +87,8 @@ def upgrade() -> None:
         _index_some(f"ix_{table}_due", table, [*columns, "account"], WAITS)
         _index_some(f"ix_{table}_due_of_account", table, ["account", *columns], f"{WAITS} AND {IS_OTHER}")
     _index_some("ix_booking_changes_of_account", "booking_changes", ["account", "feed_batch", "id"], IS_OTHER)
-    _index_some("ix_bookings_of_account", "bookings", ["account", "starts_at", "id"], IS_OTHER)
+    _index_some("ix_bookings_of_account", "bookings", ["account", "id"], IS_OTHER)
+    _index_some("ix_bookings_of_account_starts_at", "bookings", ["account", "starts_at", "id"], IS_OTHER)
     if _is_postgresql():
         _create_views(WITH_ACCOUNT, "OR REPLACE")
     else:
@@ -98,6 +99,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Keep the rows of the other accounts, but map a host's id once only."""
     _drop_views()
+    op.drop_index("ix_bookings_of_account_starts_at", table_name="bookings")
     op.drop_index("ix_bookings_of_account", table_name="bookings")
     op.drop_index("ix_booking_changes_of_account", table_name="booking_changes")
     for table, columns in DUE.items():

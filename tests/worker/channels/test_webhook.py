@@ -47,7 +47,11 @@ def test_the_body_holds_the_booking_before_and_after_and_its_host(channel, platf
     assert json.loads(body) == {
         "type": "booking.rescheduled",
         "timestamp": "2026-01-10T08:00:00+00:00",
-        "data": {"booking": message.booking, "before": before, "host": message.host},
+        "data": {
+            "booking": {"account": "default", **message.booking},
+            "before": before,
+            "host": {"account": "default", **message.host},
+        },
     }
 
 
