@@ -290,6 +290,10 @@ class Accounts:
         config = self.get(name)
         return config.is_active if config else not self._is_current
 
+    def is_fresh(self, name: str) -> bool:
+        """Whether `accepts` would answer at once, since the account was read not long ago."""
+        return name in self._others and time.monotonic() < self._read_at + CACHE_TIME.total_seconds()
+
     def accepted(self, name: str) -> bool:
         """Return what `accepts` would, as far as it is known without asking the database."""
         config = self._others.get(name)

@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 from redis.exceptions import RedisError
@@ -35,8 +34,6 @@ MAX_WAIT = timedelta(seconds=3)
 
 LARGE_BODY = 256 * 1024
 """In bytes. Checking, hashing and encrypting a larger body takes milliseconds, for which other requests would wait."""
-
-Waiting = list[tuple[NewDelivery, "asyncio.Future[bool]"]]
 
 log = structlog.get_logger()
 
@@ -152,11 +149,27 @@ class Ingest:
         self._cooldown.start()
 
 
+class Waiting(NamedTuple):
+    """A delivery that waits to be committed.
+
+    Attributes:
+        new_delivery: the delivery.
+        is_stored: gets the result.
+        deadline: until when it waits, by the event loop's clock in seconds.
+    """
+
+    new_delivery: NewDelivery
+    is_stored: "asyncio.Future[bool]"
+    deadline: float
+
+
 class GroupCommit:
     """Commits concurrent deliveries in batches, one batch at a time. Belongs to one event loop.
 
     The first delivery is committed at once. Those that arrive during a commit form the next batch. No delivery waits
     for a batch to grow, so a single one is as fast as without group commit.
+
+    All share one timer. One of `asyncio.timeout` for each would cost as much as the verification of a signature.
 
     Args:
         store: persists deliveries in one transaction; returns whether it did, and never raises.
@@ -165,8 +178,10 @@ class GroupCommit:
 
     def __init__(self, store: Callable[[Sequence[NewDelivery]], bool], threads: Executor) -> None:
         self._store, self._threads = store, threads
-        self._waiting: Waiting = []
+        self._underway: list[Waiting] = []
+        self._waiting: list[Waiting] = []
         self._is_underway = False
+        self._timer: asyncio.TimerHandle | None = None
 
     async def commit(self, new_delivery: NewDelivery) -> bool:
         """Commit a delivery with its batch, and wait for the result, but not longer than `MAX_WAIT`.
@@ -177,50 +192,63 @@ class GroupCommit:
         Raises:
             TimeoutError: it was not stored in time, and may still be.
         """
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((new_delivery, future))
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + MAX_WAIT.total_seconds()
+        is_stored: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(Waiting(new_delivery, is_stored, deadline))
+        self._timer = self._timer or loop.call_at(deadline, self._expire)
         if not self._is_underway:
             self._commit_waiting()
-        try:
-            async with asyncio.timeout(MAX_WAIT.total_seconds()):
-                return await future
-        except TimeoutError:
-            self._waiting = [each for each in self._waiting if each[1] is not future]
-            raise
+        return await is_stored
 
     def _commit_waiting(self) -> None:
-        group = self._take_batch()
-        self._is_underway = bool(group)
-        if not group:
+        self._underway = self._take_batch()
+        self._is_underway = bool(self._underway)
+        if not self._underway:
+            if self._timer:
+                self._timer.cancel()
+                self._timer = None
             return
-        deliveries = [new_delivery for new_delivery, _ in group]
+        deliveries = [waiting.new_delivery for waiting in self._underway]
         try:
             commit = asyncio.get_running_loop().run_in_executor(self._threads, self._store, deliveries)
         except RuntimeError as error:  # no thread can be started now
             log_unhandled_exception(error)
-            everyone, self._waiting, self._is_underway = [*group, *self._waiting], [], False
+            everyone, self._waiting = [*self._underway, *self._waiting], []
             _resume(everyone, is_stored=False)
+            self._commit_waiting()
         else:
-            commit.add_done_callback(partial(self._resolve, group))
+            commit.add_done_callback(self._resolve)
 
-    def _take_batch(self) -> Waiting:
+    def _take_batch(self) -> list[Waiting]:
         """Take the first that wait, up to the limits: more could not be sent within a statement's time limit."""
         size = rows = 0
-        for new_delivery, _ in self._waiting[:MAX_ROWS]:
-            size += len(new_delivery.encrypted_body.content)
+        for waiting in self._waiting[:MAX_ROWS]:
+            size += len(waiting.new_delivery.encrypted_body.content)
             if rows and size > MAX_BYTES:
                 break
             rows += 1
-        group, self._waiting = self._waiting[:rows], self._waiting[rows:]
-        return group
+        batch, self._waiting = self._waiting[:rows], self._waiting[rows:]
+        return batch
 
-    def _resolve(self, group: Waiting, commit: "asyncio.Future[bool]") -> None:
+    def _resolve(self, commit: "asyncio.Future[bool]") -> None:
         """Resume those that wait for this batch, and start the next."""
         error = None if commit.cancelled() else commit.exception()
         if error:
             log_unhandled_exception(error)
-        _resume(group, is_stored=not commit.cancelled() and error is None and commit.result())
+        _resume(self._underway, is_stored=not commit.cancelled() and error is None and commit.result())
         self._commit_waiting()
+
+    def _expire(self) -> None:
+        """End the wait of those whose deadline has passed; the next to expire is the oldest of the others."""
+        loop = asyncio.get_running_loop()
+        now, everyone = loop.time(), [*self._underway, *self._waiting]
+        for waiting in everyone:
+            if waiting.deadline <= now and not waiting.is_stored.done():
+                waiting.is_stored.set_exception(TimeoutError())
+        self._waiting = [waiting for waiting in self._waiting if waiting.deadline > now]
+        later = [waiting.deadline for waiting in everyone if waiting.deadline > now]
+        self._timer = loop.call_at(min(later), self._expire) if later else None
 
 
 def _log_accepted(new_deliveries: Sequence[NewDelivery]) -> None:
@@ -236,10 +264,10 @@ def _log_accepted(new_deliveries: Sequence[NewDelivery]) -> None:
             info_for_each("delivery.accepted", "delivery_id", ids_of_account, **named)
 
 
-def _resume(group: Waiting, *, is_stored: bool) -> None:
-    for _, future in group:
-        if not future.done():  # cancelled
-            future.set_result(is_stored)
+def _resume(batch: Sequence[Waiting], *, is_stored: bool) -> None:
+    for waiting in batch:
+        if not waiting.is_stored.done():  # cancelled, or expired
+            waiting.is_stored.set_result(is_stored)
 
 
 async def in_thread_if_large(body: bytes, call: Callable[..., T], *arguments: object) -> T:

@@ -23,6 +23,7 @@ class AddressSigner:
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = list(keys)
         self._signer = Signer(list(keys), salt=SALT, key_derivation="hmac", digest_method=sha256)
+        self._verified: dict[str, str] = {}
 
     def path(self, account: str) -> str:
         """Return the path to register with meetergo for one account.
@@ -47,8 +48,17 @@ class AddressSigner:
         return [AddressSigner([key]).path(account) for key in self._keys]
 
     def account(self, token: str) -> str | None:
-        """Return the account that a token names, or None if it was not signed with these keys. Never raises."""
-        return signed_name(self._signer, token)
+        """Return the account that a token names, or None if it was not signed with these keys. Never raises.
+
+        Verified tokens are remembered, since each account has one per key and sends it with each webhook. The time of
+        the look-up tells nothing about them: it depends on a hash with a secret of this process.
+        """
+        if token not in self._verified:
+            account = signed_name(self._signer, token)
+            if account is None:
+                return None
+            self._verified[token] = account
+        return self._verified[token]
 
 
 def signed_name(signer: Signer, token: str) -> str | None:

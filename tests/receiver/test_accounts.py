@@ -1,6 +1,6 @@
 """Several accounts: the address names the one that a webhook is for."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
-from models.account import Account
+from models.account import Account, Accounts
 from models.delivery import Delivery, delivery_id, unpack
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
@@ -64,6 +64,17 @@ def test_an_added_account_is_known_at_once(make_app: MakeApp, database: Database
     assert client.post(address_of("acme"), data=BODY).status_code == 404
     add_account(database, "acme")
     assert client.post(address_of("acme"), data=BODY).status_code == 200
+
+
+def test_a_known_account_is_checked_without_a_thread(
+    make_app: MakeApp, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.account.CACHE_TIME", timedelta(hours=1))
+    add_account(database, "acme")
+    client = make_app().test_client()
+    assert client.post(address_of("acme"), data=BODY).status_code == 200
+    monkeypatch.setattr(Accounts, "accepts", None)
+    assert client.post(address_of("acme"), data=payload("booking_created", id="another")).status_code == 200
 
 
 def test_while_the_database_is_down_any_signed_address_is_accepted(

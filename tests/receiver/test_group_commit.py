@@ -140,6 +140,24 @@ def test_a_store_that_does_not_answer_keeps_nobody_waiting(
     assert store.groups == [[make_delivery(0).id], [make_delivery(2).id]]
 
 
+def test_who_comes_when_everybody_gave_up_waits_no_longer_than_they(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "MAX_WAIT", timedelta(milliseconds=50))
+    store = Store()
+    store.is_open.clear()
+    group = GroupCommit(store, threads)
+
+    async def commit_one_after_the_other() -> None:
+        for number in range(3):
+            with pytest.raises(TimeoutError):
+                await group.commit(make_delivery(number))
+        store.is_open.set()
+
+    asyncio.run(commit_one_after_the_other())
+    assert store.groups == [[make_delivery(0).id]]
+
+
 def test_a_thread_that_cannot_be_started_leaves_nobody_waiting(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

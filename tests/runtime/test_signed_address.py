@@ -81,7 +81,10 @@ def test_a_removed_key_no_longer_verifies() -> None:
 
 @pytest.mark.parametrize("forged", forgeries(), ids=lambda forged: repr(forged[:30]))
 def test_an_unsigned_token_names_no_account(forged: str) -> None:
-    assert AddressSigner([OLD]).account(forged) is None
+    signer = AddressSigner([OLD])
+    assert signer.account(forged) is None
+    assert signer.account(token([OLD])) == "default"
+    assert signer.account(forged) is None
 
 
 @pytest.mark.parametrize("place", range(len("default")))
