@@ -1,18 +1,47 @@
 """Processes forked from one that has imported their program: Python and the imports take a second of CPU time each."""
 
+from __future__ import annotations
+
 import os
+import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from multiprocessing import forkserver, get_context
 from pathlib import Path
+from signal import SIGTERM
+from subprocess import TimeoutExpired
 from unittest.mock import patch
 
 from devtools.processes import ROOT
+from runtime.process.child_processes import SET_PARENT_DEATH_SIGNAL, _libc
+
+PRELOADED = ("receiver.__main__", "worker.__main__", "worker.scheduler")
+
+
+def start(command: str, environment: Mapping[str, str], folder: Path, log: Path) -> ForkedProcess | None:
+    """Start a command of the Procfile, in a session of its own; None if it is none that can be forked.
+
+    Args:
+        command: command line.
+        environment: its whole environment.
+        folder: working directory.
+        log: file to which output is appended.
+    """
+    python, _, module, *arguments = shlex.split(command)
+    module = f"{module}.__main__" if f"{module}.__main__" in PRELOADED else module
+    if module == "receiver.__main__":  # it would start itself again, without the key
+        environment = {name: value for name, value in environment.items() if name != "MEETERGO_API_KEY"}
+    starts_itself_again = module == "worker.__main__" and environment.get("MEETERGO_API_KEY")
+    if python != "python" or module not in PRELOADED or starts_itself_again:
+        return None
+    main = import_module(module).main
+    return ForkedProcess(main, arguments, folder, log, start_new_session=True, environment=environment)
 
 
 class ForkedProcess:
-    """A program in a process of its own, with the current environment; in part like `subprocess.Popen`.
+    """A program in a process of its own; in part like `subprocess.Popen`.
 
     It shares nothing with this process, not even its threads or connections, but its imports are done.
 
@@ -22,15 +51,23 @@ class ForkedProcess:
         folder: working directory.
         log: file to which output is appended.
         start_new_session: whether to start a new session, as a container has.
+        environment: its environment; None for the current one.
     """
 
     def __init__(
-        self, main: Callable[[], None], arguments: Sequence[str], folder: Path, log: Path, *, start_new_session: bool
+        self,
+        main: Callable[[], None],
+        arguments: Sequence[str],
+        folder: Path,
+        log: Path,
+        *,
+        start_new_session: bool,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         log.touch()
-        environment = dict(os.environ)
+        environment = dict(os.environ if environment is None else environment)
         with patch.dict(os.environ, PYTHONPATH=str(ROOT)):  # else it would import from the working directory
-            forkserver.set_forkserver_preload([main.__module__])
+            forkserver.set_forkserver_preload([*PRELOADED, main.__module__])
             forkserver.ensure_running()
         self._process = get_context("forkserver").Process(
             target=_run, args=(main, arguments, folder, log, environment, start_new_session)
@@ -47,8 +84,14 @@ class ForkedProcess:
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait until it ends; return what `poll` does."""
+        """Wait until it ends; return what `poll` does.
+
+        Raises:
+            TimeoutExpired: it goes on.
+        """
         self._process.join(timeout)
+        if self.poll() is None:
+            raise TimeoutExpired(str(self._process.name), timeout or 0)
         return self.poll()
 
     def send_signal(self, number: int) -> None:
@@ -73,9 +116,12 @@ def _run(
 ) -> None:
     if start_new_session:
         os.setsid()
+    if _libc is not None:
+        _libc.prctl(SET_PARENT_DEATH_SIGNAL, int(SIGTERM))  # a killed pytest leaves nothing behind
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    sys.path[:0] = [str(folder), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     tempfile.tempdir = None
     sys.argv[1:] = arguments
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

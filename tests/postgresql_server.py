@@ -26,15 +26,23 @@ VERSION = int(os.environ.get("POSTGRESQL_VERSION", "18"))
 START_ATTEMPTS = 12
 """Of ten seconds each, which the package gives a server to start."""
 
+TABLES = [table.fullname for table in Booking.metadata.sorted_tables]
+SEQUENCES = {
+    table.fullname: f"{table.fullname}_{column.name}_seq"
+    for table in Booking.metadata.sorted_tables
+    for column in [table.autoincrement_column]
+    if column is not None
+}
 USED_TABLES = text(
     " UNION ALL ".join(
-        f"SELECT '{table.fullname}' WHERE EXISTS (SELECT FROM {table.fullname})"
-        + (f" OR (SELECT is_called FROM {table.fullname}_{column.name}_seq)" if column is not None else "")
-        for table in Booking.metadata.sorted_tables
-        for column in [table.autoincrement_column]
+        f"SELECT '{name}' AS name, pg_relation_size('{name}') AS size WHERE EXISTS (SELECT FROM {name})"
+        + (f" OR (SELECT is_called FROM {SEQUENCES[name]})" if name in SEQUENCES else "")
+        for name in TABLES
     )
 )
-"""Names of the tables that hold rows, or held some that had a number."""
+"""Tables that hold rows, or held some that had a number, and their size in bytes."""
+SMALL = 64 * 1024
+"""Up to this size, to delete rows takes a tenth of what it takes to truncate a table, which is given new files."""
 
 
 @contextmanager
@@ -75,7 +83,14 @@ def start(server: Any) -> None:
 
 
 def empty(engine: Engine) -> None:
-    """Empty the tables that a test used. To truncate all of them takes longer than most tests."""
-    with engine.begin() as connection:
-        if names := connection.scalars(USED_TABLES).all():
-            connection.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"))
+    """Empty the tables that a test used, and number their rows from 1 again."""
+    with engine.connect() as connection:
+        sizes = {row.name: row.size for row in connection.execute(USED_TABLES)}
+        small = [name for name in reversed(TABLES) if sizes.get(name, SMALL + 1) <= SMALL]
+        large = sizes.keys() - small
+        if large:
+            connection.execute(text(f"TRUNCATE {', '.join(sorted(large))} RESTART IDENTITY CASCADE"))
+        if small:
+            numbers = [f"SELECT setval('{SEQUENCES[name]}', 1, false)" for name in small if name in SEQUENCES]
+            connection.exec_driver_sql("; ".join([*(f"DELETE FROM {name}" for name in small), *numbers]))
+        connection.commit()
