@@ -144,6 +144,8 @@ def departed(before: Sequence[Person], after: Sequence[Person]) -> list[Person]:
 
     A guest who cannot be distinguished from a new one counts as present, so that no departure is reported in error.
     """
+    if not before:
+        return []
     here = [Identity.of(person) for person in after]
     gone = [(person, Identity.of(person)) for person in before]
     for key, conflicts in PASSES:

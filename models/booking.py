@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal
 
 from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, String, Text, and_, cast, delete, func, or_, select, text
@@ -128,12 +129,11 @@ class Booking(Model):
             The resulting change, or None: an older or repeated event changes nothing.
         """
         before, attendee_ids_before = self.public_columns(), self.facts.get("attendee_ids")
-        hosting_since = self._hosting_since()
+        hosts_before = self._hosting_since()
         self._merge(event, latest_version(max(now, event.received_at or now)))
-        self.project()
-        self.platform_user_id = self._resolve_owner(
-            resolve_host, hosts_unchanged=hosting_since == self._hosting_since()
-        )
+        self._project_unlocalized()
+        hosts = self._hosting_since()
+        self.platform_user_id = self._resolve_owner(resolve_host, hosts, hosts_unchanged=hosts == hosts_before)
         self._project_localized()
         list_changed = event.has_all_attendees and self.facts.get("attendee_ids") != attendee_ids_before
         departed_guests = departed(before["attendees"], self.attendees) if list_changed else ()
@@ -196,7 +196,7 @@ class Booking(Model):
     def link(self, resolve_host: ResolveHost, now: datetime) -> "BookingChange | None":
         """Set the booking's owner once the platform user is known. Returns the resulting change, or None."""
         before = self.public_columns()
-        self.platform_user_id = self._resolve_owner(resolve_host, hosts_unchanged=True)
+        self.platform_user_id = self._resolve_owner(resolve_host, self._hosting_since(), hosts_unchanged=True)
         self._project_localized()
         return self._change_since(before, now)
 
@@ -229,16 +229,18 @@ class Booking(Model):
             at=now,
         )
 
-    def _resolve_owner(self, resolve_host: ResolveHost, *, hosts_unchanged: bool) -> int | None:
+    def _resolve_owner(
+        self, resolve_host: ResolveHost, hosts: Mapping[str, str], *, hosts_unchanged: bool
+    ) -> int | None:
         """Return the current owner while still among the hosts, else the known host who has hosted longest.
 
         The result depends on what events say, not on the order in which they arrive; see `hosting_since`.
 
         Args:
             resolve_host: see `apply`.
+            hosts: host -> since when; see `hosting_since`.
             hosts_unchanged: whether the hosts, and since when each has hosted, are unchanged.
         """
-        hosts = self._hosting_since()
         if (
             hosts_unchanged
             and self.platform_user_id
@@ -271,6 +273,10 @@ class Booking(Model):
 
     def project(self) -> None:
         """Set the columns from the facts."""
+        self._project_unlocalized()
+        self._project_localized()
+
+    def _project_unlocalized(self) -> None:
         facts = self.facts
         self.status = newest(facts, "status") or "confirmed"
         self.starts_at = _parse_time(newest(facts, "starts_at"))
@@ -281,7 +287,6 @@ class Booking(Model):
         self.host_ids = sorted_ids(newest(facts, "host_ids"))
         self.metadata_ = newest(facts, "metadata") or {}
         self.cancelled_by = newest(facts, "cancelled_by")
-        self._project_localized()
 
     def _project_localized(self) -> None:
         """Set the columns that meetergo may give in several languages, in the host's language."""
@@ -309,7 +314,7 @@ class Booking(Model):
         self.revision += 1
         self.updated_at = now
         notification_kinds = _notification_kinds(None if is_new else before, after, attendee_left)
-        return BookingChange(
+        change = BookingChange(
             booking=self,
             booking_id=self.id,
             account=self.account,
@@ -324,6 +329,8 @@ class Booking(Model):
             notification_kinds=notification_kinds,
             at=now,
         )
+        change.columns = MappingProxyType(after)
+        return change
 
 
 def _notification_kinds(
@@ -351,9 +358,11 @@ class BookingChange(Model):
 
     Attributes:
         is_late: whether a replay or a late delivery caused it, so that only the latest notification is sent.
+        columns: all public columns of the booking after it; known only where it was made, for its notifications.
     """
 
     is_late = False
+    columns = MappingProxyType[str, Any]({})
 
     __tablename__ = "booking_changes"
     __table_args__ = (
@@ -391,7 +400,7 @@ class BookingChange(Model):
     @property
     def previous(self) -> dict[str, Any] | None:
         """The columns before this change, named as in `Booking.public_columns`; None if the booking was new."""
-        return None if self.before is None else {**self.booking.public_columns(), **self.before}
+        return None if self.before is None else {**self.columns, **self.before}
 
 
 def _iso(time: datetime | None) -> str | None:

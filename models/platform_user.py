@@ -171,8 +171,11 @@ class HostResolver:
     def known_hosts(self, host_ids: Sequence[str], owner_id: int | None) -> list[PlatformUser]:
         """Return all known hosts, the owner first, each once."""
         self.prefetch(host_ids)
-        owner = self._session.get(PlatformUser, owner_id) if owner_id else None
-        others = sorted((user for host_id in host_ids if (user := self._hosts[host_id])), key=lambda user: user.id)
+        known = (user for host_id in host_ids if (user := self._hosts[host_id]))
+        others = sorted(known, key=lambda user: user.id)
+        owner = next((user for user in others if user.id == owner_id), None)
+        if owner is None and owner_id:
+            owner = self._session.get(PlatformUser, owner_id)
         return list(dict.fromkeys([owner, *others] if owner else others))
 
     def resolve(self, host_ids: Sequence[str], meeting_type_id: str | None) -> PlatformUser | None:

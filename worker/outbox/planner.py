@@ -1,7 +1,7 @@
 """The planner: decide who is notified of a change and by which channels. It creates rows and sends nothing."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -84,7 +84,7 @@ class NotificationPlanner:
         if was:
             before = self._subscribers(host_resolver.known_hosts(was["host_ids"], was["platform_user_id"]), default)
         if was and was["status"] == "confirmed":
-            payload = _handover_payload(booking, was) if booking.status == "confirmed" else _payload(change)
+            payload = _handover_payload(change, was) if booking.status == "confirmed" else _payload(change)
             for key, subscriber in before.items():
                 if key not in now:
                     yield _row(change, "cancelled", key, subscriber, payload)
@@ -247,19 +247,19 @@ def _kinds_for(change: BookingChange, subscriber: Subscriber, *, is_new: bool) -
 
 
 def _payload(change: BookingChange) -> dict[str, Any]:
-    return {"booking": _booking_payload(change.booking, change.booking.public_columns()), "before": change.before}
+    return {"booking": _booking_payload(change.booking, change.columns), "before": change.before}
 
 
-def _handover_payload(booking: Booking, was: dict[str, Any]) -> dict[str, Any]:
+def _handover_payload(change: BookingChange, was: dict[str, Any]) -> dict[str, Any]:
     """Return the payload for a former host: the booking as they know it, cancelled for them."""
-    is_now = booking.public_columns()
+    is_now = change.columns
     hosts = ("platform_user_id", "host_ids")
     shown = {**was, "status": "cancelled", **{name: is_now[name] for name in hosts}, "as_of": is_now["as_of"]}
     before = {"status": was["status"], **{name: was[name] for name in hosts}}
-    return {"booking": _booking_payload(booking, shown), "before": before, "handed_over": True}
+    return {"booking": _booking_payload(change.booking, shown), "before": before, "handed_over": True}
 
 
-def _booking_payload(booking: Booking, columns: dict[str, Any]) -> dict[str, Any]:
+def _booking_payload(booking: Booking, columns: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": booking.id, "account": booking.account, **columns, "revision": booking.revision}
 
 
