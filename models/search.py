@@ -74,6 +74,7 @@ class RowSearch:
         error_is: the whole last error.
         booking_ids: the provider's ids of bookings, such as those of one guest.
         ids: ids of the rows themselves.
+        account: name of an account.
     """
 
     status: Status | None = None
@@ -86,6 +87,7 @@ class RowSearch:
     error_is: str | None = None
     booking_ids: tuple[str, ...] | None = None
     ids: tuple[Any, ...] | None = None
+    account: str | None = None
 
     def deliveries(self) -> Select[tuple[Delivery]]:
         """Select the matching deliveries, newest first."""
@@ -108,6 +110,7 @@ class RowSearch:
             "error_is": lambda: model.last_error == self.error_is,
             "booking_ids": lambda: model.booking_id.in_(self.booking_ids or ()),
             "ids": lambda: model.id.in_(self.ids or ()),
+            "account": lambda: model.account == self.account,
             "error": lambda: func.lower(model.last_error).contains(str(self.error).lower(), autoescape=True),
         }
         return query.where(*(condition() for name, condition in conditions.items() if getattr(self, name) is not None))
