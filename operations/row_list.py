@@ -44,11 +44,11 @@ class RowList:
     is_descending = True
 
     @property
-    def is_slow(self) -> bool:
+    def has_unindexed_filters(self) -> bool:
         """Whether a filter is set that no index supports, so that a page scans a bounded number of rows."""
         return bool(self.search.event or self.search.error or self.search.error_is or self.account)
 
-    def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
+    def unindexed_filters(self, columns: Any) -> Sequence[ColumnElement[bool]]:
         """Return the conditions of the filters that no index supports."""
         events = [getattr(columns, self.event) == self.search.event] if self.search.event else []
         accounts = [columns.account == self.account] if self.account else []

@@ -62,8 +62,8 @@ def list_bookings() -> Response:
     key: tuple[Any, ...] = (Booking.starts_at, Booking.id) if by_start else (Booking.id,)
     with _database().read_only() as session:
         query = select(*COLUMNS).where(*conditions(session, wanted))
-        slow = (lambda row: [row.status == asked.status]) if asked.status else None
-        page = fetch_page(session, query, key, _key(asked.after, key), asked.limit, slow)
+        unindexed = (lambda row: [row.status == asked.status]) if asked.status else None
+        page = fetch_page(session, query, key, _key(asked.after, key), asked.limit, unindexed)
         ids = [row.id for row in page.rows]
         found = {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
         bookings = [found[each] for each in ids if each in found]

@@ -33,7 +33,7 @@ def list_all() -> Response:
         missing = unmapped_hosts(session, now())
         query = search_hosts(text_of("q"), only_unmapped=only_unmapped)
         of_account = (lambda columns: [columns.account == account]) if account else None
-        page = keyset.fetch(session, query, PlatformUser.id, slow=of_account, descending=False)
+        page = keyset.fetch(session, query, PlatformUser.id, unindexed=of_account, descending=False)
     limits = dict(MAX_SHOWN=most_rows(MAX_SHOWN), MAX_WAITING=MAX_WAITING)
     return render("hosts/list.html", missing=missing, page=page, only_unmapped=only_unmapped, **limits)
 

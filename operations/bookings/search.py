@@ -68,11 +68,11 @@ class BookingList:
         return self.tab != "upcoming"
 
     @property
-    def is_slow(self) -> bool:
+    def has_unindexed_filters(self) -> bool:
         """Whether a page scans a bounded number of rows, because no index supports the status or the account."""
         return bool(self.status or self.account)
 
-    def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
+    def unindexed_filters(self, columns: Any) -> Sequence[ColumnElement[bool]]:
         """Return the conditions on status and account."""
         wanted = {"status": self.status, "account": self.account}
         return [getattr(columns, name) == value for name, value in wanted.items() if value]
