@@ -18,7 +18,7 @@ from operations.redact import redact
 from operations.text import printable
 from runtime.private_files import FILE_MODE, make_private
 from worker.channels import Message
-from worker.channels.mail.branding import MailBranding, InvalidBranding
+from worker.channels.mail.branding import InvalidBranding, MailBranding
 from worker.channels.mail.composer import SEVEN_BIT, MailComposer
 from worker.channels.mail.headers import mailbox
 from worker.channels.mail.reply_to import guest_to_reply_to

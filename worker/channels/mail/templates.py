@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from models.booking import NotificationKind
 from worker.channels.base import Message
-from worker.channels.mail.branding import MailBranding, InvalidBranding
+from worker.channels.mail.branding import InvalidBranding, MailBranding
 from worker.channels.mail.variables import body_variables, subject_variables
 from worker.channels.text.message_text import TEMPLATES as TEXT_TEMPLATES
 from worker.channels.text.message_text import MessageText

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from worker.channels import UnusableChannel, open_channel
-from worker.channels.mail.branding import MAX_LOGO_BYTES, Logo, MailBranding, InvalidBranding, contrast
+from worker.channels.mail.branding import MAX_LOGO_BYTES, InvalidBranding, Logo, MailBranding, contrast
 from worker.services import build_services
 from worker.start import exit_on_bad_setting
 

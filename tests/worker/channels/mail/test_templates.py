@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from worker.channels.mail.branding import MailBranding, InvalidBranding
+from worker.channels.mail.branding import InvalidBranding, MailBranding
 from worker.channels.mail.templates import KINDS, MailTemplates
 from worker.channels.text.message_text import MessageText
 from worker.channels.text.samples import sample_messages
