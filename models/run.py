@@ -46,7 +46,7 @@ class Run(Model):
     position: Mapped[int] = mapped_column(default=0)
     changed: Mapped[int] = mapped_column(default=0)
     resent: Mapped[int] = mapped_column(default=0)
-    left_alone: Mapped[int] = mapped_column(default=0)
+    skipped: Mapped[int] = mapped_column("left_alone", default=0)
     outcome: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None] = mapped_column(Text)
     sealed: Mapped[bytes | None] = mapped_column(LargeBinary)

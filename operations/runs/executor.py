@@ -90,7 +90,7 @@ def _advance(services: Services, run: Run, now: datetime) -> None:
             position=following,
             changed=Run.changed + len(result.ids),
             resent=Run.resent + len(result.resent) + result.messages,
-            left_alone=Run.left_alone + result.left_alone,
+            skipped=Run.skipped + result.skipped,
             status="finishing" if is_last else "running",
             started_at=run.started_at or now,
             due_at=now if is_last else now + _pause(run, len(rows)),
@@ -163,7 +163,7 @@ def _apply(services: Services, run: Run, rows: Sequence[RunRow], now: datetime, 
 def _send_again(services: Services, run: Run, ids: Sequence[str], now: datetime, record: Record) -> None:
     def send(session: Session) -> int:
         found, messages = send_bookings(session, services.outbox.planner, ids, run.id, now)
-        record(session, ReplayResult(ids[:found], left_alone=len(ids) - found, messages=messages))
+        record(session, ReplayResult(ids[:found], skipped=len(ids) - found, messages=messages))
         return messages
 
     if in_transaction(services.database, send):
