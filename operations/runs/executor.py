@@ -105,7 +105,9 @@ def _advance(services: Services, run: Run, now: datetime) -> None:
 def _do_step(services: Services, run: Run, now: datetime) -> None:
     """Prune or erase. Both use their own transactions, and can be repeated from the start."""
     outcome = STEPS[run.kind](services, run, now)
-    values = dict(outcome=outcome, position=run.total, changed=sum(outcome.values()), started_at=now, sealed=None)
+    values = dict(
+        outcome=outcome, position=run.total, changed=sum(outcome.values()), started_at=now, encrypted_guest=None
+    )
 
     def end(session: Session) -> None:
         if not run.advance(session, status="done", ended_at=services.inbox.clock(), **values):
@@ -122,10 +124,10 @@ def _prune(services: Services, _run: Run, now: datetime) -> dict[str, int]:
 
 
 def _erase(services: Services, run: Run, now: datetime) -> dict[str, int]:
-    if run.sealed is None:
+    if run.encrypted_guest is None:
         raise ValueError("the run names no guest")
     cipher = services.inbox.cipher
-    guest = GuestName(**json.loads(cipher.decrypt(EncryptedBody(run.sealed, run.sealed_with))))
+    guest = GuestName(**json.loads(cipher.decrypt(EncryptedBody(run.encrypted_guest, run.encrypted_with))))
     return erase_guest(services.database, cipher, guest, now)
 
 
@@ -199,7 +201,9 @@ def _longest(run: Run) -> timedelta:
 
 
 def _end(services: Services, run: Run, now: datetime, **values: Any) -> None:
-    in_transaction(services.database, lambda session: run.advance(session, ended_at=now, sealed=None, **values))
+    in_transaction(
+        services.database, lambda session: run.advance(session, ended_at=now, encrypted_guest=None, **values)
+    )
     log.info("run.ended", run=run.id, status=values["status"])
 
 
