@@ -28,6 +28,7 @@ def row_search(session: Session, source: str = "args") -> RowSearch:
         error=text_of("error", source),
         error_is=text_of("error_is", source),
         booking_ids=bookings_of_guest(session, guest) if guest else None,
+        account=text_of("account", source),
     )
 
 

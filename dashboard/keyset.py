@@ -40,10 +40,10 @@ class TabList(Protocol):
         """Whether an index provides the order."""
 
     @property
-    def is_slow(self) -> bool:
+    def has_unindexed_filters(self) -> bool:
         """Whether there are conditions that no index supports."""
 
-    def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
+    def unindexed_filters(self, columns: Any) -> Sequence[ColumnElement[bool]]:
         """Return those conditions, on these columns."""
 
 
@@ -61,33 +61,33 @@ class Count:
 
 
 def fetch(
-    session: Session, query: Select[Any], *key: Any, slow: Conditions | None = None, descending: bool = True
+    session: Session, query: Select[Any], *key: Any, unindexed: Conditions | None = None, descending: bool = True
 ) -> KeysetPage:
     """Fetch the page that the request's query string asks for: see `fetch_page`."""
     after = parse_key(request.args.get(AFTER), key)
-    return fetch_page(session, query, key, after, most_rows(PAGE_SIZE), slow, descending=descending)
+    return fetch_page(session, query, key, after, most_rows(PAGE_SIZE), unindexed, descending=descending)
 
 
 def fetch_tab(session: Session, tab: TabList) -> KeysetPage:
     """Fetch the page of a tab that the request's query string asks for."""
-    slow = tab.slow if tab.is_slow else None
-    return fetch(session, tab.query, *tab.key, slow=slow, descending=tab.is_descending)
+    unindexed = tab.unindexed_filters if tab.has_unindexed_filters else None
+    return fetch(session, tab.query, *tab.key, unindexed=unindexed, descending=tab.is_descending)
 
 
 def count_tabs(session: Session, tabs: Mapping[Any, TabList], chosen: Any) -> dict[Any, Count]:
     """Count the chosen tab, and those of the others that an index can count."""
-    return {name: _count(session, tab) for name, tab in tabs.items() if name == chosen or not tab.is_slow}
+    return {name: _count(session, tab) for name, tab in tabs.items() if name == chosen or not tab.has_unindexed_filters}
 
 
 def _count(session: Session, tab: TabList) -> Count:
     """Count up to COUNT_LIMIT + 1 rows, in index order, without breaking ties."""
     first = tab.key[0]
     ordered = tab.query.order_by(first.desc() if tab.is_descending else first)
-    if not tab.is_slow:
+    if not tab.has_unindexed_filters:
         ordered = ordered if tab.is_ordered else tab.query.order_by(None)
         one: Select[Any] = ordered.with_only_columns(literal_column("1"), maintain_column_froms=True)
         return Count(session.scalar(select(func.count()).select_from(one.limit(COUNT_LIMIT + 1).subquery())) or 0)
     window = ordered.limit(WINDOW).subquery()
-    matching = func.count(case((and_(*tab.slow(window.c)), 1)))
+    matching = func.count(case((and_(*tab.unindexed_filters(window.c)), 1)))
     number, searched = session.execute(select(matching, func.count()).select_from(window)).one()
     return Count(min(number, COUNT_LIMIT + 1), searched < WINDOW)

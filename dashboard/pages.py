@@ -16,6 +16,7 @@ from dashboard.access import visitor
 from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
 from dashboard.keyset import COUNT_LIMIT, WINDOW
 from dashboard.page_size import most_rows
+from dashboard.stores import account_names
 from operations.errors import OperationError, StoreError, store_error_message
 from operations.redact import MASKED
 from operations.runs.store import split_reason
@@ -184,6 +185,7 @@ def prepare_templates(app: Flask) -> None:
         MASKED=MASKED,
         here=here,
         most_rows=most_rows,
+        account_names=account_names,
         masked=people.masked,
         masked_text=people.masked_text,
         masked_recipient=people.masked_recipient,

@@ -1,5 +1,6 @@
 """The stores and services of the dashboard's process."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
@@ -8,6 +9,7 @@ from flask import current_app
 from redis import Redis
 
 from dashboard.settings import DashboardSettings
+from models.account import DEFAULT
 from operations.dashboard_login import LoginSigner
 from runtime.database import Database
 from worker.services import Services, build_services
@@ -46,6 +48,12 @@ def open_dashboard(settings: DashboardSettings) -> Dashboard:
     """Open the stores; they connect on first use."""
     database = settings.database(POOL_SIZE, STATEMENT_TIMEOUT)
     return Dashboard(settings, build_services(settings, database), LoginSigner(settings.webhook_keys))
+
+
+def account_names() -> Sequence[str]:
+    """Return the names of all accounts if there is more than one; else nothing, as there is nothing to tell apart."""
+    others = current().services.accounts.others()
+    return [DEFAULT, *others] if others else []
 
 
 def current() -> Dashboard:

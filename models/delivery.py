@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event, UnreadableBody
-from models.account import DEFAULT, is_of
+from models.account import DEFAULT, IS_OTHER, is_of
 from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Moment, Retryable, retryable_indexes
 from runtime.database import Model, in_range, insert_new, is_postgresql, partial_index, qualified_name
 from runtime.encryption import BodyCipher, EncryptedBody
@@ -140,6 +140,7 @@ class Delivery(Retryable, Model):
 
     __tablename__ = "deliveries"
     __table_args__ = (
+        partial_index("ix_deliveries_of_account", "account", "received_at", "id", where=IS_OTHER),
         *retryable_indexes("deliveries", "attempts", "due_at", "received_at", "id"),
         partial_index("ix_deliveries_booking_id", "booking_id", where="booking_id IS NOT NULL"),
         Index("ix_deliveries_received_at", "received_at"),

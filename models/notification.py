@@ -10,12 +10,12 @@ from sqlalchemy import ForeignKey, Index, Select, String, Text, and_, exists, fa
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.account import DEFAULT, is_of
+from models.account import DEFAULT, IS_OTHER, is_of
 from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE_AFTER, Delivery
 from models.retryable import Moment, Retryable, retryable_indexes
 from runtime.bulk import insert_missing
-from runtime.database import Model
+from runtime.database import Model, partial_index
 
 RESEND_COLUMNS = (
     "account",
@@ -48,6 +48,7 @@ class Notification(Retryable, Model):
 
     __tablename__ = "notifications"
     __table_args__ = (
+        partial_index("ix_notifications_of_account", "account", "created_at", "id", where=IS_OTHER),
         *retryable_indexes("notifications", "due_at", "id"),
         Index("ix_notifications_booking_id_key", "booking_id", "key", unique=True),
         Index("ix_notifications_created_at", "created_at"),

@@ -22,8 +22,8 @@ class Run(Model):
     The row is the schedule: `due_at` says when the next chunk is due. `position` counts the rows that are handled;
     it advances in the transaction that changes them, so a chunk counts exactly once, even if a process is killed.
     `per_hour` is the maximum rate; null for none. `selection` says how the rows were selected, without people's data.
-    `outcome` counts the final statuses. `prune` and `erase` are done in one step and have no rows; `sealed` names the
-    guest to erase, encrypted with BODY_KEYS, until the run has ended.
+    `outcome` counts the final statuses. `prune` and `erase` are done in one step and have no rows; `encrypted_guest` is
+    the guest to erase, encrypted with BODY_KEYS, until the run has ended.
     """
 
     __tablename__ = "runs"
@@ -46,11 +46,11 @@ class Run(Model):
     position: Mapped[int] = mapped_column(default=0)
     changed: Mapped[int] = mapped_column(default=0)
     resent: Mapped[int] = mapped_column(default=0)
-    left_alone: Mapped[int] = mapped_column(default=0)
+    skipped: Mapped[int] = mapped_column("left_alone", default=0)
     outcome: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None] = mapped_column(Text)
-    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
-    sealed_with: Mapped[str | None] = mapped_column(String(12))
+    encrypted_guest: Mapped[bytes | None] = mapped_column("sealed", LargeBinary)
+    encrypted_with: Mapped[str | None] = mapped_column("sealed_with", String(12))
     cancelled_by: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -93,7 +93,7 @@ class Run(Model):
             Whether it had not ended.
         """
         statement = update(cls).where(cls.id == run_id, cls.is_active())
-        values: dict[str, Any] = dict(status="cancelled", cancelled_by=by[:255], ended_at=now, sealed=None)
+        values: dict[str, Any] = dict(status="cancelled", cancelled_by=by[:255], ended_at=now, encrypted_guest=None)
         result = session.execute(statement.values(values), execution_options={"synchronize_session": False})
         return int(result.rowcount) == 1  # type: ignore[attr-defined]
 

@@ -34,7 +34,7 @@ DEAD_FACTOR = 5
 for up to this many times the limit of a count."""
 
 RECEIVED_AT = {Delivery: Delivery.received_at, Notification: Notification.created_at}
-MODELS_BY_QUEUE: dict[QueueName, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
+MODEL_OF_QUEUE: dict[QueueName, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _database_stats(database: Database, now: datetime, limit: int | None) -> dic
         return dict(
             rows={
                 name: _row_stats(session, model, now) if limit is None else _limited_row_stats(session, model, limit)
-                for name, model in MODELS_BY_QUEUE.items()
+                for name, model in MODEL_OF_QUEUE.items()
             },
             accepted_per_minute=_per_minute(session, Delivery.received_at, now) if limit is None else 0.0,
             incidents=Incident.open_kinds(session),

@@ -41,7 +41,7 @@ def fetch_page(
     key: Sequence[Any],
     after: Sequence[Any] | None,
     size: int,
-    slow: Conditions | None = None,
+    unindexed: Conditions | None = None,
     *,
     descending: bool = False,
 ) -> KeysetPage:
@@ -53,7 +53,7 @@ def fetch_page(
         key: the columns to order by; the last is unique, and none of them may be NULL.
         after: the key of the previous page's last row; None for the first page.
         size: rows per page.
-        slow: returns conditions on the query's columns that no index supports: WINDOW rows are scanned for them.
+        unindexed: returns conditions on the query's columns that no index supports: WINDOW rows are scanned for them.
         descending: whether the greatest key comes first.
     """
     ordered = query.order_by(*(column.desc() if descending else column for column in key))
@@ -61,15 +61,15 @@ def fetch_page(
         last = tuple_(*(literal(value, column.type) for value, column in zip(after, key, strict=True)))
         ordered = ordered.where(tuple_(*key) < last if descending else tuple_(*key) > last)
     names = [column.key for column in key]
-    if slow is None:
+    if unindexed is None:
         rows = session.execute(ordered.limit(size + 1)).all()
     else:
         window = ordered.limit(WINDOW).subquery()
         order = [window.c[name].desc() if descending else window.c[name] for name in names]
-        rows = session.execute(select(window).where(*slow(window.c)).order_by(*order).limit(size + 1)).all()
+        rows = session.execute(select(window).where(*unindexed(window.c)).order_by(*order).limit(size + 1)).all()
     is_full = len(rows) > size
     keys = ordered.with_only_columns(*key, maintain_column_froms=True)
-    edge = session.execute(keys.offset(WINDOW - 1).limit(1)).first() if slow and not is_full else None
+    edge = session.execute(keys.offset(WINDOW - 1).limit(1)).first() if unindexed and not is_full else None
     last_row = rows[size - 1] if is_full else edge
     following = key_text([getattr(last_row, name) for name in names]) if last_row else None
     return KeysetPage(rows[:size], following, after is None, bool(edge))

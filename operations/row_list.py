@@ -4,14 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, or_, select, union_all
+from sqlalchemy import Select, func, literal, or_, select, union_all
 from sqlalchemy.sql.elements import ColumnElement
 
+from models.account import DEFAULT
 from models.delivery import Delivery
 from models.notification import Notification
 from models.search import RowSearch
 
 Tab = Literal["all", "pending", "done", "dead"]
+OF_OTHER_ACCOUNTS = {
+    model: [model.account != literal(DEFAULT, literal_execute=True)] for model in (Delivery, Notification)
+}
+"""The condition of their indexes of accounts, as a literal."""
 MAX_FAILED = 2_000
 """Maximum number of dead and of pending rows that a list of all statuses searches for an error, latest first."""
 
@@ -26,6 +31,7 @@ class RowList:
         search: the filters.
         event: name of the column that the filter `event` compares.
         is_ordered: whether an index provides the order.
+        account: an account, which no index supports; None for any.
     """
 
     query: Select[Any]
@@ -33,18 +39,20 @@ class RowList:
     search: RowSearch
     event: str
     is_ordered: bool = True
+    account: str | None = None
 
     is_descending = True
 
     @property
-    def is_slow(self) -> bool:
+    def has_unindexed_filters(self) -> bool:
         """Whether a filter is set that no index supports, so that a page scans a bounded number of rows."""
-        return bool(self.search.event or self.search.error or self.search.error_is)
+        return bool(self.search.event or self.search.error or self.search.error_is or self.account)
 
-    def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
+    def unindexed_filters(self, columns: Any) -> Sequence[ColumnElement[bool]]:
         """Return the conditions of the filters that no index supports."""
         events = [getattr(columns, self.event) == self.search.event] if self.search.event else []
-        return [*events, *_errors(columns, self.search)]
+        accounts = [columns.account == self.account] if self.account else []
+        return [*events, *accounts, *_errors(columns, self.search)]
 
 
 def row_list(
@@ -69,9 +77,12 @@ def row_list(
         event: name of the column that the filter `event` compares.
         is_bounded: whether an error is searched only in the latest MAX_FAILED rows of each status.
     """
-    indexed = replace(search, status=None if tab == "all" else tab, event=None, error=None, error_is=None)
+    indexed = replace(search, status=None if tab == "all" else tab, event=None, error=None, error_is=None, account=None)
     query: Any = (indexed.deliveries() if model is Delivery else indexed.notifications()).order_by(None)
-    is_of_a_time = tab == "done" and bool(search.since or search.until)
+    has_account_index = tab in ("all", "done") and is_sought_by_account(search)
+    is_of_a_time = tab == "done" and (bool(search.since or search.until) or has_account_index)
+    if has_account_index:
+        query = query.where(model.account == search.account, *OF_OTHER_ACCOUNTS[model])
     if tab in ("done", "dead") and not is_of_a_time:
         query = query.where(model.ended_at.is_not(None))  # as their indexes require
     is_failed = tab == "all" and bool(search.error or search.error_is)
@@ -81,7 +92,14 @@ def row_list(
     elif is_failed:
         query = query.where(or_(model.has_status("dead"), model.has_status("pending")))
     key = keys["all" if is_of_a_time else tab]
-    return RowList(query.with_only_columns(*columns), key, search, event, is_ordered=not is_failed)
+    account = None if has_account_index else search.account
+    return RowList(query.with_only_columns(*columns), key, search, event, not is_failed, account)
+
+
+def is_sought_by_account(search: RowSearch) -> bool:
+    """Whether the index of accounts is the best: it holds the rows of all but `default`, by time."""
+    has_few = search.booking_id or search.platform_user or search.error or search.error_is
+    return search.account not in (None, DEFAULT) and not has_few and search.booking_ids is None
 
 
 def _latest_failed(model: type[Delivery] | type[Notification], search: RowSearch) -> Any:

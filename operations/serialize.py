@@ -102,7 +102,7 @@ def run_to_json(row: Run) -> Json:
         "handled": row.position,
         "changed": row.changed,
         "sent_again": row.resent,
-        "left_alone": row.left_alone,
+        "left_alone": row.skipped,
         "ends": row.outcome,
         "error": row.error,
         "cancelled_by": row.cancelled_by,

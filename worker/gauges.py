@@ -22,7 +22,7 @@ PREFIX = "meetergo_inbox"
 CACHE_TTL = timedelta(seconds=5)
 """Minimum time between two queries of the stores, however many scrapes arrive."""
 
-MODELS_BY_QUEUE: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
+MODEL_OF_QUEUE: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
     "rows_waiting": ("Rows that are pending.", lambda rows, now: rows.waiting),
     "rows_done": ("Rows that are done and not yet pruned.", lambda rows, now: rows.done),
     "rows_dead": ("Rows that need a person.", lambda rows, now: rows.dead),
@@ -51,7 +51,7 @@ class StatsCollector(Collector):
         stats = self._stats()
         yield from _store_gauges(stats)
         if stats.rows is not None:
-            for name, (text, value) in MODELS_BY_QUEUE.items():
+            for name, (text, value) in MODEL_OF_QUEUE.items():
                 yield _family(
                     name, text, ["box"], {(queue,): value(rows, stats.at) for queue, rows in stats.rows.items()}
                 )

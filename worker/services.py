@@ -51,7 +51,7 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
     Raises:
         UnusableHook: PLATFORM_HOOK does not name a usable function, or PLATFORM_PATH no folder.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
-        UnusableLook: a setting of the mails' look cannot be used.
+        InvalidBranding: a setting of the mails' look cannot be used.
     """
     if settings.mail_logo or settings.mail_templates:
         from worker.channels.mail.composer import open_templates

@@ -13,7 +13,7 @@ from models.migrations.newer import find_newer
 from runtime.database import Database
 from runtime.settings import EXIT_BAD_SETTING, shorten
 from worker.channels import UnusableChannel
-from worker.channels.mail.branding import UnusableLook
+from worker.channels.mail.branding import InvalidBranding
 from worker.hook_source import UnusableHook, shadowed
 from worker.maintenance.alerts import UnusableAlert
 from worker.services import Services, build_services
@@ -55,7 +55,7 @@ def exit_on_bad_setting(build: Callable[[], Opened]) -> Opened:
         return build()
     except UnusableChannel as error:
         print(f"NOTIFY_DEFAULT: {error} (see .env.example).", file=sys.stderr)
-    except UnusableLook as error:
+    except InvalidBranding as error:
         print(f"{shorten(str(error))} (see .env.example).", file=sys.stderr)
     except UnusableAlert as error:
         print(f"ALERT_CHANNELS: {error} (see .env.example).", file=sys.stderr)

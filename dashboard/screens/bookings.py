@@ -36,7 +36,7 @@ TABS: dict[BookingTab, str] = {
     "unhosted": N_("Without a host"),
     "untimed": N_("Without a time"),
 }
-FILTERS = ("booking", "host", "guest", "state", "since", "until")
+FILTERS = ("account", "booking", "host", "guest", "state", "since", "until")
 STATES = ("confirmed", "cancelled")
 ENTRIES_PER_PAGE = 50
 WORKER_TIMEOUT = timedelta(seconds=5)
@@ -211,6 +211,7 @@ def _filter(session: Session) -> BookingFilter:
         since=search.since,
         until=search.until,
         booking_ids=search.booking_ids,
+        account=search.account,
     )
 
 

@@ -25,7 +25,7 @@ from operations.serialize import Json
 screen = ScreenBlueprint("deliveries", N_("Deliveries"))
 
 TABS: dict[Tab, str] = {"all": N_("All"), "pending": N_("Pending"), "dead": N_("Dead"), "done": N_("Done")}
-FILTERS = ("booking", "host", "guest", "event", "error", "error_is", "since", "until")
+FILTERS = ("account", "booking", "host", "guest", "event", "error", "error_is", "since", "until")
 
 
 @screen.page("/deliveries")

@@ -18,9 +18,9 @@ from dashboard.stores import current
 from dashboard.times import now
 from models.error_groups import ErrorGroups
 from models.incident import IncidentKind
-from models.stats import MODELS_BY_QUEUE, Stats
+from models.stats import MODEL_OF_QUEUE, Stats
 from operations.checks import Finding, run_checks
-from operations.overview.charts import Charts, draw_charts
+from operations.overview.charts import Charts, load_charts
 from operations.overview.registration import StoredRegistration, stored_registrations
 from operations.status import take_snapshot
 from runtime.queue import QUEUES
@@ -126,7 +126,7 @@ def _from_database(stats: Stats) -> tuple[Charts | None, Sequence[StoredRegistra
         with dashboard.database.read_only() as session:
             causes = {
                 str(name): ErrorGroups.of_dead(session, model, COUNT_LIMIT).summary()
-                for name, model in MODELS_BY_QUEUE.items()
+                for name, model in MODEL_OF_QUEUE.items()
                 if stats.rows[name].dead
             }
             registrations = stored_registrations(
@@ -141,7 +141,7 @@ def _charts(session: Session) -> Charts:
     """Return the charts, cached for CHARTS_LIFETIME: they are the most expensive part of the page."""
     kept: tuple[datetime, Charts] | None = current_app.extensions.get("charts")
     if kept is None or not timedelta(0) <= now() - kept[0] < CHARTS_LIFETIME:
-        kept = current_app.extensions["charts"] = (now(), draw_charts(session, now()))
+        kept = current_app.extensions["charts"] = (now(), load_charts(session, now()))
     return kept[1]
 
 

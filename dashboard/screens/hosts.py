@@ -28,12 +28,12 @@ FIELDS = ("meetergo_user_id", "meetergo_meeting_type_id", "name", "timezone", "l
 @screen.page("/hosts")
 def list_all() -> Response:
     """List hosts, and meetergo's users without a mapped host as a work list."""
-    only_unmapped = request.args.get("mapping") == "none"
+    only_unmapped, account = request.args.get("mapping") == "none", text_of("account")
     with current().database.read_only() as session:
         missing = unmapped_hosts(session, now())
-        page = keyset.fetch(
-            session, search_hosts(text_of("q"), only_unmapped=only_unmapped), PlatformUser.id, descending=False
-        )
+        query = search_hosts(text_of("q"), only_unmapped=only_unmapped)
+        of_account = (lambda columns: [columns.account == account]) if account else None
+        page = keyset.fetch(session, query, PlatformUser.id, unindexed=of_account, descending=False)
     limits = dict(MAX_SHOWN=most_rows(MAX_SHOWN), MAX_WAITING=MAX_WAITING)
     return render("hosts/list.html", missing=missing, page=page, only_unmapped=only_unmapped, **limits)
 

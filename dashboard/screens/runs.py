@@ -175,7 +175,7 @@ def _notification_plan(source: str) -> NotificationPlan:
 def _matching_notifications(session: Session, source: str) -> Select[Any]:
     matching = notifications_in(tab_of_request(), row_search(session, source), is_bounded=False)
     query: Select[Any] = matching.query.with_only_columns(Notification)
-    return query.where(*matching.slow(Notification))
+    return query.where(*matching.unindexed_filters(Notification))
 
 
 @fit
@@ -221,7 +221,7 @@ def _query(session: Session, source: str) -> Select[Any]:
         abort(400, _("Select deliveries first, or choose all that match."))
     matching = deliveries_of(tab_of_request(), row_search(session, source), is_bounded=False)
     query: Select[Any] = matching.query.with_only_columns(Delivery)
-    return query.where(*matching.slow(Delivery)) if matching.is_slow else query
+    return query.where(*matching.unindexed_filters(Delivery)) if matching.has_unindexed_filters else query
 
 
 def _described_selection(source: str) -> dict[str, Any]:

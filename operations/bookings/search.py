@@ -9,6 +9,7 @@ from sqlalchemy import Select, false, func, literal, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
+from models.account import DEFAULT
 from models.booking import Booking
 from models.platform_user import PlatformUser
 
@@ -18,6 +19,7 @@ SHOWN_LENGTH = 200
 
 COLUMNS = (
     Booking.id,
+    Booking.account,
     Booking.status,
     Booking.starts_at,
     Booking.ends_at,
@@ -45,11 +47,13 @@ class BookingList:
         tab: the tab.
         query: selects the bookings by index; ordered, if at all, by columns that are equal in all of them.
         status: the status, if no index supports it; else None.
+        account: the account, if no index supports it; else None.
     """
 
     tab: BookingTab
     query: Select[Any]
     status: str | None = None
+    account: str | None = None
 
     is_ordered = True
 
@@ -64,13 +68,14 @@ class BookingList:
         return self.tab != "upcoming"
 
     @property
-    def is_slow(self) -> bool:
-        """Whether a page scans a bounded number of rows, because no index supports the status."""
-        return self.status is not None
+    def has_unindexed_filters(self) -> bool:
+        """Whether a page scans a bounded number of rows, because no index supports the status or the account."""
+        return bool(self.status or self.account)
 
-    def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
-        """Return the condition on the status."""
-        return [columns.status == self.status]
+    def unindexed_filters(self, columns: Any) -> Sequence[ColumnElement[bool]]:
+        """Return the conditions on status and account."""
+        wanted = {"status": self.status, "account": self.account}
+        return [getattr(columns, name) == value for name, value in wanted.items() if value]
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ class BookingFilter:
         since: starts at or after this, UTC.
         until: starts before this, UTC.
         booking_ids: ids of bookings, such as those of one guest.
+        account: name of the account.
     """
 
     status: str | None = None
@@ -92,6 +98,7 @@ class BookingFilter:
     since: datetime | None = None
     until: datetime | None = None
     booking_ids: tuple[str, ...] | None = None
+    account: str | None = None
 
 
 def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: datetime) -> BookingList:
@@ -115,8 +122,12 @@ def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: d
     has_few = bool(wanted.host or wanted.booking_id) or wanted.booking_ids is not None
     if status == "cancelled" and tab in ("all", "cancelled") and not has_few:
         # A literal, as in the index of cancelled bookings.
-        return BookingList(tab, query.where(Booking.status == literal(status, literal_execute=True)))
-    return BookingList(tab, query, status)
+        is_cancelled = Booking.status == literal(status, literal_execute=True)
+        return BookingList(tab, query.where(is_cancelled), account=wanted.account)
+    if wanted.account not in (None, DEFAULT) and tab in ("all", "upcoming") and not has_few:
+        is_of_account = (Booking.account == wanted.account, Booking.account != literal(DEFAULT, literal_execute=True))
+        return BookingList(tab, query.where(*is_of_account), status)
+    return BookingList(tab, query, status, wanted.account)
 
 
 def conditions(session: Session, wanted: BookingFilter) -> Sequence[ColumnElement[bool]]:

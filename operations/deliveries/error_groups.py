@@ -21,7 +21,7 @@ MAX_GROUPS = 20
 MAX_FILTER_LENGTH = 120
 """A longer error is searched by its beginning, which keeps the URL short."""
 FailingRows = type[Delivery] | type[Notification]
-FAILED: tuple[Status, ...] = ("dead", "pending")
+FAILING_STATUSES: tuple[Status, ...] = ("dead", "pending")
 
 
 @dataclass
@@ -71,7 +71,7 @@ def group_errors(session: Session, now: datetime, rows: FailingRows = Delivery) 
     """Group the errors of dead and failing deliveries or notifications."""
     groups: dict[str, ErrorGroup] = {}
     counted: Counter[Status] = Counter()
-    for status in FAILED:
+    for status in FAILING_STATUSES:
         for error, event, first, last, total, *numbers in session.execute(_count(rows, status, now)):
             group = groups.setdefault(error, ErrorGroup(error, first, last))
             group.first, group.last = min(group.first, first), max(group.last, last)

@@ -21,6 +21,7 @@ SQLITE_BOOKINGS = 10_000
 
 COLUMNS = (
     Delivery.id,
+    Delivery.account,
     Delivery.status,
     Delivery.event,
     Delivery.booking_id,

@@ -18,7 +18,7 @@ from operations.redact import redact
 from operations.text import printable
 from runtime.private_files import FILE_MODE, make_private
 from worker.channels import Message
-from worker.channels.mail.branding import MailBranding, UnusableLook
+from worker.channels.mail.branding import InvalidBranding, MailBranding
 from worker.channels.mail.composer import SEVEN_BIT, MailComposer
 from worker.channels.mail.headers import mailbox
 from worker.channels.mail.reply_to import guest_to_reply_to
@@ -65,16 +65,16 @@ def open_composer(settings: MailSettings) -> MailComposer:
     """Open the mail composer, with a sample sender while MAIL_FROM is not set.
 
     Raises:
-        UnusableLook: a setting cannot be used.
+        InvalidBranding: a setting cannot be used.
     """
     if not settings.mail_from:
         settings = settings.model_copy(update={"mail_from": SAMPLE_SENDER})
     try:
         return MailComposer.open(settings, is_personal=True)
-    except UnusableLook:
+    except InvalidBranding:
         raise
     except ValueError as error:
-        raise UnusableLook(str(error)) from None
+        raise InvalidBranding(str(error)) from None
 
 
 def sample_mails(now: datetime, language: str | None = None, timezone: str | None = None) -> dict[str, Message]:

@@ -12,6 +12,7 @@ SHOWN_LENGTH = 200
 
 COLUMNS = (
     Notification.id,
+    Notification.account,
     Notification.status,
     Notification.kind,
     Notification.booking_id,

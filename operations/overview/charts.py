@@ -105,7 +105,7 @@ class Charts:
     durations: DurationSeries
 
 
-def draw_charts(session: Session, now: datetime) -> Charts:
+def load_charts(session: Session, now: datetime) -> Charts:
     """Count the series in the longest window that holds at most MAX_COUNTED deliveries, else in the shortest."""
     window = next((each for each in WINDOWS if not _holds_too_many(session, each, now)), WINDOWS[-1])
     steps = window.length // window.step

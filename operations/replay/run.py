@@ -29,7 +29,7 @@ class ReplayRun:
         stop: set when a stop is requested.
         replayed: ids of the deliveries that start over.
         resent: number of notifications sent again.
-        left_alone: number of deliveries skipped because another process replayed them meanwhile.
+        skipped: number of deliveries skipped because another process replayed them meanwhile.
         queue_reached: whether every trigger reached Redis.
     """
 
@@ -38,7 +38,7 @@ class ReplayRun:
     stop: StopEvent
     replayed: list[str] = field(default_factory=list)
     resent: int = 0
-    left_alone: int = 0
+    skipped: int = 0
     queue_reached: bool = True
 
     def replay(self, chosen: Sequence[SelectedDelivery], advance: ProgressCallback) -> None:
@@ -50,7 +50,7 @@ class ReplayRun:
             result = self.replay_service.replay(chunk, datetime.now(UTC))
             self.replayed += result.ids
             self.resent += len(result.resent)
-            self.left_alone += result.left_alone
+            self.skipped += result.skipped
             self.queue_reached &= result.queue_reached
             advance(len(chunk))
 
@@ -77,7 +77,7 @@ class ReplayRun:
         return {
             "replayed": self.replayed,
             "told_again": self.resent,
-            "left_alone": self.left_alone,
+            "left_alone": self.skipped,
             "workers_were_woken": self.queue_reached,
         }
 

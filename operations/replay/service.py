@@ -30,14 +30,14 @@ class ReplayResult:
     Attributes:
         ids: rows that were restarted or closed.
         resent: notifications sent again on request.
-        left_alone: number of rows skipped: they are pending already, or another process replayed them meanwhile.
+        skipped: number of rows skipped: they are pending already, or another process replayed them meanwhile.
         messages: number of new notifications from a run that sends bookings again.
         queue_reached: whether the trigger reached Redis; if not, the sweep triggers later.
     """
 
     ids: Sequence[str]
     resent: Sequence[Notification] = ()
-    left_alone: int = 0
+    skipped: int = 0
     messages: int = 0
     queue_reached: bool = True
 
@@ -77,7 +77,7 @@ class ReplayService:
             rows = Delivery.get_for_update(session, selected)
             replayed = [row for row in rows if row.body and self._is_unchanged(row, selected[row.id], now)]
             ids, resent = [row.id for row in replayed], self.reset_all(session, replayed, now)
-            result = ReplayResult(ids, resent, left_alone=len(selected) - len(ids))
+            result = ReplayResult(ids, resent, skipped=len(selected) - len(ids))
             record(session, result)
             return result
 
@@ -116,7 +116,7 @@ class ReplayService:
         def replay(session: Session) -> ReplayResult:
             rows = _lock_notifications(session, Notification.id.in_(ids))
             resent = [resent for row in rows for resent in self._resend_one(session, row, now)]
-            result = ReplayResult([str(row.id) for row in resent], resent, left_alone=len(ids) - len(resent))
+            result = ReplayResult([str(row.id) for row in resent], resent, skipped=len(ids) - len(resent))
             record(session, result)
             return result
 
@@ -142,7 +142,7 @@ class ReplayService:
             for row in dead:
                 row.ignore(self.reason, now)
                 Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
-            result = ReplayResult([str(row.id) for row in dead], left_alone=len(rows) - len(dead))
+            result = ReplayResult([str(row.id) for row in dead], skipped=len(rows) - len(dead))
             record(session, result)
             return result
 

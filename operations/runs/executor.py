@@ -90,7 +90,7 @@ def _advance(services: Services, run: Run, now: datetime) -> None:
             position=following,
             changed=Run.changed + len(result.ids),
             resent=Run.resent + len(result.resent) + result.messages,
-            left_alone=Run.left_alone + result.left_alone,
+            skipped=Run.skipped + result.skipped,
             status="finishing" if is_last else "running",
             started_at=run.started_at or now,
             due_at=now if is_last else now + _pause(run, len(rows)),
@@ -105,7 +105,9 @@ def _advance(services: Services, run: Run, now: datetime) -> None:
 def _do_step(services: Services, run: Run, now: datetime) -> None:
     """Prune or erase. Both use their own transactions, and can be repeated from the start."""
     outcome = STEPS[run.kind](services, run, now)
-    values = dict(outcome=outcome, position=run.total, changed=sum(outcome.values()), started_at=now, sealed=None)
+    values = dict(
+        outcome=outcome, position=run.total, changed=sum(outcome.values()), started_at=now, encrypted_guest=None
+    )
 
     def end(session: Session) -> None:
         if not run.advance(session, status="done", ended_at=services.inbox.clock(), **values):
@@ -122,10 +124,10 @@ def _prune(services: Services, _run: Run, now: datetime) -> dict[str, int]:
 
 
 def _erase(services: Services, run: Run, now: datetime) -> dict[str, int]:
-    if run.sealed is None:
+    if run.encrypted_guest is None:
         raise ValueError("the run names no guest")
     cipher = services.inbox.cipher
-    guest = GuestName(**json.loads(cipher.decrypt(EncryptedBody(run.sealed, run.sealed_with))))
+    guest = GuestName(**json.loads(cipher.decrypt(EncryptedBody(run.encrypted_guest, run.encrypted_with))))
     return erase_guest(services.database, cipher, guest, now)
 
 
@@ -163,7 +165,7 @@ def _apply(services: Services, run: Run, rows: Sequence[RunRow], now: datetime, 
 def _send_again(services: Services, run: Run, ids: Sequence[str], now: datetime, record: Record) -> None:
     def send(session: Session) -> int:
         found, messages = send_bookings(session, services.outbox.planner, ids, run.id, now)
-        record(session, ReplayResult(ids[:found], left_alone=len(ids) - found, messages=messages))
+        record(session, ReplayResult(ids[:found], skipped=len(ids) - found, messages=messages))
         return messages
 
     if in_transaction(services.database, send):
@@ -199,7 +201,9 @@ def _longest(run: Run) -> timedelta:
 
 
 def _end(services: Services, run: Run, now: datetime, **values: Any) -> None:
-    in_transaction(services.database, lambda session: run.advance(session, ended_at=now, sealed=None, **values))
+    in_transaction(
+        services.database, lambda session: run.advance(session, ended_at=now, encrypted_guest=None, **values)
+    )
     log.info("run.ended", run=run.id, status=values["status"])
 
 

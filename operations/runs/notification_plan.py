@@ -51,7 +51,7 @@ class NotificationPlan:
         kind: what to do.
         rows: the notifications that it would take.
         waiting: number left out: pending, so they go out anyway.
-        sent: number left out: already sent and not to be resent; of an ignore, those that are not dead.
+        done: number left out: done, and not to be sent again.
         superseded: ids of those that would be closed and not sent, because something newer was sent; of the first
             MAX_CHECKED.
     """
@@ -59,7 +59,7 @@ class NotificationPlan:
     kind: RunKind
     rows: Sequence[PlannedNotification]
     waiting: int
-    sent: int
+    done: int
     superseded: frozenset[int]
 
     @property

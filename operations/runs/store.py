@@ -121,8 +121,8 @@ def start_erasure(session: Session, guest: GuestName, cipher: BodyCipher, by: st
         OperationError: there is no reason.
     """
     run = _start_step(session, "erase", "a guest", by, reason, now)
-    sealed = cipher.encrypt(json.dumps(asdict(guest)).encode())
-    run.sealed, run.sealed_with = sealed.content, sealed.key
+    encrypted = cipher.encrypt(json.dumps(asdict(guest)).encode())
+    run.encrypted_guest, run.encrypted_with = encrypted.content, encrypted.key
     return run
 
 

@@ -23,8 +23,8 @@ from worker.channels import Message
 from worker.channels.text.calendar_event import PRODUCT, calendar_event
 from worker.channels.text.locale import ReaderLocale
 from worker.channels.text.message_text import MAX_NAME_LENGTH, booking_details, booking_title
-from worker.channels.text.period import TimeRange
 from worker.channels.text.sanitize import one_line
+from worker.channels.text.time_range import TimeRange
 from worker.channels.text.translations import Translation
 
 CALENDAR_PATH = "/calendar"

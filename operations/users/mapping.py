@@ -139,6 +139,7 @@ def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Any:
     """Return a query for hosts whose platform id, meetergo id or e-mail address equals a term."""
     columns = (
         PlatformUser.id,
+        PlatformUser.account,
         PlatformUser.external_id,
         PlatformUser.name,
         PlatformUser.meetergo_user_id,

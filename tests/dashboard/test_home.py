@@ -100,14 +100,14 @@ def test_the_window_shrinks_until_it_holds_few_enough(harness: Harness, monkeypa
             times = dict(received_at=at - timedelta(milliseconds=40), due_at=at, ended_at=at)
             session.execute(insert(Delivery).values(id=f"{number:064x}", **row, **times))
     with harness.services.database.read_only() as session:
-        found = charts.draw_charts(session, now)
+        found = charts.load_charts(session, now)
     assert found.window.length == timedelta(hours=1)
     assert (found.received.total, found.received.is_complete) == (5, False)
     assert found.durations.median == timedelta(milliseconds=40)
     assert found.processed.total == 5
     monkeypatch.setattr(charts, "MAX_COUNTED", 500)
     with harness.services.database.read_only() as session:
-        found = charts.draw_charts(session, now)
+        found = charts.load_charts(session, now)
     assert found.window.length == timedelta(hours=24)
     assert (found.received.total, found.received.is_complete) == (len(ages), True)
 

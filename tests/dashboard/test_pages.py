@@ -162,7 +162,7 @@ FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
 def answers(app: Flask) -> Iterator[tuple[str, TestResponse]]:
     """Yield path and answer of every page, of some that need a query string, and of every form."""
     people = client_of(app, "people", MARKUP)
-    hostile = dict.fromkeys("booking guest host error event error_is state tab by kind q map".split(), MARKUP)  # noqa: SIM905 - shorter
+    hostile = dict.fromkeys("account booking guest host error event error_is state tab by kind q map".split(), MARKUP)  # noqa: SIM905 - shorter
     queries = [
         "/deliveries?status=dead",
         "/runs/plan?kind=replay&all=1&status=dead",

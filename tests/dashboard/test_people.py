@@ -34,11 +34,11 @@ def test_a_guest_is_erased_by_a_run(client: Client, sample_data: Harness, databa
     started = ada.post("/people/erase", data={"email": email, "digest": digest, "reason": "asked by mail"})
     assert started.status_code == 303
     [run] = sample_data.all(Run)
-    assert run.sealed
+    assert run.encrypted_guest
     assert email not in str(run.selection)
     advance_runs(sample_data.services, datetime.now(UTC))
     [run] = sample_data.all(Run)
-    assert (run.status, run.sealed) == ("done", None)
+    assert (run.status, run.encrypted_guest) == ("done", None)
     assert run.outcome["bookings"] >= 1
     assert email not in str(sample_data.booking("b1").attendees)
     assert [(act.by, act.reason) for act in sample_data.all(Intervention) if act.kind == "erased"] == [

@@ -67,6 +67,14 @@ PAGES = [
     "/audit?booking=x",
     "/audit?kind=revealed",
     "/bookings?tab=unhosted&guest=nobody@example.com",
+    *(f"/deliveries?status={status}&account=acme" for status in STATUSES),
+    *(f"/notifications?status={status}&account=acme" for status in STATUSES),
+    *(f"/bookings?tab={tab}&account=acme" for tab in ("all", "upcoming", "cancelled", "unhosted")),
+    "/deliveries?account=default&since=7d",
+    "/bookings?account=acme&since=2020-01-01",
+    "/bookings?account=default",
+    "/hosts?account=acme",
+    "/audit?account=acme",
 ]
 
 

@@ -64,7 +64,7 @@ def statuses(harness: Harness) -> list[str]:
 def test_a_run_replays_its_rows_and_tells_what_became_of_them(harness: Harness) -> None:
     die(harness, 12)
     run = finish(harness, start(harness))
-    assert (run.status, run.position, run.changed, run.left_alone) == ("done", 12, 12, 0)
+    assert (run.status, run.position, run.changed, run.skipped) == ("done", 12, 12, 0)
     assert run.outcome == {"done": 12}
     assert statuses(harness) == ["done"] * 12
     acts = harness.all(Intervention)
@@ -101,7 +101,7 @@ def test_a_kill_at_any_moment_repeats_and_loses_nothing(harness: Harness, monkey
         with pytest.raises(Killed):
             advance_runs(harness.services, datetime.now(UTC))
     ended = finish(harness, run)
-    assert (ended.status, ended.changed, ended.left_alone) == ("done", 12, 0)
+    assert (ended.status, ended.changed, ended.skipped) == ("done", 12, 0)
     assert sum(act.kind == "replayed" for act in harness.all(Intervention)) == 12
 
 
@@ -121,7 +121,7 @@ def test_of_two_schedulers_at_the_same_chunk_one_is_rolled_back(
     monkeypatch.setattr(executor, "_chunk", other_first)
     advance_runs(harness.services, datetime.now(UTC))
     ended = finish(harness, run)
-    assert (ended.changed, ended.left_alone) == (3, 0)
+    assert (ended.changed, ended.skipped) == (3, 0)
     assert sum(act.kind == "replayed" for act in harness.all(Intervention)) == 3
 
 
@@ -185,7 +185,7 @@ def test_a_row_that_was_handled_meanwhile_is_left_alone(harness: Harness) -> Non
         row = session.scalars(select(Delivery).limit(1).with_for_update()).one()
         row.ignore("by somebody else", datetime.now(UTC))
     ended = finish(harness, run)
-    assert (ended.changed, ended.left_alone) == (2, 1)
+    assert (ended.changed, ended.skipped) == (2, 1)
 
 
 def test_one_bookings_deliveries_are_replayed_together(harness: Harness) -> None:

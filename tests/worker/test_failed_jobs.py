@@ -21,7 +21,7 @@ from models.intervention import BY_RQ, Intervention
 from models.notification import Notification
 from models.retention import prune
 from models.search import RowSearch
-from models.stats import MODELS_BY_QUEUE
+from models.stats import MODEL_OF_QUEUE
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService
 from runtime.errors import Permanent
@@ -274,14 +274,14 @@ class Redises(RuleBasedStateMachine):
     @rule()
     def it_is_filed(self) -> None:
         sync_failed_jobs(self.harness.services, datetime.now(UTC))
-        for box, rows in MODELS_BY_QUEUE.items():
+        for box, rows in MODEL_OF_QUEUE.items():
             dead = {f"meetergo-inbox-{box}-{row.id}" for row in self.harness.all(rows) if row.status == "dead"}
             on_their_way = {name for name in dead if self._status(name) == JobStatus.QUEUED}
             assert {*failed(self.harness, box)} == dead - on_their_way
         for box in QUEUES:
             run_worker(self.harness, box)
         sync_failed_jobs(self.harness.services, datetime.now(UTC))
-        for box, rows in MODELS_BY_QUEUE.items():
+        for box, rows in MODEL_OF_QUEUE.items():
             assert {*failed(self.harness, box)} == {
                 f"meetergo-inbox-{box}-{row.id}" for row in self.harness.all(rows) if row.status == "dead"
             }

@@ -20,8 +20,8 @@ from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 from tests.worker.harness import Harness
 from tests.worker.provider import Provider
 from worker import scheduler
+from worker.maintenance.alert_text import SECTIONS, WORDINGS, alert_text
 from worker.maintenance.alerts import CHECKED_WITHOUT_DATABASE, Alerts, open_alerts
-from worker.maintenance.bulletin import SECTIONS, WORDINGS, alert_text
 from worker.maintenance.observation import ABSENT, CAUSES, Observation
 from worker.services import Services
 from worker.settings import AlertSettings

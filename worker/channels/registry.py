@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from worker.channels.base import Channel
-from worker.channels.broken import SCHEME
+from worker.channels.invalid import SCHEME
 from worker.settings import WorkerSettings
 
 

@@ -24,7 +24,7 @@ from models.stats import Stats, collect_stats
 from runtime.database import Database
 from runtime.errors import Failure, describe
 from worker.channels.apprise import AppriseChannel
-from worker.maintenance.bulletin import alert_text
+from worker.maintenance.alert_text import alert_text
 from worker.maintenance.conditions import CONDITIONS
 from worker.maintenance.incident_memory import IncidentMemory, notifier_lock
 from worker.maintenance.observation import Details, Observations

@@ -11,7 +11,7 @@ from sqlalchemy.orm import load_only
 from models.delivery import Delivery
 from models.intervention import BY_RQ, Intervention
 from models.notification import SUPERSEDED, Notification
-from models.stats import MODELS_BY_QUEUE
+from models.stats import MODEL_OF_QUEUE
 from runtime.database import Database
 from runtime.queue import QueueName
 from runtime.redis.failed_jobs import FailedJobs
@@ -33,7 +33,7 @@ def sync_failed_jobs(services: Services, now: datetime) -> None:
         RedisError: Redis is down.
         SQLAlchemyError: the database is down.
     """
-    for queue, rows in MODELS_BY_QUEUE.items():
+    for queue, rows in MODEL_OF_QUEUE.items():
         removed = _remove_stale(services, queue, rows)
         added = _add_missing(services, queue, rows)
         if removed or added:
@@ -46,7 +46,7 @@ def replay_requeued(services: Services, queue: QueueName, row_id: str, now: date
     Raises:
         SQLAlchemyError: the database is down.
     """
-    rows: Any = MODELS_BY_QUEUE[queue]
+    rows: Any = MODEL_OF_QUEUE[queue]
     with services.database.transaction() as session:
         row = session.get(rows, row_id if rows is Delivery else int(row_id), with_for_update=True)
         if row is None or row.status != "dead":

@@ -85,7 +85,7 @@ def show(run_id: int, as_json: bool) -> None:
                 "handled": f"{run.position} of {run.total}",
                 CHANGED.get(run.kind, "closed"): str(run.changed),
                 "messages" if run.kind == "send_again" else "sent once more": str(run.resent),
-                "left alone": str(run.left_alone),
+                "left alone": str(run.skipped),
                 "now": ", ".join(f"{number} {status}" for status, number in run.outcome.items()) or "-",
                 "at most": f"{run.per_hour / 3600:g} per second" if run.per_hour else "-",
                 "by": printable(run.by),

@@ -22,8 +22,8 @@ MIN_CONTRAST = 1.5
 ImageType = Literal["png", "jpeg", "gif"]
 
 
-class UnusableLook(ValueError):
-    """A setting of the mails' look cannot be used; the message names it and says why."""
+class InvalidBranding(ValueError):
+    """A setting of the mails' branding cannot be used; the message names it and says why."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,22 @@ class Logo:
         """Read a PNG, JPEG or GIF file.
 
         Raises:
-            UnusableLook: it cannot be read, is not such an image, or is too large.
+            InvalidBranding: it cannot be read, is not such an image, or is too large.
         """
         try:
             if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-                raise UnusableLook(f"MAIL_LOGO cannot be used: {path} is not a file")
+                raise InvalidBranding(f"MAIL_LOGO cannot be used: {path} is not a file")
             with path.open("rb") as file:
                 content = file.read(MAX_LOGO_BYTES + 1)
         except OSError as error:
-            raise UnusableLook(f"MAIL_LOGO cannot be used: {path} cannot be read ({error.strerror})") from None
+            raise InvalidBranding(f"MAIL_LOGO cannot be used: {path} cannot be read ({error.strerror})") from None
         if len(content) > MAX_LOGO_BYTES:
-            raise UnusableLook(
+            raise InvalidBranding(
                 f"MAIL_LOGO cannot be used: {path} has more than {MAX_LOGO_BYTES // 1000} KB, and each mail carries it"
             )
         found = _image_size(content)
         if not found:
-            raise UnusableLook(f"MAIL_LOGO cannot be used: {path} is not a PNG, JPEG or GIF image, which mails show")
+            raise InvalidBranding(f"MAIL_LOGO cannot be used: {path} is not a PNG, JPEG or GIF image, which mails show")
         subtype, width, height = found
         scale = min(1.0, MAX_LOGO_WIDTH / width, MAX_LOGO_HEIGHT / height)
         return cls(content, subtype, max(1, round(width * scale)), max(1, round(height * scale)))
@@ -87,7 +87,7 @@ class MailBranding:
         """Build it from the settings.
 
         Raises:
-            UnusableLook: the logo cannot be used.
+            InvalidBranding: the logo cannot be used.
         """
         logo = Logo.read(Path(logo_path)) if logo_path else None
         return cls(one_line(name, MAX_NAME_LENGTH), color, logo)

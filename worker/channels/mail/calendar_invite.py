@@ -9,7 +9,7 @@ from icalendar import Calendar, vCalAddress
 from worker.channels.base import Message
 from worker.channels.text.calendar_event import PRODUCT, calendar_event
 from worker.channels.text.message_text import MessageText
-from worker.channels.text.period import TimeRange
+from worker.channels.text.time_range import TimeRange
 
 
 @dataclass(frozen=True)

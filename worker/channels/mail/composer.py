@@ -43,7 +43,7 @@ class MailComposer:
 
         Raises:
             ValueError: MAIL_FROM is missing or malformed.
-            UnusableLook: a setting of the look cannot be used.
+            InvalidBranding: a setting of the branding cannot be used.
         """
         sender = parse_sender(settings)
         return cls(sender, open_templates(settings), settings.mail_reply_to_guest, is_personal)
@@ -116,7 +116,7 @@ def open_templates(settings: MailSettings) -> MailTemplates:
     """Open the templates with the platform's look. A process reads and checks them once.
 
     Raises:
-        UnusableLook: a setting of the look cannot be used.
+        InvalidBranding: a setting of the branding cannot be used.
     """
     try:
         name = settings.mail_name or parse_sender(settings).display_name

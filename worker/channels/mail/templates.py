@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from models.booking import NotificationKind
 from worker.channels.base import Message
-from worker.channels.mail.branding import MailBranding, UnusableLook
+from worker.channels.mail.branding import InvalidBranding, MailBranding
 from worker.channels.mail.variables import body_variables, subject_variables
 from worker.channels.text.message_text import TEMPLATES as TEXT_TEMPLATES
 from worker.channels.text.message_text import MessageText
@@ -67,7 +67,7 @@ class MailTemplates:
         """Open the templates, and check the platform's by rendering samples of every kind.
 
         Raises:
-            UnusableLook: the folder does not exist, or a template is broken; names file and line.
+            InvalidBranding: the folder does not exist, or a template is broken; names file and line.
         """
         templates = cls(branding, Path(folder) if folder else None)
         templates.check()
@@ -77,7 +77,7 @@ class MailTemplates:
         """Check the platform's templates.
 
         Raises:
-            UnusableLook: see `open`.
+            InvalidBranding: see `open`.
         """
         if self._folder is None:
             return
@@ -86,14 +86,14 @@ class MailTemplates:
             references = {name: self._check_source(name) for name in names}
             for message in _check_messages():
                 self.render_strictly(message, MessageText.render(message, is_personal=True))
-        except UnusableLook:
+        except InvalidBranding:
             raise
         except Exception as error:
             raise self._unusable(error) from error
         used = set().union(*references.values())
         unknown = sorted(name for name in names if name not in REPLACEABLE | used and not name.startswith("_"))
         if unknown:
-            raise UnusableLook(
+            raise InvalidBranding(
                 f"MAIL_TEMPLATES cannot be used: {unknown[0]} replaces nothing. The names are {SUBJECT}, {TEXT}, {HTML}"
                 f" and those of one kind, such as cancelled.html ({', '.join(KINDS)}); one that others include begins "
                 "with '_'"
@@ -129,11 +129,11 @@ class MailTemplates:
             self._html.select_template([f"{kind}.html", HTML]).render(body),
         )
 
-    def explain(self, error: Exception) -> UnusableLook:
+    def explain(self, error: Exception) -> InvalidBranding:
         """Return the sentence for an error of a template: file, line and what is wrong."""
-        return error if isinstance(error, UnusableLook) else self._unusable(error)
+        return error if isinstance(error, InvalidBranding) else self._unusable(error)
 
-    def _unusable(self, error: Exception) -> UnusableLook:
+    def _unusable(self, error: Exception) -> InvalidBranding:
         if isinstance(error, TemplateNotFound):
             reason = f"there is no template {error.name}"
         elif isinstance(error, UnicodeDecodeError):
@@ -144,7 +144,7 @@ class MailTemplates:
             message = error.message if isinstance(error, TemplateSyntaxError) else error
             reason = one_line(message) or type(error).__name__
         place = self._place(error)
-        return UnusableLook(f"MAIL_TEMPLATES cannot be used: {f'{place}: ' if place else ''}{reason}")
+        return InvalidBranding(f"MAIL_TEMPLATES cannot be used: {f'{place}: ' if place else ''}{reason}")
 
     def _check_source(self, name: str) -> set[str]:
         """Compile a template, and return which others it names."""
@@ -152,9 +152,9 @@ class MailTemplates:
         try:
             source = (self._folder / name).read_text("utf-8") if self._folder else ""
         except UnicodeDecodeError:
-            raise UnusableLook(f"MAIL_TEMPLATES cannot be used: {name} is not UTF-8") from None
+            raise InvalidBranding(f"MAIL_TEMPLATES cannot be used: {name} is not UTF-8") from None
         except OSError as error:
-            raise UnusableLook(f"MAIL_TEMPLATES cannot be used: {name} cannot be read ({error.strerror})") from None
+            raise InvalidBranding(f"MAIL_TEMPLATES cannot be used: {name} cannot be read ({error.strerror})") from None
         environment.get_template(name)
         return {name for name in meta.find_referenced_templates(environment.parse(source, name)) if name}
 
@@ -202,12 +202,12 @@ def _names_in(folder: Path) -> list[str]:
     """Return the names of the templates in a folder. Those in subfolders are checked where they are included."""
     try:
         if not folder.is_dir():
-            raise UnusableLook(f"MAIL_TEMPLATES cannot be used: {folder} is not a folder")
+            raise InvalidBranding(f"MAIL_TEMPLATES cannot be used: {folder} is not a folder")
         return sorted(path.name for path in folder.iterdir() if path.suffix in (".html", ".txt") and path.is_file())
     except (OSError, ValueError) as error:
-        if isinstance(error, UnusableLook):
+        if isinstance(error, InvalidBranding):
             raise
-        raise UnusableLook(f"MAIL_TEMPLATES cannot be used: the folder {folder} cannot be read") from None
+        raise InvalidBranding(f"MAIL_TEMPLATES cannot be used: the folder {folder} cannot be read") from None
 
 
 def _check_messages() -> Iterator[Message]:

@@ -8,8 +8,8 @@ from worker.channels.base import Message
 from worker.channels.mail.branding import DARK_BACKGROUND, LOGO_CID, MailBranding
 from worker.channels.text.attendee import MessageAttendee
 from worker.channels.text.message_text import MAX_GUESTS, MessageText, cancelled_by, departed_guests, previous_period
-from worker.channels.text.period import TimeRange
 from worker.channels.text.sanitize import break_links, one_line, safe_link
+from worker.channels.text.time_range import TimeRange
 
 MAX_METADATA = 50
 """Maximum number of entries of a booking's metadata; meetergo allows 20."""

@@ -8,8 +8,8 @@ from typing import Any
 from icalendar import STATUS, Event
 
 from worker.channels.text.message_text import MessageRow
-from worker.channels.text.period import TimeRange
 from worker.channels.text.sanitize import break_links, one_line, safe_link
+from worker.channels.text.time_range import TimeRange
 
 PRODUCT = "-//meetergo-inbox//meetergo-inbox//EN"
 UNFIT_FOR_UID = re.compile(r"[^A-Za-z0-9._-]")

@@ -12,8 +12,8 @@ from meetergo.guests import departed
 from worker.channels.base import Message
 from worker.channels.text.attendee import MessageAttendee
 from worker.channels.text.locale import ReaderLocale
-from worker.channels.text.period import TimeRange
 from worker.channels.text.sanitize import break_links, one_line, safe_link
+from worker.channels.text.time_range import TimeRange
 from worker.channels.text.translations import Translation
 
 MAX_NAME_LENGTH = 80

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.channels.base import Message
-from worker.channels.text.period import TimeRange
+from worker.channels.text.time_range import TimeRange
 
 SAMPLE_RECIPIENT = "anna.muster@platform.example"
 MEETING_LENGTH = timedelta(minutes=30)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from worker.channels import UnusableChannel, open_channel
-from worker.channels.mail.branding import MAX_LOGO_BYTES, Logo, MailBranding, UnusableLook, contrast
+from worker.channels.mail.branding import MAX_LOGO_BYTES, InvalidBranding, Logo, MailBranding, contrast
 from worker.services import build_services
 from worker.start import exit_on_bad_setting
 
@@ -115,24 +115,24 @@ def test_a_logo_is_shown_at_a_modest_size(content, shown, logo):
     ],
 )
 def test_a_file_that_mails_cannot_show_is_rejected(content, logo):
-    with pytest.raises(UnusableLook, match=r"^MAIL_LOGO cannot be used: .* is not a PNG, JPEG or GIF image"):
+    with pytest.raises(InvalidBranding, match=r"^MAIL_LOGO cannot be used: .* is not a PNG, JPEG or GIF image"):
         Logo.read(logo(content))
 
 
 def test_a_large_logo_is_rejected(logo):
-    with pytest.raises(UnusableLook, match="has more than 100 KB"):
+    with pytest.raises(InvalidBranding, match="has more than 100 KB"):
         Logo.read(logo(png(9, 9) + b"x" * MAX_LOGO_BYTES))
 
 
 @pytest.mark.parametrize("path", ["nowhere.png", "x" * 5000])
 def test_a_logo_that_cannot_be_read_is_rejected(path):
-    with pytest.raises(UnusableLook, match=r"^MAIL_LOGO cannot be used: .* cannot be read \("):
+    with pytest.raises(InvalidBranding, match=r"^MAIL_LOGO cannot be used: .* cannot be read \("):
         MailBranding.of("", "#000000", path)
 
 
 @pytest.mark.parametrize("path", [".", "/dev/null", "/dev/zero"])
 def test_a_logo_that_is_no_file_is_rejected(path):
-    with pytest.raises(UnusableLook, match=r"^MAIL_LOGO cannot be used: .* is not a file"):
+    with pytest.raises(InvalidBranding, match=r"^MAIL_LOGO cannot be used: .* is not a file"):
         MailBranding.of("", "#000000", path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from worker.channels.mail.branding import MailBranding, UnusableLook
+from worker.channels.mail.branding import InvalidBranding, MailBranding
 from worker.channels.mail.templates import KINDS, MailTemplates
 from worker.channels.text.message_text import MessageText
 from worker.channels.text.samples import sample_messages
@@ -201,13 +201,13 @@ def test_a_platforms_template_cannot_let_text_become_markup(source, evil, templa
     ],
 )
 def test_a_broken_template_is_found_at_start_with_file_and_line(source, reason, templates):
-    with pytest.raises(UnusableLook, match=f"^MAIL_TEMPLATES cannot be used: {reason}"):
+    with pytest.raises(InvalidBranding, match=f"^MAIL_TEMPLATES cannot be used: {reason}"):
         templates(message_html=source)
 
 
 @pytest.mark.parametrize("source", ["", " \n", "{% if kind == 'created' %}x{% endif %}"])
 def test_an_empty_subject_is_found_at_start(source, templates):
-    with pytest.raises(UnusableLook, match="the subject is empty"):
+    with pytest.raises(InvalidBranding, match="the subject is empty"):
         templates(subject_txt=source)
 
 
@@ -216,17 +216,17 @@ def test_autoescape_cannot_be_switched_in_a_folder_below_either(templates, tmp_p
     (tmp_path / "templates" / "parts").mkdir()
     (tmp_path / "templates" / "parts" / "end.html").write_text("\n{% autoescape false %}x{% endautoescape %}")
 
-    with pytest.raises(UnusableLook, match=r"parts/end\.html, line 2: autoescape cannot be switched"):
+    with pytest.raises(InvalidBranding, match=r"parts/end\.html, line 2: autoescape cannot be switched"):
         templates(message_html='{% include "parts/end.html" %}')
 
 
 def test_an_error_in_an_included_template_names_that_one(templates):
-    with pytest.raises(UnusableLook, match=r"_part\.html, line 2: 'nothing' is undefined"):
+    with pytest.raises(InvalidBranding, match=r"_part\.html, line 2: 'nothing' is undefined"):
         templates(message_html='{% include "_part.html" %}', _part_html="\n{{ nothing }}")
 
 
 def test_a_template_that_replaces_nothing_is_found(templates):
-    with pytest.raises(UnusableLook, match=r"mesage\.html replaces nothing\. The names are subject\.txt"):
+    with pytest.raises(InvalidBranding, match=r"mesage\.html replaces nothing\. The names are subject\.txt"):
         templates(mesage_html="x")
 
 
@@ -240,13 +240,13 @@ def test_a_template_that_is_not_utf_8_is_found(templates, tmp_path):
     templates()
     (tmp_path / "templates" / "message.txt").write_bytes("Grüße".encode("latin-1"))
 
-    with pytest.raises(UnusableLook, match=r"message\.txt is not UTF-8"):
+    with pytest.raises(InvalidBranding, match=r"message\.txt is not UTF-8"):
         templates()
 
 
 @pytest.mark.parametrize("folder", ["/nowhere/at/all", __file__, "x" * 10_000, "\0"])
 def test_a_folder_that_is_none_is_found(folder):
-    with pytest.raises(UnusableLook, match=r"^MAIL_TEMPLATES cannot be used: "):
+    with pytest.raises(InvalidBranding, match=r"^MAIL_TEMPLATES cannot be used: "):
         MailTemplates.open(BRANDING, folder)
 
 
@@ -272,7 +272,7 @@ def test_a_change_of_a_file_has_no_effect_until_the_next_start(templates, render
     own = templates(message_html="<p>old</p>")
     assert render(own).html == "<p>old</p>"
 
-    with pytest.raises(UnusableLook):
+    with pytest.raises(InvalidBranding):
         templates(message_html="{{ broken")
     assert render(own).html == "<p>old</p>"
 

@@ -4,7 +4,7 @@ import pytest
 
 from worker.channels.text.locale import ReaderLocale
 from worker.channels.text.message_text import MessageText
-from worker.channels.text.period import TimeRange
+from worker.channels.text.time_range import TimeRange
 
 MOVED = {"starts_at": "2026-01-14T14:00:00+00:00", "ends_at": "2026-01-14T14:30:00+00:00"}
 KINDS = ["created", "rescheduled", "cancelled", "attendee_left"]

@@ -1,0 +1,86 @@
+"""Several accounts on the web page: lists and details say which, and filters find the rows of one."""
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from devtools.send import samples
+from models.account import Account
+from models.booking import Booking
+from models.delivery import Delivery
+from models.intervention import Intervention
+from models.notification import Notification
+from models.platform_user import PlatformUser
+from models.reconciliation import Reconciliation
+from tests.dashboard.conftest import Client
+from tests.dashboard.test_runs import plan
+from tests.worker.harness import AT, Harness, soon
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+ACCOUNT = "acme"
+LISTS = ("/deliveries", "/bookings", "/notifications", "/hosts", "/audit")
+
+
+@pytest.fixture
+def two_accounts(harness: Harness) -> Harness:
+    """A harness in which each account has a host and a booking of the same ids at meetergo."""
+    now = datetime.now(UTC)
+    with harness.services.database.transaction() as session:
+        session.add(Account(name=ACCOUNT, created_at=now, updated_at=now))
+        for account in ("default", ACCOUNT):
+            session.add(Reconciliation(account=account, started_at=now, ended_at=now))
+            Intervention.record_act(session, "compared", now, by="Ada", reason="why", account=account)
+            session.add(PlatformUser(account=account, external_id=f"host-{account}", meetergo_user_id=samples.HOST_ID))
+    body = samples.created("b1", soon(1), AT)
+    harness.deliver(body)
+    harness.deliver(body, account=ACCOUNT)
+    harness.process_due()
+    return harness
+
+
+def test_with_one_account_nothing_is_said_of_accounts(client: Client, sample_data: Harness) -> None:
+    for path in (*LISTS, "/reconcile", "/bookings/b1"):
+        assert "account" not in client("people").get(path).text.partition("<main")[2].lower()
+
+
+def test_lists_say_which_account_and_show_one_alone(client: Client, two_accounts: Harness) -> None:
+    reader = client("operate")
+    for path in LISTS:
+        whole = reader.get(path).text
+        assert '<label>Account<select name="account">' in whole, path
+        assert set(re.findall('<td data-label="account">([^<]*)</td>', whole)) == {"default", ACCOUNT}, path
+        for account in ("default", ACCOUNT):
+            page = reader.get(f"{path}?account={account}").text
+            assert set(re.findall('<td data-label="account">([^<]*)</td>', page)) == {account}, path
+            assert f"<option selected>{account}</option>" in page
+        assert 'data-label="account"' not in reader.get(f"{path}?account=nobody").text
+    assert reader.get("/reconcile").text.count('<td data-label="account">') == 2
+
+
+@pytest.mark.parametrize("path", ["/deliveries?status=done", "/bookings?tab=all", "/deliveries?status=all&event=x"])
+def test_a_filter_stays_with_the_tabs(client: Client, two_accounts: Harness, path: str) -> None:
+    page = client("read").get(f"{path}&account={ACCOUNT}").text
+    tabs = page.partition('<nav class="tabs"')[2].partition("</nav>")[0]
+    assert all(f"account={ACCOUNT}" in href for href in re.findall('href="([^"]*)"', tabs))
+
+
+def test_details_say_which_account(client: Client, two_accounts: Harness) -> None:
+    paths = [
+        *(f"/deliveries/{row.id}" for row in two_accounts.all(Delivery) if row.account == ACCOUNT),
+        *(f"/bookings/{row.id}" for row in two_accounts.all(Booking) if row.account == ACCOUNT),
+        *(f"/notifications/{row.id}" for row in two_accounts.all(Notification) if row.account == ACCOUNT),
+        f"/hosts/host-{ACCOUNT}",
+    ]
+    assert len(paths) >= 4
+    for path in paths:
+        assert f"<dt>account</dt><dd>{ACCOUNT}</dd>" in client("read").get(path).text, path
+
+
+def test_a_run_takes_the_rows_of_one_account_alone(client: Client, two_accounts: Harness) -> None:
+    ada = client("operate")
+    form = plan(ada, f"kind=replay&all=1&status=done&account={ACCOUNT}")
+    assert form["account"] == [ACCOUNT]
+    ada.post("/runs/start", data=form | {"reason": "theirs"})
+    assert f"<dt>account</dt><dd>{ACCOUNT}</dd>" in ada.get("/runs/1").text
+    assert "1 delivery" in ada.get("/runs/1").text
