@@ -12,6 +12,9 @@ from runtime import logs
 from runtime.version import VERSION
 
 COMMANDS = {
+    "accounts": LazyCommand(
+        "console.commands.system.accounts:accounts", "Serve several companies of meetergo: see docs/accounts.md."
+    ),
     "adopt-queue": LazyCommand(
         "console.commands.system.adopt_queue:adopt_queue",
         "Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.",
