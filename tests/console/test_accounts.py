@@ -193,6 +193,8 @@ def test_hosts_are_onboarded_listed_and_booked_in_their_account(
         session.scalars(select(PlatformUser).where(PlatformUser.external_id == "acme-1")).one().name = "Other"
     synced = json.loads(run(operator, "users", "sync", "--account", "acme", "--json").stdout)
     assert [(each["external_id"], each["kind"]) for each in synced["findings"]] == [("acme-1", "differs")]
+    assert run(operator, "users", "forget", "acme-1", "--yes").exit_code == 0
+    assert [bool(user.meetergo_user_id) for user in operator.users()] == [True, False]
 
 
 def test_an_account_is_disabled_and_enabled_and_its_rows_stay(operator: Operator, acme: CompanyAccount) -> None:

@@ -153,7 +153,7 @@ def about_accounts(channel: AlertReceiver) -> list[str]:
 
 @ON_SQLITE
 def test_three_accounts_converge_over_a_bad_line_with_one_key_expired_and_one_address_rotated(
-    agency: Agency, operator_channel: AlertReceiver, tmp_path: Path
+    agency: Agency, operator_channel: AlertReceiver, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     meetergo, acme, beta = agency.meetergo, agency.accounts["acme"], agency.accounts["beta"]
     agency.set_up(tmp_path)
@@ -192,6 +192,10 @@ def test_three_accounts_converge_over_a_bad_line_with_one_key_expired_and_one_ad
     assert agency.differences("acme") == set()
     assert about_accounts(operator_channel)[1:] == ["resolved: account acme: meetergo accepts the API key again"]
     assert_nothing_crossed(agency)
+    shown = capsys.readouterr().out + (tmp_path / "web.log").read_text() + str(operator_channel.received)
+    assert "account=acme" in shown, "the logs of the worker are not seen"
+    for own in agency.accounts.values():
+        assert own.key.rpartition(":")[2] not in shown
 
 
 def assert_nothing_crossed(agency: Agency) -> None:
