@@ -67,7 +67,7 @@ COMMANDS = {
     ),
     "reencrypt": LazyCommand(
         "console.commands.system.privacy:reencrypt",
-        "Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can be removed.",
+        "Encrypt all stored bodies and API keys with the newest of BODY_KEYS; then the older keys can be removed.",
     ),
     "replay": LazyCommand(
         "console.commands.deliveries.replay:replay",
