@@ -12,6 +12,9 @@ from runtime import logs
 from runtime.version import VERSION
 
 COMMANDS = {
+    "accounts": LazyCommand(
+        "console.commands.system.accounts:accounts", "Serve several companies of meetergo: see docs/accounts.md."
+    ),
     "adopt-queue": LazyCommand(
         "console.commands.system.adopt_queue:adopt_queue",
         "Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.",
@@ -64,7 +67,7 @@ COMMANDS = {
     ),
     "reencrypt": LazyCommand(
         "console.commands.system.privacy:reencrypt",
-        "Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can be removed.",
+        "Encrypt all stored bodies and API keys with the newest of BODY_KEYS; then the older keys can be removed.",
     ),
     "replay": LazyCommand(
         "console.commands.deliveries.replay:replay",

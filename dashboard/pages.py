@@ -65,6 +65,7 @@ ACTS = {
     "forgotten": N_("mapping forgotten"),
     "granted": N_("API token created"),
     "revoked": N_("API token revoked"),
+    "configured": N_("account changed"),
     "shared": N_("calendar link shown"),
     "unshared": N_("calendar link revoked"),
     "pruned": N_("pruned"),

@@ -5,7 +5,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from dashboard.stores import current
 from meetergo.api.errors import ApiError
+from models.account import DEFAULT
+from operations.accounts import api_values, find_account
 from operations.errors import OperationError, api_error_message
 from worker.settings import ReconcileSettings
 
@@ -17,8 +20,8 @@ CLIENT: dict[str, Any] = {"timeout": TIMEOUT, "attempts": 1, "max_wait": MAX_WAI
 NO_KEY = "MEETERGO_API_KEY is not set for the dashboard: put it into its environment or into .env"
 
 
-def provider_settings() -> ReconcileSettings:
-    """Return the settings for calls to meetergo.
+def provider_settings(account: str = DEFAULT) -> ReconcileSettings:
+    """Return the settings for calls to meetergo for an account.
 
     Raises:
         OperationError: the key is missing, or a setting cannot be used.
@@ -27,13 +30,17 @@ def provider_settings() -> ReconcileSettings:
         settings = ReconcileSettings.load()
     except SystemExit:
         raise OperationError("a setting for calls to meetergo cannot be used: see the dashboard's log") from None
+    if account != DEFAULT:
+        with current().database.read_only() as session:
+            found = find_account(session, account, current().services.inbox.cipher)
+        return settings.model_copy(update=api_values(found))
     if not settings.meetergo_api_key:
         raise OperationError(NO_KEY)
     return settings
 
 
 @contextmanager
-def api_errors() -> Iterator[None]:
+def api_errors(account: str = DEFAULT) -> Iterator[None]:
     """Turn an error of meetergo's API into one sentence.
 
     Raises:
@@ -42,4 +49,4 @@ def api_errors() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        raise OperationError(f"meetergo: {api_error_message(error)}") from error
+        raise OperationError(f"meetergo: {api_error_message(error, account)}") from error

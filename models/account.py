@@ -7,12 +7,12 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Boolean, Integer, LargeBinary, String, Text, literal, select, true
+from sqlalchemy import Boolean, Date, Integer, LargeBinary, String, Text, literal, select, true
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
@@ -114,6 +114,7 @@ class AccountConfig:
         channels: URLs of the default channels; None for those of NOTIFY_DEFAULT. They may hold secrets.
         reconcile_days: how far ahead to look for changes; None for RECONCILE_DAYS.
         is_active: whether webhooks are accepted.
+        api_key_expires: the last day of the API key, as far as known.
     """
 
     name: str
@@ -123,6 +124,7 @@ class AccountConfig:
     channels: tuple[str, ...] | None = field(default=None, repr=False)
     reconcile_days: int | None = None
     is_active: bool = True
+    api_key_expires: date | None = None
 
     @property
     def is_default(self) -> bool:
@@ -156,6 +158,7 @@ class Account(Model):
     sealed_api_key: Mapped[bytes | None] = mapped_column("api_key", LargeBinary)
     sealed_with: Mapped[str | None] = mapped_column(String(12))
     api_key_from: Mapped[str | None] = mapped_column(Text)
+    api_key_expires: Mapped[date | None] = mapped_column(Date)
     api_user: Mapped[str | None] = mapped_column(String(255))
     channels: Mapped[list[Any] | None]
     reconcile_days: Mapped[int | None] = mapped_column(Integer)
@@ -205,6 +208,7 @@ class Account(Model):
             channels=None if self.channels is None else tuple(str(each) for each in self.channels),
             reconcile_days=self.reconcile_days,
             is_active=self.is_active,
+            api_key_expires=self.api_key_expires,
         )
 
     @classmethod
@@ -301,13 +305,17 @@ class Accounts:
 
     def _known(self, max_age: timedelta) -> Mapping[str, AccountConfig]:
         """Return the rows as they were at most `max_age` ago, or as last known if another thread is reading them."""
-        is_due = time.monotonic() >= max(self._read_at + max_age.total_seconds(), self._cooldown.until)
-        if is_due and self._lock.acquire(blocking=False):
+        was_never_read = self._read_at == float("-inf")
+        if self._is_due(max_age) and self._lock.acquire(blocking=was_never_read):
             try:
-                self._read()
+                if self._is_due(max_age):  # else another thread has read them meanwhile
+                    self._read()
             finally:
                 self._lock.release()
         return self._others
+
+    def _is_due(self, max_age: timedelta) -> bool:
+        return time.monotonic() >= max(self._read_at + max_age.total_seconds(), self._cooldown.until)
 
     def _read(self) -> None:
         try:

@@ -108,23 +108,32 @@ class ErasureResult:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def find(database: Database, cipher: BodyCipher, person: Person) -> PersonMatches:
-    """Find a person in everything that is stored. Takes no locks; an unreadable row does not stop the search."""
+def find(database: Database, cipher: BodyCipher, person: Person, account: str | None = None) -> PersonMatches:
+    """Find a person in everything that is stored. Takes no locks; an unreadable row does not stop the search.
+
+    Args:
+        database: the database.
+        cipher: decrypts bodies.
+        person: whom to find.
+        account: the only account to search; None for all.
+    """
     found = PersonMatches()
-    _find_in_rows(database, person, found)
-    _find_in_bodies(database, cipher, person, found)
+    _find_in_rows(database, person, found, account)
+    _find_in_bodies(database, cipher, person, found, account)
     ids = frozenset(key for keys in found.keys.values() for key in keys if _is_provider_id(key))
     if ids:
-        _find_in_rows(database, Person(keys=ids), found)
+        _find_in_rows(database, Person(keys=ids), found, account)
     for model, columns in TEXT_COLUMNS.items():
-        for row in _pages(database, model, ("id", *columns), found.skipped):
+        if account and not hasattr(model, "account"):
+            continue
+        for row in _pages(database, model, ("id", *columns), found.skipped, *_of(model, account)):
             if any(person.is_mentioned_in(text) for text in row[1:]):
                 found.texts.append((model, row[0]))
-    for row in _pages(database, PlatformUser, ("id", "email"), found.skipped):
+    for row in _pages(database, PlatformUser, ("id", "email"), found.skipped, *_of(PlatformUser, account)):
         if person.emails and row[1] and person.matches_guest({"email": row[1]}):
             found.hosts.append(row[0])
     with database.read_only() as session:
-        emails = session.scalars(select(Employee.email)).all()
+        emails = session.scalars(select(Employee.email).where(*_of(Employee, account))).all()
     found.hosts += [0 for email in emails if person.emails and person.matches_guest({"email": email})]
     return found
 
@@ -203,14 +212,18 @@ def _is_provider_id(key: str) -> bool:
     return len(key) >= MIN_ID_LENGTH and "@" not in key
 
 
-def _find_in_rows(database: Database, person: Person, found: PersonMatches) -> None:
+def _find_in_rows(database: Database, person: Person, found: PersonMatches, account: str | None) -> None:
     """Search bookings, their changes and their notifications."""
+
+    def pages(model: type[Any], *names: str) -> Iterator[Sequence[Any]]:
+        return _pages(database, model, names, found.skipped, *_of(model, account))
+
     booking = ("id", "facts", "attendees", "metadata_", "cancel_reason", "cancelled_by", "location", "meeting_name")
-    for key, facts, *rest in _pages(database, Booking, booking, found.skipped):
+    for key, facts, *rest in pages(Booking, *booking):
         _match(found, person, key, [*rest, facts], [*_attendees_of(facts), *find_guests(rest[0], ATTENDEE)])
-    for _, key, *rest in _pages(database, BookingChange, ("id", "booking_id", "before", "after"), found.skipped):
+    for _, key, *rest in pages(BookingChange, "id", "booking_id", "before", "after"):
         _match(found, person, key, rest, [*find_guests(rest)])
-    for _, key, payload in _pages(database, Notification, ("id", "booking_id", "payload"), found.skipped):
+    for _, key, payload in pages(Notification, "id", "booking_id", "payload"):
         _match(found, person, key, payload, [*find_guests(payload)])
 
 
@@ -223,9 +236,11 @@ def _match(found: PersonMatches, person: Person, booking_id: str, value: Any, gu
         found.keys[booking_id] = set()
 
 
-def _find_in_bodies(database: Database, cipher: BodyCipher, person: Person, found: PersonMatches) -> None:
+def _find_in_bodies(
+    database: Database, cipher: BodyCipher, person: Person, found: PersonMatches, account: str | None
+) -> None:
     columns = ("id", "booking_id", "body", "sealed_with")
-    for row in _pages(database, Delivery, columns, found.skipped, Delivery.body != b""):
+    for row in _pages(database, Delivery, columns, found.skipped, Delivery.body != b"", *_of(Delivery, account)):
         delivery = Delivery(id=row[0], body=row[2], sealed_with=row[3])
         try:
             value = body_as_json(cipher.decrypt(delivery.encrypted_body))
@@ -354,6 +369,10 @@ def _erase_texts(session: Session, model: type[Any], key: Any, person: Person) -
     for name, text in zip(TEXT_COLUMNS[model], after, strict=False):
         setattr(row, name, text)
     return int(after != before)
+
+
+def _of(model: type[Any], account: str | None) -> Sequence[ColumnElement[bool]]:
+    return () if account is None else (model.account == account,)
 
 
 def _pages(

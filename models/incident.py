@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import Index, String, or_, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from models.account import DEFAULT
 from runtime.database import Model, insert_into
 
 IncidentKind = Literal[
@@ -48,7 +49,9 @@ WORTH_NOTIFYING = timedelta(days=1)
 
 
 class Incident(Model):
-    """One incident. At most one of each kind is open at any time.
+    """One incident. At most one of each kind is open in an account at any time.
+
+    What concerns no single account belongs to `default`.
 
     `notified` maps the fingerprint of each operator channel to the state last sent to it. `quiet_since` is when the
     condition was last seen to disappear, and becomes the end unless it returns soon. `claimed_until` keeps other
@@ -59,8 +62,9 @@ class Incident(Model):
     __tablename__ = "incidents"
     __table_args__ = (
         Index(
-            "uq_incidents_kind_open",
+            "uq_incidents_kind_account_open",
             "kind",
+            "account",
             unique=True,
             sqlite_where=text("ended_at IS NULL"),
             postgresql_where=text("ended_at IS NULL"),
@@ -70,6 +74,7 @@ class Incident(Model):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[IncidentKind] = mapped_column(String(32))
+    account: Mapped[str] = mapped_column(String(64), default=DEFAULT, server_default=DEFAULT)
     began_at: Mapped[datetime]
     quiet_since: Mapped[datetime | None] = mapped_column("calm_since")
     ended_at: Mapped[datetime | None]
@@ -78,15 +83,9 @@ class Incident(Model):
     details: Mapped[dict[str, Any] | None]
 
     @classmethod
-    def open_details(cls, session: Session) -> Mapping[IncidentKind, Mapping[str, Any]]:
-        """Return kind -> details, for open incidents that have some."""
-        query = select(cls.kind, cls.details).where(cls.ended_at.is_(None), cls.details.is_not(None))
-        return dict(session.execute(query).all())
-
-    @classmethod
-    def open_kinds(cls, session: Session) -> Mapping[IncidentKind, datetime]:
-        """Return kind -> when it began, for open incidents."""
-        return dict(session.execute(select(cls.kind, cls.began_at).where(cls.ended_at.is_(None))).all())
+    def all_open(cls, session: Session) -> Sequence["Incident"]:
+        """Return the open incidents of all accounts, oldest first."""
+        return session.scalars(select(cls).where(cls.ended_at.is_(None)).order_by(cls.id)).all()
 
     @classmethod
     def record_state(
@@ -97,6 +96,7 @@ class Incident(Model):
         channels: Collection[str],
         now: datetime,
         details: Mapping[str, Any] | None = None,
+        account: str = DEFAULT,
     ) -> None:
         """Record whether a condition is active: begin an incident, end it, or neither.
 
@@ -107,14 +107,16 @@ class Incident(Model):
             channels: fingerprints of the channels to notify.
             now: the time, UTC.
             details: what names the cause, JSON without personal data.
+            account: the account that it is about.
         """
-        incident = session.scalars(
-            select(cls).where(cls.kind == kind, cls.ended_at.is_(None)).with_for_update()
-        ).one_or_none()
+        is_same = (cls.kind == kind, cls.account == account, cls.ended_at.is_(None))
+        incident = session.scalars(select(cls).where(*is_same).with_for_update()).one_or_none()
         if incident:
             incident.continue_or_end(is_active, channels, now, details)
         elif is_active:
-            row = dict(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing"), details=details)
+            row = dict(
+                kind=kind, account=account, began_at=now, told=dict.fromkeys(channels, "nothing"), details=details
+            )
             session.execute(insert_into(session, cls).values(row).on_conflict_do_nothing())
 
     @classmethod

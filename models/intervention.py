@@ -29,6 +29,7 @@ InterventionKind = Literal[
     "forgotten",
     "granted",
     "revoked",
+    "configured",
 ]
 
 BY_RQ = "rq requeue"
@@ -45,7 +46,7 @@ class Intervention(Model):
     nothing was changed. `mapped`: a host was added or changed; the reason names it. `shared` and `unshared`: the link
     of a host's calendar was shown or revoked; the reason names the host. `forgotten`: the booking's owner was
     unmapped from its meetergo user. `granted` and `revoked`: a token of the read API was created or revoked; the
-    reason names it.
+    reason names it. `configured`: an account was added or changed; the reason names it.
     """
 
     __tablename__ = "interventions"

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Index, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.account import DEFAULT
+from models.account import DEFAULT, booking_key
 from runtime.database import Model, insert_into
 
 MAX_RUN_TIME = timedelta(hours=1)
@@ -19,7 +19,8 @@ class ReconcileCursor(Model):
     """How far the bookings of one host were compared, so that the next run continues where the last one stopped.
 
     `created_until` is the creation time up to which all new bookings were seen; `swept_at` when the host was last
-    compared as a whole; `tried_at` when that was last begun.
+    compared as a whole; `tried_at` when that was last begun. `meetergo_user_id` is a key within the installation: see
+    `key_of`.
     """
 
     __tablename__ = "reconcile_cursors"
@@ -29,19 +30,31 @@ class ReconcileCursor(Model):
     swept_at: Mapped[datetime | None]
     tried_at: Mapped[datetime | None]
 
+    @staticmethod
+    def key_of(account: str, host_id: str) -> str:
+        """Return the key of a host: meetergo's id, with the account's name before it as in a booking's key."""
+        return booking_key(account, host_id)
+
     @classmethod
-    def record_attempt(cls, session: Session, host_id: str, tried_at: datetime | None) -> None:
+    def of_host(cls, session: Session, account: str, host_id: str) -> "ReconcileCursor | None":
+        """Return the cursor of one host; None if the host was never compared."""
+        return session.get(cls, cls.key_of(account, host_id))
+
+    @classmethod
+    def record_attempt(cls, session: Session, account: str, host_id: str, tried_at: datetime | None) -> None:
         """Record that a comparison of a host was begun."""
-        cls._upsert(session, host_id, tried_at=tried_at)
+        cls._upsert(session, cls.key_of(account, host_id), tried_at=tried_at)
 
     @classmethod
-    def advance(cls, session: Session, host_id: str, created_until: datetime | None, swept_at: datetime) -> None:
+    def advance(
+        cls, session: Session, account: str, host_id: str, created_until: datetime | None, swept_at: datetime
+    ) -> None:
         """Record how far a host was compared."""
-        cls._upsert(session, host_id, created_until=created_until, swept_at=swept_at)
+        cls._upsert(session, cls.key_of(account, host_id), created_until=created_until, swept_at=swept_at)
 
     @classmethod
-    def _upsert(cls, session: Session, host_id: str, **values: datetime | None) -> None:
-        insert = insert_into(session, cls).values(meetergo_user_id=host_id, **values)
+    def _upsert(cls, session: Session, key: str, **values: datetime | None) -> None:
+        insert = insert_into(session, cls).values(meetergo_user_id=key, **values)
         session.execute(insert.on_conflict_do_update(index_elements=["meetergo_user_id"], set_=values))
 
 
@@ -86,14 +99,15 @@ class ReconcileStatus:
     unended_since: datetime | None
 
     @classmethod
-    def load(cls, session: Session) -> "ReconcileStatus | None":
-        """Load the current state; None if reconciling is not in use."""
-        began_at = session.scalar(select(Reconciliation.started_at).order_by(Reconciliation.started_at.desc()).limit(1))
+    def load(cls, session: Session, account: str = DEFAULT) -> "ReconcileStatus | None":
+        """Load the current state of an account; None if reconciling is not in use."""
+        newest, is_own = Reconciliation.started_at.desc(), Reconciliation.account == account
+        began_at = session.scalar(select(Reconciliation.started_at).where(is_own).order_by(newest).limit(1))
         if began_at is None:
             return None
-        is_ended, newest = Reconciliation.ended_at.is_not(None), Reconciliation.started_at.desc()
-        last = session.scalars(select(Reconciliation).where(is_ended).order_by(newest).limit(1)).one_or_none()
-        unended_query = select(func.min(Reconciliation.started_at)).where(~is_ended)
+        is_ended = Reconciliation.ended_at.is_not(None)
+        last = session.scalars(select(Reconciliation).where(is_own, is_ended).order_by(newest).limit(1)).one_or_none()
+        unended_query = select(func.min(Reconciliation.started_at)).where(is_own, ~is_ended)
         if last:
             unended_query = unended_query.where(Reconciliation.started_at > last.started_at)
         return cls(last, began_at, session.scalar(unended_query))

@@ -1,6 +1,6 @@
 """Statistics of both stores: row counts, job counts, rates and open incidents, for the console, metrics and alerts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import DateTime, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT
 from models.delivery import Delivery
 from models.error_groups import ErrorGroups
 from models.incident import Incident, IncidentKind
@@ -85,6 +86,7 @@ class Stats:
         accepted_per_minute: deliveries received per minute, within `RATE_WINDOW`.
         incidents: kind of each open incident -> when it began. Outdated while the scheduler is down.
         incident_details: kind of each open incident that has details -> the details.
+        account_incidents: the open incidents of accounts other than `default`, oldest first.
         errors: why a store did not answer.
         reconcile_status: state of reconciling; None if it is not in use.
         write_error: why a database that answers cannot be written; None if it can, or if it does not answer.
@@ -103,6 +105,7 @@ class Stats:
     accepted_per_minute: float = 0.0
     incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
     incident_details: Mapping[IncidentKind, Mapping[str, Any]] = field(default_factory=dict)
+    account_incidents: Sequence[Incident] = ()
     errors: tuple[Exception, ...] = ()
     reconcile_status: ReconcileStatus | None = None
     write_error: SQLAlchemyError | None = None
@@ -166,14 +169,17 @@ def is_schema_outdated(error: Exception) -> bool:
 def _database_stats(database: Database, now: datetime, limit: int | None) -> dict[str, Any]:
     with database.read_only() as session:
         database_now = _database_clock(session)
+        incidents = Incident.all_open(session)
+        own = [incident for incident in incidents if incident.account == DEFAULT]
         return dict(
             rows={
                 name: _row_stats(session, model, now) if limit is None else _limited_row_stats(session, model, limit)
                 for name, model in MODEL_OF_QUEUE.items()
             },
             accepted_per_minute=_per_minute(session, Delivery.received_at, now) if limit is None else 0.0,
-            incidents=Incident.open_kinds(session),
-            incident_details=Incident.open_details(session),
+            incidents={incident.kind: incident.began_at for incident in own},
+            incident_details={incident.kind: incident.details for incident in own if incident.details is not None},
+            account_incidents=[incident for incident in incidents if incident.account != DEFAULT],
             reconcile_status=ReconcileStatus.load(session),
             failing=ErrorGroups.of_repeated_failures(session, Delivery, limit),
             from_future=_from_future(session, database_now),

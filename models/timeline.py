@@ -28,7 +28,7 @@ class TimelineEntry:
         kind: `delivery.` and received, retrying, dead, done, replayed, ignored or revealed; `booking.` and the
             kind of its change, or forgotten (its owner was unmapped); `notification.` and owed, retrying, dead, done,
             replayed or sent_again; `operator.` and started, cancelled, revealed, pruned, erased, refreshed, compared,
-            mapped, shared, unshared, granted or revoked.
+            mapped, shared, unshared, granted, revoked or configured.
         booking_id: the booking, if known by now.
         delivery_id: the delivery; for changes and notifications, the one that caused it.
         notification_id: the notification.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from models.incident import IncidentKind
 from models.stats import CLOCK_TOLERANCE, Stats, is_schema_outdated
 from operations.errors import MIGRATE_COMMAND, first_line, store_error_message
 from operations.status import StatusSnapshot
@@ -54,6 +55,7 @@ def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
         *_check_api_key_refused(stats),
         *_check_certificate(stats),
         *_check_hosts(stats),
+        *_check_accounts(stats),
     ]
 
 
@@ -219,6 +221,27 @@ def _check_hosts(stats: Stats) -> Iterator[Finding]:
     if "hosts_unmapped" in stats.incident_details:
         values = dict(stats.incident_details["hosts_unmapped"])
         yield Finding(printable(cause("hosts_unmapped", values)), "bin/inbox users sync --dry-run", "unmapped", values)
+
+
+def _check_accounts(stats: Stats) -> Iterator[Finding]:
+    """Report the incidents of accounts other than `default`, as detected by the scheduler."""
+    for incident in stats.account_incidents:
+        what = printable(cause(incident.kind, incident.details))
+        if what:
+            command = ACCOUNT_COMMANDS[incident.kind].format(incident.account)
+            yield Finding(what, f"bin/inbox {command}", "account", {"account": incident.account})
+
+
+ACCOUNT_COMMANDS: dict[IncidentKind, str] = {
+    "registration_lost": "webhook register --account {}",
+    "webhooks_missed": "webhook list --account {}",
+    "webhooks_silent": "webhook list --account {}",
+    "api_key_refused": "accounts set {} --api-key",
+    "api_key_expiring": "accounts set {} --api-key",
+    "reconcile_stopped": "reconcile --dry-run --account {}",
+    "hosts_unmapped": "users sync --dry-run --account {}",
+}
+"""Kind of an incident of an account -> the command that helps."""
 
 
 def _waited_longer_than(since: datetime | None, now: datetime, longest: timedelta) -> bool:

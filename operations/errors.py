@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from meetergo.api.errors import ApiError, Unauthorised
+from models.account import DEFAULT
 from models.stats import is_schema_outdated
 from operations.text import printable
 from runtime.redis.client import NotWritable
@@ -24,9 +25,10 @@ class OperationError(Exception):
     """The requested operation is impossible. The message says why, and what to do."""
 
 
-def api_error_message(error: ApiError) -> str:
-    """Describe an API error in one sentence, naming the setting if one is at fault."""
-    return f"MEETERGO_API_KEY: {error}" if isinstance(error, Unauthorised) else str(error)
+def api_error_message(error: ApiError, account: str = DEFAULT) -> str:
+    """Describe an API error in one sentence, naming the setting or the account if its key is at fault."""
+    key = "MEETERGO_API_KEY" if account == DEFAULT else f"API key of the account {account}"
+    return f"{key}: {error}" if isinstance(error, Unauthorised) else str(error)
 
 
 def store_error_message(error: Exception) -> str:

@@ -6,12 +6,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from models.platform_user import PlatformUser
+from operations.accounts import check_account
 from operations.errors import OperationError
 from runtime.database import Database
 
 
-def find(database: Database, external_id: str) -> PlatformUser:
-    """Return the host with this external id.
+def find(database: Database, external_id: str, account: str | None = None) -> PlatformUser:
+    """Return the host with this external id, of any account or of one.
 
     Raises:
         OperationError: there is none.
@@ -20,13 +21,22 @@ def find(database: Database, external_id: str) -> PlatformUser:
         row = PlatformUser.by_external_id(session, external_id)
     if row is None:
         raise OperationError(f"there is no platform user '{external_id}': `users list` shows all")
+    if account not in (None, row.account):
+        raise OperationError(f"'{external_id}' belongs to the account {row.account}: add --account {row.account}")
     return row
 
 
-def all_hosts(database: Database) -> Sequence[PlatformUser]:
-    """Return all hosts, oldest first."""
+def all_hosts(database: Database, account: str | None = None) -> Sequence[PlatformUser]:
+    """Return all hosts, or those of one account, oldest first.
+
+    Raises:
+        OperationError: there is no such account.
+    """
+    query = select(PlatformUser).order_by(PlatformUser.id)
     with database.read_only() as session:
-        return session.scalars(select(PlatformUser).order_by(PlatformUser.id)).all()
+        if account:
+            query = query.where(PlatformUser.account == check_account(session, account))
+        return session.scalars(query).all()
 
 
 def meetergo_id(row: PlatformUser) -> str:

@@ -8,9 +8,11 @@ from receiver.settings import SignedAddressSettings
 from runtime.api_settings import ApiKey, ApiSettings
 from runtime.redis.client import InstallationRedis, connect
 from runtime.settings import (
+    Account,
     AddressSettings,
     DatabaseSettings,
     DevRedisSettings,
+    EncryptedStoreSettings,
     EncryptionSettings,
     ListenHost,
     PublicUrl,
@@ -38,6 +40,12 @@ class ConsoleSettings(SignedAddressSettings):
     def address(self) -> str:
         """The URL that meetergo posts to. It is a secret."""
         return self.receiver_url + AddressSigner(self.webhook_keys).path(self.webhook_account)
+
+
+class AccountSettings(EncryptedStoreSettings):
+    """Settings of `accounts`. `webhook_account` is the name that the address of the account `default` has."""
+
+    webhook_account: Account = "default"
 
 
 class CalendarSettings(DatabaseSettings, AddressSettings):

@@ -1,15 +1,42 @@
 """A snapshot of the system for `status`: statistics, schema, the API key's expiry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
+from models.account import DEFAULT
+from models.delivery import Delivery
 from models.migrations.newer import NewerDatabase, find_newer, is_up_to_date
+from models.reconciliation import Reconciliation
+from models.retryable import Status
 from models.stats import Stats, collect_stats
+from operations.accounts import all_accounts
 from operations.settings import StatusSettings
 from runtime.database import Database
 from runtime.queue import JobQueue
+
+
+@dataclass(frozen=True)
+class AccountStatus:
+    """The state of one account.
+
+    Attributes:
+        name: its name.
+        is_active: whether its webhooks are accepted.
+        waiting: number of its deliveries that are pending.
+        dead: number of its deliveries that are dead.
+        reconciled_at: when its last run of reconcile ended, UTC; None if none did.
+    """
+
+    name: str
+    is_active: bool
+    waiting: int
+    dead: int
+    reconciled_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -22,6 +49,7 @@ class StatusSnapshot:
         longest_wait: how long a row may wait.
         key_days_left: days until the API key expires, if known.
         newer_database: set if a newer version has migrated the database.
+        accounts: the accounts, `default` first; empty if there is no other.
     """
 
     stats: Stats
@@ -29,6 +57,7 @@ class StatusSnapshot:
     longest_wait: timedelta
     key_days_left: int | None
     newer_database: NewerDatabase | None = None
+    accounts: Sequence[AccountStatus] = ()
 
 
 def take_snapshot(
@@ -44,7 +73,31 @@ def take_snapshot(
         timedelta(seconds=settings.alert_waiting_seconds),
         (expires - now.date()).days if expires else None,
         newer,
+        _accounts(database) if limit is None and stats.rows is not None else (),
     )
+
+
+def _accounts(database: Database) -> Sequence[AccountStatus]:
+    try:
+        with database.read_only() as session:
+            others = all_accounts(session)
+            if not others:
+                return ()
+            waiting, dead = (_count_by_account(session, status) for status in ("pending", "dead"))
+            ended = select(Reconciliation.account, func.max(Reconciliation.ended_at)).group_by(Reconciliation.account)
+            reconciled_at = dict(session.execute(ended).all())
+    except SQLAlchemyError:
+        return ()
+    states = {DEFAULT: True} | {row.name: row.is_active for row in others}
+    return [
+        AccountStatus(name, is_active, waiting.get(name, 0), dead.get(name, 0), reconciled_at.get(name))
+        for name, is_active in states.items()
+    ]
+
+
+def _count_by_account(session: Session, status: Status) -> dict[str, int]:
+    rows = select(Delivery.account, func.count()).where(Delivery.has_status(status)).group_by(Delivery.account)
+    return dict(session.execute(rows).all())
 
 
 def _newer(database: Database, stats: Stats) -> NewerDatabase | None:

@@ -40,7 +40,8 @@ def short(identifier: str | int | None) -> str:
     if identifier is None:
         return NO_VALUE
     text = str(identifier)
-    return printable(text if len(text) <= SHORT_ID_LENGTH + MAX_REST_LENGTH else text[:SHORT_ID_LENGTH])
+    start = text.find(":") + 1 + SHORT_ID_LENGTH  # a booking's key begins with the account
+    return printable(text if len(text) <= start + MAX_REST_LENGTH else text[:start])
 
 
 def count(number: int, singular: str, plural: str = "") -> str:

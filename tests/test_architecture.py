@@ -34,10 +34,11 @@ ONLY_IN = {
 IN_THE_IMAGE = set(MAY_IMPORT) - {"devtools"}
 MOST_MODULES = {
     "models": 29,
-    "operations": 17,
+    "models/migrations/versions": 99,
+    "operations": 18,
     "runtime": 18,
     "receiver": 13,
-    "worker": 17,
+    "worker": 18,
     "worker/channels": 12,
 }
 """Maximum per folder, without `__init__` and `__main__`; 16 for all others."""

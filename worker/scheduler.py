@@ -18,8 +18,9 @@ from runtime.outage import Outage
 from runtime.process.stop_signal import StopEvent
 from runtime.redis import heartbeat
 from runtime.tracing import switch as tracing
+from worker.maintenance.account_tasks import AT_ONCE, AccountRound
 from worker.maintenance.alerts import alerts
-from worker.maintenance.arrivals import arrivals
+from worker.maintenance.arrivals import arrivals, observe_accounts
 from worker.maintenance.external_checks import external_checks
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import sweep, wake
@@ -41,7 +42,7 @@ SCHEDULE: Schedule = {
     "alerts": (timedelta(seconds=15), lambda services, now: alerts().check(services, now)),
     "arrivals": (
         timedelta(minutes=10),
-        lambda services, now: alerts().observed.update(arrivals().observe(services, now)),
+        lambda services, now: _observe_arrivals(services, now),
     ),
 }
 
@@ -51,8 +52,8 @@ RECONCILE_EVERY = timedelta(minutes=10)
 SHUTDOWN_TIMEOUT = timedelta(seconds=18)
 """Limit for stopping. An operator channel may take most of it; Docker waits 20 s (see docker-compose.yml)."""
 
-POOL_SIZE = 10
-"""Database connections: one for each task."""
+POOL_SIZE = 10 + AT_ONCE
+"""Maximum number of database connections: one for each task, and for each account that is handled at once."""
 MONITORING_TIMEOUT = timedelta(seconds=5)
 """Query timeout for alerts and gauges."""
 
@@ -80,6 +81,7 @@ def main() -> None:
         **SCHEDULE,
         "alerts": _alert_task(watched_services),
         **_reconcile_task(settings, stop),
+        **_account_task(settings, stop),
         **external_checks(settings, alerts().observed),
     }
     if is_traced:
@@ -111,6 +113,11 @@ def _advance_runs(services: Services, now: datetime) -> object:
     return import_module(RUN_EXECUTOR).advance_runs(services, now)
 
 
+def _observe_arrivals(services: Services, now: datetime) -> None:
+    alerts().observed.update(arrivals().observe(services, now))
+    observe_accounts(services, now, alerts().observed_accounts)
+
+
 def _alert_task(watched_services: Services) -> tuple[timedelta, Task]:
     """Return the alerts task on a connection with a short timeout, so that a hanging database is reported too."""
     every, task = SCHEDULE["alerts"]
@@ -123,6 +130,16 @@ def _reconcile_task(settings: ScheduleSettings, stop: StopEvent) -> Schedule:
     max_duration = RECONCILE_EVERY * 0.8
     return {
         "reconcile": (RECONCILE_EVERY, partial(reconcile_on_schedule, settings, max_duration=max_duration, stop=stop))
+    }
+
+
+def _account_task(settings: ScheduleSettings, stop: StopEvent) -> Schedule:
+    observed, max_duration = alerts().observed_accounts, RECONCILE_EVERY * 0.8
+    return {
+        "accounts": (
+            RECONCILE_EVERY,
+            lambda services, now: AccountRound(settings, observed, services, now, max_duration, stop).run(),
+        )
     }
 
 

@@ -10,7 +10,7 @@ from runtime.queue import JobQueue, QueueName
 from runtime.tracing import switch as tracing
 from worker import hook
 from worker.inbox.batch import ChangeRecorder
-from worker.inbox.cancel_check import CancelCheck
+from worker.inbox.cancel_check import CancelChecks
 from worker.inbox.processor import InboxProcessor
 from worker.metrics import Metrics, NoMetrics
 from worker.outbox.planner import NotificationPlanner
@@ -65,6 +65,7 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
         planner, hook.load(settings.platform_hook, settings.platform_folders), settings.database_notify
     )
     clock, metrics = partial(datetime.now, UTC), _metrics(settings, accounts)
+    mode = settings.confirmation_mode
     inbox_type, outbox_type = InboxProcessor, OutboxSender
     if tracing.is_on():
         from worker.tracing import TracedInboxProcessor, TracedOutboxSender  # late: imports OpenTelemetry
@@ -82,7 +83,7 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
             accounts,
             clock,
             metrics,
-            CancelCheck.open(settings.redis(), settings.confirmation_mode) if settings.confirmation_mode else None,
+            CancelChecks.open(settings.redis(), mode, accounts) if mode else None,
         ),
         outbox_type(database, planner, clock, metrics, partial(job_queue.trigger_drain, "outbox")),
         settings.keep_for,

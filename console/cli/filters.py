@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli import completion
+from console.cli.accounts import ONLY_ACCOUNT_OPTION
 
 if TYPE_CHECKING:
     from models.search import RowSearch
@@ -43,6 +44,7 @@ FILTER_OPTIONS = [
     ),
     click.option("--until", type=TimestampParam(), metavar="TIME", help="Older than this."),
     click.option("--error", metavar="TEXT", help="Only rows whose last error contains this text."),
+    ONLY_ACCOUNT_OPTION,
 ]
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from console.cli.accounts import DEFAULT, load_settings
 from console.cli.api_client import api_client, open_configured_database
 
 if TYPE_CHECKING:
@@ -17,20 +18,23 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_registrations(force: bool = False) -> Iterator[tuple[Registrations, Sequence[Address], Redis | None]]:
+def open_registrations(
+    force: bool = False, account: str = DEFAULT
+) -> Iterator[tuple[Registrations, Sequence[Address], Redis | None]]:
     """Yield registrations, our addresses (oldest to newest), and Redis if configured; errors become messages.
 
     Args:
         force: whether webhooks that post to another host may be changed.
+        account: the account.
     """
     from operations.settings import RegistrationSettings
     from operations.webhooks import addresses
     from operations.webhooks.registrations import Registrations
     from runtime.signed_address import host_of
 
-    settings = RegistrationSettings.load()
+    settings = load_settings(RegistrationSettings, account)
     ours = addresses.our_addresses(settings)
     redis = settings.redis()
-    with open_configured_database(settings) as database, api_client(settings) as meetergo:
+    with open_configured_database(settings) as database, api_client(settings, account=account) as meetergo:
         host = None if force else host_of(ours[-1].url)
-        yield Registrations(meetergo, database, lambda: datetime.now(UTC), host), ours, redis
+        yield Registrations(meetergo, database, lambda: datetime.now(UTC), host, account), ours, redis

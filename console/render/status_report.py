@@ -13,7 +13,7 @@ from models.reconciliation import ReconcileStatus
 from models.stats import RATE_WINDOW, Stats
 from operations.checks import Finding
 from operations.serialize import Json
-from operations.status import StatusSnapshot
+from operations.status import AccountStatus, StatusSnapshot
 from operations.text import NO_VALUE, age, count, moment
 from runtime.queue import QUEUES, QueueName
 from worker.maintenance.conditions import CONDITIONS
@@ -21,12 +21,20 @@ from worker.maintenance.conditions import CONDITIONS
 DRIFTS = ("missed", "changed", "cancelled", "revived")
 COUNT_COLUMNS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "retries", "failed", "workers")
 COUNTS = ("hosts", "appointments", *DRIFTS, "unknown")
+ACCOUNT_COLUMNS = [
+    Column("account"),
+    Column("state"),
+    Column("waiting", is_number=True),
+    Column("dead", is_number=True),
+    Column("reconciled"),
+]
 COLUMNS = [Column("queue"), *(Column(head, is_number=True) for head in COUNT_COLUMNS)]
 
 
 def to_json(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Json:
     """Render the snapshot as JSON."""
     stats = snapshot.stats
+    accounts = {"accounts": [asdict(account) for account in snapshot.accounts]} if snapshot.accounts else {}
     return {
         "at": stats.at,
         "needs_person": bool(findings),
@@ -46,6 +54,7 @@ def to_json(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Json:
         "next_runs": dict(stats.next_runs) if stats.jobs else None,
         "reconcile": _reconcile(stats.reconcile_status),
         "api_key_days_left": snapshot.key_days_left,
+        **accounts,
     }
 
 
@@ -90,6 +99,9 @@ def render(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Iterator[Re
     yield Text()
     yield tables.fields(_summary(snapshot))
     yield Text()
+    if snapshot.accounts:
+        yield tables.listing(ACCOUNT_COLUMNS, [_account_line(account, stats) for account in snapshot.accounts])
+        yield Text()
     if not findings:
         yield Text("Nothing needs a person.", style="green")
         return
@@ -108,6 +120,12 @@ def _line(stats: Stats, queue_name: QueueName) -> list[str | Text]:
         row_cells = [*waiting, str(rows.done), str(rows.dead), f"{rows.per_minute:.1f}"]
     job_cells = [str(number) for number in asdict(jobs).values()] if jobs else [NO_VALUE] * 4
     return [queue_name, *row_cells, *job_cells]
+
+
+def _account_line(account: AccountStatus, stats: Stats) -> list[str]:
+    state = "active" if account.is_active else "disabled"
+    reconciled = age(account.reconciled_at, stats.at) if account.reconciled_at else NO_VALUE
+    return [account.name, state, str(account.waiting), str(account.dead), reconciled]
 
 
 def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
@@ -144,6 +162,9 @@ def _incidents(snapshot: StatusSnapshot) -> Iterator[str]:
         is_over = kind in CONDITIONS and CONDITIONS[kind](stats, snapshot.longest_wait) is False
         suffix = "; over now, and closed if it stays so" if is_over else ""
         yield f"{kind.replace('_', ' ')}, since {moment(since)} ({age(since, stats.at)}{suffix})"
+    for incident in stats.account_incidents:
+        about = f"{incident.kind.replace('_', ' ')} (account {incident.account})"
+        yield f"{about}, since {moment(incident.began_at)} ({age(incident.began_at, stats.at)})"
 
 
 def _last_run(stats: Stats) -> str | None:

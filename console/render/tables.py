@@ -53,6 +53,15 @@ class Column:
     collapses_repeats: bool = False
 
 
+def with_account(
+    columns: Sequence[Column], lines: Iterable[Sequence[str | Text]], accounts: Sequence[str] | None
+) -> tuple[Sequence[Column], list[Sequence[str | Text]]]:
+    """Put a column with each row's account before the others; None for no such column."""
+    if accounts is None:
+        return columns, list(lines)
+    return [Column("account"), *columns], [[name, *line] for name, line in zip(accounts, lines, strict=True)]
+
+
 def screen() -> Screen:
     """Return the console to print to."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH

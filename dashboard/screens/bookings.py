@@ -17,6 +17,7 @@ from dashboard.provider import CLIENT, api_errors, provider_settings
 from dashboard.stores import current
 from dashboard.times import now
 from models import timeline
+from models.account import account_of
 from models.booking import Booking
 from models.intervention import Intervention
 from models.platform_user import PlatformUser
@@ -78,6 +79,7 @@ ENTRY_NAMES = {
     "operator.forgotten": N_("mapping forgotten"),
     "operator.granted": N_("API token created"),
     "operator.revoked": N_("API token revoked"),
+    "operator.configured": N_("account changed"),
     "operator.shared": N_("calendar link shown"),
     "operator.unshared": N_("calendar link revoked"),
 }
@@ -138,13 +140,12 @@ def refresh(booking_id: str) -> Response:
 
 def _refresh(booking_id: str, *, is_dry: bool) -> tuple[RefreshResult | None, str | None]:
     """Return the result of a refresh, and its problem if it has one."""
-    services = current().services
+    services, account = current().services, account_of(booking_id)
+    stores = (services.database, services.job_queue, WORKER_TIMEOUT, account)
     try:
         with (
-            api_errors(),
-            open_refresher(
-                provider_settings(), services.database, services.job_queue, WORKER_TIMEOUT, **CLIENT
-            ) as refresher,
+            api_errors(account),
+            open_refresher(provider_settings(account), *stores, **CLIENT) as refresher,
         ):
             (result,) = refresher.run([booking_id], is_dry)
     except IdNotFound:

@@ -49,9 +49,14 @@ def show(external_id: str) -> Response:
             Booking.platform_user_id == user.id, Booking.starts_at >= now()
         )
         bookings = session.execute(upcoming.order_by(Booking.starts_at, Booking.id).limit(10)).all()
-        cursor = session.get(ReconcileCursor, user.meetergo_user_id) if user.meetergo_user_id else None
+        host_id = user.meetergo_user_id
+        cursor = ReconcileCursor.of_host(session, user.account, host_id) if host_id else None
         is_employee = bool(user.email) and bool(
-            session.scalar(select(Employee.meetergo_user_id).where(Employee.email == str(user.email).lower()).limit(1))
+            session.scalar(
+                select(Employee.meetergo_user_id)
+                .where(Employee.email == str(user.email).lower(), Employee.account == user.account)
+                .limit(1)
+            )
         )
     return render("hosts/show.html", user=user, bookings=bookings, cursor=cursor, is_employee=is_employee)
 

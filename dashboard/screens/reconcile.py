@@ -16,6 +16,7 @@ from dashboard.provider import CLIENT, api_errors, provider_settings
 from dashboard.stores import current
 from dashboard.times import now
 from meetergo.api import BULK_SHARE
+from models.account import DEFAULT
 from models.intervention import Intervention
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileStatus, Reconciliation
@@ -57,16 +58,16 @@ def dry_run() -> Response:
 
 def _compare(host: str | None) -> ReconcileReport:
     services = current().services
-    if host is not None:
-        _check_host(host)
-    settings = provider_settings()
+    account = _account_of(host) if host is not None else DEFAULT
+    settings = provider_settings(account)
     if not _dry_run.acquire(blocking=False):
         abort(409, _("Another dry run is in progress: wait a moment."))
     ends = time.monotonic() + DRY_RUN_LIMIT.total_seconds()
     try:
         _record(host)
-        with api_errors(), settings.api_client(services.job_queue.redis, share=BULK_SHARE, **CLIENT) as client:
-            reconciler = open_reconciler(settings, services.database, services.job_queue, services.inbox.cipher, client)
+        with api_errors(account), settings.api_client(services.job_queue.redis, share=BULK_SHARE, **CLIENT) as client:
+            stores = (services.database, services.job_queue, services.inbox.cipher)
+            reconciler = open_reconciler(settings, *stores, client, account)
             return reconciler.run(only=host, is_dry=True, should_stop=lambda: time.monotonic() > ends)
     finally:
         _dry_run.release()
@@ -79,13 +80,15 @@ def _record(host: str | None) -> None:
         Intervention.record_act(session, "compared", now(), by=operator().name, reason=what)
 
 
-def _check_host(external_id: str) -> None:
+def _account_of(external_id: str) -> str:
+    """Return the account of a host whose bookings can be compared."""
     with current().database.read_only() as session:
         user = PlatformUser.by_external_id(session, external_id)
     if user is None:
         raise OperationError(_("There is no host with this id of the platform."))
     if user.meetergo_user_id is None:
         raise OperationError(_("This host is not mapped to a user of meetergo: its bookings cannot be found."))
+    return user.account
 
 
 def _show(report: ReconcileReport | None = None, problem: str | None = None, host: str | None = None) -> Response:

@@ -11,11 +11,14 @@ from devtools.processes import ProcessFailed
 from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox
 from devtools.send.client import Sender
+from models.account import DEFAULT
 from models.delivery import delivery_id
 
 LOST = "lost in transit"
 HOST, GUEST = "host@example.com", "guest-1@example.com"
 SATURDAY = 5
+SECOND = "second"
+"""Name of the account of an agency's second client."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,13 @@ class Actors:
         self.meetergo.actions.cancel(self._booked[-1], "Schedule conflict")
         return self._last_delivery_result()
 
+    def guest_of_second_client_books(self, day: int) -> ActionResult:
+        """Book with a host of the second company."""
+        account = self.meetergo.accounts[1]
+        host = account.actions.add_host("host@second.example")
+        account.actions.book(host["meetingTypeId"], working_day(day), "guest-2@example.com", fullname="Guest 2")
+        return self._last_delivery_result(SECOND)
+
     def meetergo_repeats(self) -> ActionResult:
         """Send the last delivery again, byte for byte."""
         return self.post(self.meetergo.deliveries[-1].body)
@@ -83,26 +93,29 @@ class Actors:
         text = response.body.get("reason") or response.body.get("status", "")
         return ActionResult(f"{response.status} {text}", delivery_id(body) if response.status == 200 else None)
 
-    def run_command(self, *arguments: str, when_done: Callable[[], str | None] = lambda: None) -> ActionResult:
-        """Run a command of the operator.
+    def run_command(
+        self, *arguments: str, when_done: Callable[[], str | None] = lambda: None, typed: str | None = None
+    ) -> ActionResult:
+        """Run a command of the operator, who types a line if it asks for one.
 
         Raises:
             ProcessFailed: the command fails.
         """
         command = [sys.executable, "-m", "console", *arguments]
-        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False, input=typed
+        )
         if done.returncode:
             raise ProcessFailed(f"console {' '.join(arguments)} failed: {done.stderr.strip()[-1000:]}")
         return ActionResult(done.stdout.strip().splitlines()[0].strip(), when_done())
 
-    def _last_delivery_result(self) -> ActionResult:
+    def _last_delivery_result(self, account: str = DEFAULT) -> ActionResult:
         self.meetergo.drain()
         sent = self.meetergo.deliveries[-1]
         if sent.outcome == "dropped":
             return ActionResult(LOST)
-        return ActionResult(
-            f"{sent.status} accepted" if sent.status == 200 else f"{sent.status}", delivery_id(sent.body)
-        )
+        answer = f"{sent.status} accepted" if sent.status == 200 else f"{sent.status}"
+        return ActionResult(answer, delivery_id(sent.body, account))
 
 
 def working_day(number: int) -> datetime:

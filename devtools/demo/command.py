@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import exists, func, select
 
-from devtools.demo.actors import HOST, ActionResult, Actors
+from devtools.demo.actors import HOST, SECOND, ActionResult, Actors
 from devtools.demo.scenario import BOOKINGS, NOTHING_NEW, NOTHING_STORED, NOTIFICATIONS, scenario
 from devtools.demo.webhook_sink import WebhookSink, open_webhook_sink
 from devtools.processes import ProcessFailed, environment, processes, run_to_completion, wait_until_ready
 from devtools.redis_server import free_port, private_redis_server
+from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox, sandbox
+from models.account import DEFAULT
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
@@ -51,7 +53,7 @@ def run_demo(console: Console) -> bool:
         tempfile.TemporaryDirectory(prefix="meetergo-inbox-") as name,
         private_redis_server(Path(name) / "redis") as redis_url,
         open_webhook_sink(secret) as sink,
-        sandbox() as meetergo,
+        sandbox(companies=2) as meetergo,
     ):
         folder, port = Path(name), free_port()
         settings = {
@@ -91,8 +93,8 @@ def _run_processes(
     with processes(env, folder) as logs:
         wait_until_ready(url, logs["web"])
         _set_up(console, actors)
-        deliveries = _run_steps(console, database, actors)
-    results = [deliveries, _show_bookings(console, database), _show_notifications(console, database, sink)]
+        results = [_run_steps(console, database, actors), _show_bookings(console, database)]
+        results += [_show_notifications(console, database, sink), _serve_second_client(console, database, actors)]
     database.close()
     return all(results)
 
@@ -181,6 +183,25 @@ def _show_notifications(console: Console, database: Database, sink: WebhookSink)
         [notification.kind for notification in sent if notification.channel == channel] for channel in ("log", "http")
     ]
     return by_channel == [NOTIFICATIONS, NOTIFICATIONS] and len(sink.received) == len(NOTIFICATIONS)
+
+
+def _serve_second_client(console: Console, database: Database, actors: Actors) -> bool:
+    """Add an account for another company of meetergo, as an agency does for each client."""
+    actors.meetergo.faults = FaultPlan()
+    table = _table("A second client of the agency", "", "it said", "account", "")
+    add, register = ("accounts", "add", SECOND, "--api-key"), ("webhook", "register", "--account", SECOND)
+    table.add_row(
+        " ".join(add), actors.run_command(*add, typed=actors.meetergo.accounts[1].key).response.partition(":")[0]
+    )
+    table.add_row(" ".join(register), actors.run_command(*register).response)
+    before, result = _count(database), actors.guest_of_second_client_books(3)
+    _wait_until_at_rest(database)
+    with database.read_only() as session:
+        accounts = session.scalars(select(Booking.account).where(Booking.account != DEFAULT)).all()
+    as_expected = _outcome_of(database, result.delivery_id, before) == "booking created" and accounts == [SECOND]
+    table.add_row("its guest books", result.response, ", ".join(accounts), _mark(as_expected))
+    console.print(table)
+    return as_expected
 
 
 def _wait_until_at_rest(database: Database) -> None:

@@ -1,5 +1,6 @@
 """The app factory: the API, the developer page, and the checks before each request."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from flask import Flask, g, request
@@ -17,19 +18,21 @@ from devtools.sandbox.ui.routes import PageContext
 
 
 def create_app(
-    page_context: PageContext, credentials: Credentials, fault_injector: FaultInjector, buckets: TokenBuckets | None
+    page_contexts: Sequence[PageContext],
+    credentials: Credentials,
+    fault_injector: FaultInjector,
+    buckets: TokenBuckets | None,
 ) -> Flask:
-    """Create the app for a company; it never injects faults itself.
+    """Create the app for one or more companies; it never injects faults itself.
 
     Args:
-        page_context: the company and the page's dependencies.
+        page_contexts: each company, and the page's dependencies.
         credentials: the valid keys and tokens.
         fault_injector: decides whether all credentials are expired, and the form of a 429's Retry-After.
         buckets: the rate limit; None for none.
     """
     app = Flask(__name__, static_folder=None)
-    company = page_context.company
-    app.extensions |= {"company": company, "page_context": page_context}
+    app.extensions |= {"page_contexts": page_contexts}
     app.register_error_handler(ApiRejection, error_response)
     app.register_error_handler(HTTPException, _http_error)
 
@@ -41,11 +44,12 @@ def create_app(
         if fault_injector.keys_are_expired:
             raise expired()
         route = request.environ["sandbox.route"]
+        company = credential.company
         wait = buckets.take(request.headers["authorization"], company.now()) if buckets else 0
         if wait:
             form = fault_injector.choice("retry-after", fault_injector.faults.retry_after, route)
             return too_many_requests(timedelta(seconds=wait), form, company.now())
-        g.user_id = acting_user(company, credential, request.headers.get(USER_HEADER), route, blueprint)
+        g.company, g.user_id = company, acting_user(credential, request.headers.get(USER_HEADER), route, blueprint)
         return None
 
     app.before_request(identify)

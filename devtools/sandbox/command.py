@@ -37,16 +37,23 @@ The sandbox for meetergo is running. Ctrl-C stops it.
   Users, bookings and webhooks are kept in {state}; the key depends on --seed.
   To begin afresh: make sandbox ARGS=--fresh     (then unmap hosts of before: bin/inbox users forget)
 """
+FURTHER = """  Company {number}:
+    the page:  {url}/?company={number}
+    its key:   {key}
+"""
 
 
 def serve(meetergo: Sandbox) -> None:
     """Run the sandbox until Ctrl-C; add a host if there is none."""
     from devtools.sandbox.state.seed import seed
 
-    meetergo.company.booking_base = f"{meetergo.url}/book"
-    seed(meetergo)
+    for account in meetergo.accounts:
+        account.company.booking_base = f"{meetergo.url}/book"
+        seed(account)
     meetergo.save()
     click.echo(WELCOME.format(url=meetergo.url, key=meetergo.key, token=meetergo.token, state=meetergo.state))
+    for account in meetergo.accounts[1:]:
+        click.echo(FURTHER.format(url=meetergo.url, number=account.company.number, key=account.key))
     try:
         meetergo.serve()
     except KeyboardInterrupt:
@@ -66,6 +73,13 @@ def serve(meetergo: Sandbox) -> None:
     help="Keep users, meeting types, bookings and webhooks in this file.",
 )
 @click.option("--fresh", is_flag=True, help="Forget what that file holds, and begin with an empty company.")
+@click.option(
+    "--companies",
+    type=click.IntRange(1, 20),
+    default=1,
+    show_default=True,
+    help="Number of companies, each with a key of its own: see docs/accounts.md.",
+)
 @click.option("--retries", default=0, show_default=True, help="How often a webhook without a 2xx is sent again.")
 @click.option("--limit/--no-limit", default=True, show_default=True, help="100 requests a minute, bursts of 200.")
 @click.pass_obj
@@ -76,6 +90,7 @@ def command(
     port: int,
     state: Path,
     fresh: bool,
+    companies: int,
     retries: int,
     limit: bool,
     **faults: Any,
@@ -92,6 +107,7 @@ def command(
             port=port,
             state=state,
             fresh=fresh,
+            companies=companies,
             retries=retries,
             rate_limit=rate_limit,
             platform_bookings=platform_bookings,

@@ -4,6 +4,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -45,8 +46,25 @@ def _create_server(host: str, port: int, app: FaultMiddleware) -> BaseWSGIServer
         return make_server(host, port, app, threaded=True, request_handler=_SilentRequestHandler, fd=listener.fileno())
 
 
+@dataclass(frozen=True)
+class CompanyAccount:
+    """A company, and what acts on it.
+
+    Attributes:
+        company: its state.
+        actions: performs actions of its hosts and guests on meetergo's own pages.
+        key: a platform API key.
+        token: a personal access token of its owner.
+    """
+
+    company: Company
+    actions: Actions
+    key: str = field(repr=False)
+    token: str = field(repr=False)
+
+
 class Sandbox:
-    """A stand-in for meetergo's API and webhooks, with one company.
+    """A stand-in for meetergo's API and webhooks, with one company or several, which the credential chooses.
 
     The collections are the live state: read them when nothing is in transit; change them to simulate lost data.
 
@@ -59,6 +77,7 @@ class Sandbox:
         timeout: time limit for the response to a webhook.
         state: file in which the company is stored; None to keep it in memory.
         fresh: whether to ignore what that file holds.
+        companies: number of companies.
         platform_bookings: returns the platform's bookings for the page: rows with `id`, `status`, `starts_at`,
             `attendees` and `revision`.
         host, port: address to listen on; port 0 for a free one.
@@ -69,9 +88,10 @@ class Sandbox:
 
     Attributes:
         url: its root URL.
+        accounts: all companies; what has no company in its name is the first's.
         key: a platform API key.
         token: a personal access token of the company's owner.
-        state: file in which the company is stored.
+        state: file in which the company is stored; further ones are stored beside it.
         actions: performs actions of hosts and guests on meetergo's own pages.
     """
 
@@ -86,38 +106,46 @@ class Sandbox:
         timeout: timedelta = TIMEOUT,
         state: Path | None = None,
         fresh: bool = False,
+        companies: int = 1,
         platform_bookings: PlatformBookings | None = None,
         host: str = HOST,
         port: int = 0,
     ) -> None:
         self._fault_injector = FaultInjector(faults)
         self._dispatcher = Dispatcher(self._fault_injector, now, timeout, retries)
-        self.company = Company(faults.seed, now, plan or Plan(), self._dispatcher.emit)
-        self.actions = Actions(self.company)
         self.state = state
-        self._open(None if fresh else state)
-        self._credentials = Credentials(self.company)
-        self.key = self._credentials.new_key()
-        self.token = self._credentials.new_token(self.company.admin_id)
+        self._credentials = Credentials()
+        made = [
+            Company(faults.seed, now, plan or Plan(), self._dispatcher.emit, number + 1) for number in range(companies)
+        ]
+        self.accounts = [self._open(company, None if fresh else state) for company in made]
+        self.company, self.actions = self.accounts[0].company, self.accounts[0].actions
+        self.key, self.token = self.accounts[0].key, self.accounts[0].token
+        for company in made:
+            company.lock = self.company.lock
         self._stop = Event()
         buckets = TokenBuckets(rate_limit) if rate_limit else None
-        page_context = PageContext(self.company, self.actions, self.deliveries, platform_bookings, self.key)
-        app = create_app(page_context, self._credentials, self._fault_injector, buckets)
-        middleware = FaultMiddleware(app, self.company, self._fault_injector, self._stop, state)
+        page_contexts = [
+            PageContext(each.company, each.actions, self.deliveries, platform_bookings, each.key)
+            for each in self.accounts
+        ]
+        app = create_app(page_contexts, self._credentials, self._fault_injector, buckets)
+        middleware = FaultMiddleware(app, self.company, self._fault_injector, self._stop, self.save)
         self._server = _create_server(host, port, middleware)
         self.url = f"http://{host}:{self._server.port}"
 
-    def _open(self, state: Path | None) -> None:
-        if state and state.exists():
-            self.company.load(state)
-        else:
-            users.create_admin(self.company)
+    def _open(self, company: Company, state: Path | None) -> CompanyAccount:
+        if not (state and company.load(state)):
+            users.create_admin(company)
+        key, token = self._credentials.new_key(company), self._credentials.new_token(company, company.admin_id)
+        return CompanyAccount(company, Actions(company), key, token)
 
     def save(self) -> None:
-        """Write the company to the state file, if there is one."""
+        """Write the companies to their state files, if there are any."""
         if self.state:
             with self.company.lock:
-                self.company.save(self.state)
+                for each in self.accounts:
+                    each.company.save(self.state)
 
     def serve(self, poll_seconds: float = 0.5) -> None:
         """Handle requests until another thread calls `stop`, which is checked at this interval."""
@@ -194,13 +222,13 @@ class Sandbox:
         """
         self._dispatcher.drain(limit)
 
-    def new_key(self) -> str:
-        """Issue another platform API key."""
-        return self._credentials.new_key()
+    def new_key(self, company: Company | None = None) -> str:
+        """Issue another platform API key of a company."""
+        return self._credentials.new_key(company or self.company)
 
     def new_token(self, user_id: str, *capabilities: str) -> str:
         """Issue a personal access token for a user, optionally restricted to capabilities (`scheduling`, `account`)."""
-        return self._credentials.new_token(user_id, frozenset(capabilities) or None)
+        return self._credentials.new_token(self.company, user_id, frozenset(capabilities) or None)
 
     def expire(self, credential: str) -> None:
         """Expire a key or a token."""

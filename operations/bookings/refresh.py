@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from meetergo.api.errors import ApiError, Unauthorised
 from meetergo.events import UnreadableBody
+from models.account import DEFAULT, account_of, booking_key, meetergo_id
 from models.delivery import Delivery, delivery_id
-from models.drift import drift
+from models.drift import bookings_by_id, drift
 from operations import lookup
 from operations.serialize import Json
 from operations.text import printable
@@ -79,32 +81,40 @@ class Refresher:
             SQLAlchemyError, RedisError: a store is down.
         """
         with self.local_bookings.database.read_only() as session:
-            wanted = list(dict.fromkeys(_resolve_id(session, each) for each in typed))
-        before = {key: row.public_columns() for key, row in self.local_bookings.known(wanted).items()}
-        found = [self._fetch(booking_id, is_dry) for booking_id in wanted]
+            wanted = find_keys(session, typed, self.local_bookings.account)
+        before = self._columns(wanted)
+        found = [self._fetch(key, is_dry) for key in wanted]
         if not is_dry:
             self._wait_for_worker(found)
-            after = {key: row.public_columns() for key, row in self.local_bookings.known(wanted).items()}
+            after = self._columns(wanted)
             for each in found:
                 each.columns = _differences(before.get(each.booking_id, {}), after.get(each.booking_id, {}))
         return found
 
-    def _fetch(self, booking_id: str, is_dry: bool) -> RefreshResult:
-        known, asked_at = self.local_bookings.known([booking_id]).get(booking_id), self.clock()
+    def _columns(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return the public columns of the known ones of these bookings, by key."""
+        with self.local_bookings.database.read_only() as session:
+            return {key: row.public_columns() for key, row in bookings_by_id(session, keys).items()}
+
+    def _fetch(self, key: str, is_dry: bool) -> RefreshResult:
+        account, asked_at = self.local_bookings.account, self.clock()
+        booking_id = meetergo_id(account, key)
+        known = self.local_bookings.known([booking_id]).get(booking_id)
         try:
             appointment = self.cancel_check.appointments_for(known.host_ids if known else ()).get(booking_id)
             if appointment is None:
-                return RefreshResult(booking_id, problem=UNKNOWN_BOOKING)
-            delivery = SyntheticDelivery(appointment, asked_at, known, consistency_delay=timedelta(0))
+                return RefreshResult(key, problem=UNKNOWN_BOOKING)
+            no_delay = timedelta(0)
+            delivery = SyntheticDelivery(appointment, asked_at, known, account, consistency_delay=no_delay)
             differs = drift(known, delivery.event)
         except Unauthorised:
             raise
         except (ApiError, UnreadableBody) as error:
-            return RefreshResult(booking_id, problem=f"cannot be read from meetergo: {error}")
+            return RefreshResult(key, problem=f"cannot be read from meetergo: {error}")
         if is_dry:
-            return RefreshResult(booking_id, differs.columns if differs else {})
+            return RefreshResult(key, differs.columns if differs else {})
         self.local_bookings.ingest([delivery])
-        return RefreshResult(booking_id, delivery_id=delivery_id(delivery.body))
+        return RefreshResult(key, delivery_id=delivery_id(delivery.body, account))
 
     def _wait_for_worker(self, found: Sequence[RefreshResult]) -> None:
         """Wait until the worker has handled all deliveries, or the time is up."""
@@ -137,33 +147,51 @@ def open_refresher(
     database: Database,
     job_queue: JobQueue,
     worker_timeout: timedelta = TIMEOUT,
+    account: str = DEFAULT,
     **client_options: Any,
 ) -> Iterator[Refresher]:
-    """Open a refresher on opened stores.
+    """Open a refresher of one account's bookings on opened stores.
 
     Args:
-        settings: settings with the API key.
+        settings: the account's settings, with the API key.
         database: the database with the bookings.
         job_queue: triggers the worker.
         worker_timeout: how long to wait for the worker.
+        account: the account.
         client_options: options of the API client, such as its timeout.
 
     Raises:
         UnusableKey: no key is set.
     """
     with settings.api_client(job_queue.redis, **client_options) as client:
-        local_bookings = LocalBookings(database, job_queue, settings.cipher(), settings.webhook_account)
-        cancel_check = CancelCheck(client, settings.meetergo_api_user)
+        local_bookings = LocalBookings(database, job_queue, settings.cipher(), account)
+        cancel_check = CancelCheck(client, settings.meetergo_api_user, account)
         yield Refresher(local_bookings, cancel_check, lambda: datetime.now(UTC), worker_timeout)
 
 
-def _resolve_id(session: Any, typed: str) -> str:
-    """Resolve a known booking's id; accept the complete id of an unknown one."""
+def find_keys(session: Session, typed: Sequence[str], account: str) -> list[str]:
+    """Return the keys of bookings, each once.
+
+    Args:
+        session: session to read with.
+        typed: known bookings' ids or prefixes of them; of unknown bookings meetergo's complete ids.
+        account: the account of the unknown ones.
+
+    Raises:
+        OperationError: an id is unknown or ambiguous.
+    """
+    return list(dict.fromkeys(_find_key(session, each, account) for each in typed))
+
+
+def _find_key(session: Session, typed: str, account: str) -> str:
     try:
         return lookup.find_booking_id(session, typed)
     except lookup.IdNotFound:
-        if _is_uuid(typed):
-            return typed.lower()
+        named = account_of(typed)
+        account = account if named == DEFAULT else named
+        booking_id = meetergo_id(account, typed)
+        if _is_uuid(booking_id):
+            return booking_key(account, booking_id.lower())
         raise
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT
 from models.booking import Booking
 from models.intervention import Intervention
 from models.platform_user import PlatformUser
@@ -37,6 +38,7 @@ class UnmappedHost:
 
     Attributes:
         meetergo_user_id: meetergo's id of the host.
+        account: the account that the host belongs to.
         bookings: number of bookings that wait for the mapping, among the latest MAX_WAITING without an owner.
         upcoming: how many of them are confirmed and have not started.
         next_start: when the next of them starts, UTC; None if none is upcoming.
@@ -44,6 +46,7 @@ class UnmappedHost:
     """
 
     meetergo_user_id: str
+    account: str = DEFAULT
     bookings: int = 0
     upcoming: int = 0
     next_start: datetime | None = None
@@ -112,21 +115,23 @@ class HostValues:
 
 def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
     """Return the meetergo users whose bookings wait because no platform user is mapped to them."""
-    columns = (Booking.id, Booking.host_ids, Booking.status, Booking.starts_at)
+    columns = (Booking.id, Booking.account, Booking.host_ids, Booking.status, Booking.starts_at)
     unowned = select(*columns).where(Booking.platform_user_id.is_(None), Booking.starts_at.is_not(None))
     latest = (Booking.platform_user_id.desc(), Booking.starts_at.desc(), Booking.id.desc())  # the order of the index
     rows = session.execute(unowned.order_by(*latest).limit(MAX_WAITING)).all()
-    found: dict[str, UnmappedHost] = defaultdict(lambda: UnmappedHost(""))
+    found: dict[tuple[str, str], UnmappedHost] = defaultdict(lambda: UnmappedHost(""))
     for row in rows:
         for host_id in {str(each) for each in row.host_ids}:
-            host = found[host_id]
-            host.meetergo_user_id, host.bookings, host.example = host_id, host.bookings + 1, host.example or row.id
+            host = found[row.account, host_id]
+            host.account, host.meetergo_user_id = row.account, host_id
+            host.bookings, host.example = host.bookings + 1, host.example or row.id
             if row.status == "confirmed" and row.starts_at >= now:
                 host.upcoming += 1
                 host.next_start, host.example = row.starts_at, row.id
     checked = list(found)[:MAX_HOSTS]
-    mapped = select(PlatformUser.meetergo_user_id).where(PlatformUser.meetergo_user_id.in_(checked))
-    known = set(session.scalars(mapped))
+    ids = {host_id for _, host_id in checked}
+    mapped = select(PlatformUser.account, PlatformUser.meetergo_user_id).where(PlatformUser.meetergo_user_id.in_(ids))
+    known = {(row.account, row.meetergo_user_id) for row in session.execute(mapped)}
     hosts = sorted(
         (found[each] for each in checked if each not in known),
         key=lambda host: (-host.upcoming, -host.bookings, host.meetergo_user_id),
@@ -191,7 +196,9 @@ def _save(session: Session, columns: dict[str, Any], is_new: bool) -> None:
         raise OperationError(f"there is a host '{columns['external_id']}' already: change that one")
     if user is None and not is_new:
         raise OperationError(f"there is no host '{columns['external_id']}' any more")
-    other = columns.get("meetergo_user_id") and PlatformUser.by_meetergo_user_id(session, columns["meetergo_user_id"])
+    account = user.account if user else DEFAULT
+    host_id = columns.get("meetergo_user_id")
+    other = host_id and PlatformUser.by_meetergo_user_id(session, host_id, account)
     if other and other.external_id != columns["external_id"]:
         raise OperationError(
             f"host '{other.external_id}' is mapped to this user of meetergo: forget that mapping first"

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from meetergo.api import Meetergo
 from meetergo.api.errors import AlreadyExists, Forbidden, OutcomeUnknown
 from meetergo.api.schemas import MeetingType, User
+from models.account import DEFAULT
 from models.platform_user import PlatformUser
 from operations.consistency import wait_for_consistency
 from operations.users.directory import Directory, booking_url
@@ -51,6 +52,7 @@ class Onboarding:
         directory: the company's users.
         booking_root: root URL of public pages, for users without a URL from meetergo; None to leave it out.
         wait: waits before looking for a user whose create had an unknown outcome.
+        account: the account to which the hosts belong.
     """
 
     meetergo: Meetergo
@@ -58,6 +60,7 @@ class Onboarding:
     directory: Directory
     booking_root: str | None = None
     wait: Callable[[], object] = wait_for_consistency
+    account: str = DEFAULT
 
     def plan(self, entry: HostEntry) -> Outcome:
         """Return the outcome that `apply` would have."""
@@ -104,6 +107,8 @@ class Onboarding:
     def _is_onboarded(self, entry: HostEntry) -> bool:
         with self.database.read_only() as session:
             row = PlatformUser.by_external_id(session, entry.external_id)
+        if row and row.account != self.account:
+            raise NotOnboarded(f"this external_id belongs to the account {row.account}")
         if row and row.email and row.email.casefold() != entry.email.casefold():
             raise NotOnboarded("another e-mail is known for this external_id: correct one of the two")
         return bool(row and row.meetergo_user_id and row.meetergo_meeting_type_id)
@@ -147,22 +152,22 @@ class Onboarding:
     def _save(self, entry: HostEntry, identity: UserIdentity) -> None:
         try:
             with self.database.transaction() as session:
-                owner = PlatformUser.by_meetergo_user_id(session, identity.user_id)
+                owner = PlatformUser.by_meetergo_user_id(session, identity.user_id, self.account)
                 if owner and owner.external_id != entry.external_id:
                     raise NotOnboarded(f"meetergo's user of this e-mail belongs to '{owner.external_id}' already")
                 row = PlatformUser.by_external_id(session, entry.external_id, locked=True)
-                session.add(_merged_row(row, entry, identity))
+                session.add(_merged_row(row, entry, identity, self.account))
         except IntegrityError as error:
             raise NotOnboarded("another process is writing this host: try again") from error
 
 
-def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: UserIdentity) -> PlatformUser:
+def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: UserIdentity, account: str) -> PlatformUser:
     """Merge the file's values into the row; an existing row keeps what the file does not name."""
     if row and row.meetergo_user_id not in (None, identity.user_id):
         raise NotOnboarded("it is another user of meetergo already: correct its e-mail, or its meetergo_user_id")
     names = {"timezone", "language", "channels"}
     values = {name: getattr(entry, name) for name in (names & entry.model_fields_set if row else names)}
-    row = row or PlatformUser(external_id=entry.external_id)
+    row = row or PlatformUser(external_id=entry.external_id, account=account)
     for name, value in values.items():
         setattr(row, name, value)
     row.email, row.name = entry.email, entry.name

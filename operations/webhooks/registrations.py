@@ -7,6 +7,7 @@ from datetime import datetime
 from meetergo.api import Meetergo
 from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.schemas import Webhook
+from models.account import DEFAULT
 from models.endpoint import Endpoint
 from operations.errors import OperationError
 from operations.webhooks.addresses import Address
@@ -79,21 +80,28 @@ class Registrations:
         database: stores them. If it is a copy of another installation's, it names that one's webhooks.
         clock: returns the time, UTC.
         host: our host; webhooks that post elsewhere are not changed. None for any host.
+        account: the account whose webhooks these are.
     """
 
     def __init__(
-        self, meetergo: Meetergo, database: Database, clock: Callable[[], datetime], host: str | None = None
+        self,
+        meetergo: Meetergo,
+        database: Database,
+        clock: Callable[[], datetime],
+        host: str | None = None,
+        account: str = DEFAULT,
     ) -> None:
         self._meetergo = meetergo
         self._database = database
         self._clock = clock
         self._host = host
+        self._account = account
 
     def fetch(self) -> RegistrationState:
         """Fetch the webhooks from meetergo and the stored endpoints."""
         webhooks = self._meetergo.webhooks.list()
         with self._database.read_only() as session:
-            return RegistrationState(webhooks, {row.provider_id: row for row in Endpoint.all(session)})
+            return RegistrationState(webhooks, {row.provider_id: row for row in Endpoint.all(session, self._account)})
 
     def check_host(self, webhook: Webhook) -> None:
         """Check that a webhook may be changed or removed.
@@ -165,8 +173,9 @@ class Registrations:
 
     def _remember(self, address: Address, webhook: Webhook) -> None:
         with self._database.transaction() as session:
-            Endpoint.save(session, address.fingerprint, webhook.id, webhook.event_types or EVENTS, self._clock())
+            events = webhook.event_types or EVENTS
+            Endpoint.save(session, address.fingerprint, webhook.id, events, self._clock(), self._account)
 
     def _forget(self, webhook_id: str) -> None:
         with self._database.transaction() as session:
-            Endpoint.remove(session, webhook_id)
+            Endpoint.remove(session, webhook_id, self._account)

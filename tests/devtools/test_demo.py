@@ -28,5 +28,5 @@ def test_the_demo_notices_the_one_step_with_an_unexpected_outcome(monkeypatch: p
     assert command.run_demo(Console(file=screen, width=100)) is False
     shown = screen.getvalue()
     assert shown.count("NOT as promised") == 2  # the step, and the whole
-    assert len(re.findall(r"\bok\b", shown)) == steps - 1 + len(NOTIFICATIONS), shown  # the log's
+    assert len(re.findall(r"\bok\b", shown)) == steps - 1 + len(NOTIFICATIONS) + 1, shown  # the log's; second client
     assert shown.count("signature verified") == len(NOTIFICATIONS)

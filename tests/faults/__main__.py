@@ -35,6 +35,8 @@ def main() -> int:
     if not options.only and not options.database:
         order = list(CATALOGUE)
         report.write(sorted(rows, key=lambda row: order.index(row.name)), skipped, options.deliveries, options.seed)
+    elif options.update:
+        report.update(rows, list(CATALOGUE))
     return int(any(row.verdict.broken for row in rows))
 
 
@@ -100,6 +102,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--deliveries", type=int, default=DELIVERIES, metavar="N", help=f"at least ({DELIVERIES})")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the instants and the stories (1)")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the logs of what broke its promise")
+    parser.add_argument("--update", action="store_true", help="with --only: replace its rows of docs/reliability.md")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="keep results there; skip what it holds already")
     return parser.parse_args()
 

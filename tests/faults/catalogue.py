@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from tests.faults import channels, failovers, feed, kills, many_connections, outages
+from tests.faults import accounts, channels, failovers, feed, kills, many_connections, outages
 from tests.faults.context import FaultContext
 from tests.faults.redis_server import RedisKind
 
@@ -37,6 +37,8 @@ class Fault:
         redis: one server; two behind one address; or two that a Sentinel watches.
         own_prefix: whether the names in Redis come from the database, as by default.
         hook: PLATFORM_HOOK of the worker.
+        has_account: whether there is a second account.
+        has_provider: whether a sandbox stands in for meetergo, with a company for each account; cancels are confirmed.
         overrides: Procfile name -> another command.
     """
 
@@ -51,6 +53,8 @@ class Fault:
     redis: RedisKind = "alone"
     own_prefix: bool = False
     hook: str = ""
+    has_account: bool = False
+    has_provider: bool = False
     overrides: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -167,6 +171,17 @@ CATALOGUE: dict[str, Fault] = {
         channels.channel_is("hangs up"),
         POSTGRESQL,
         ("mail",),
+    ),
+    "account-floods": Fault(
+        "one account floods: 10,000 of its deliveries wait; another's are delayed by less than 10 s",
+        accounts.flood_of_one_account,
+        has_account=True,
+    ),
+    "account-key-expired": Fault(
+        "one account's key expired: its cancels wait for a new one, an alarm names it, another's go on",
+        accounts.key_of_one_account_expires,
+        has_account=True,
+        has_provider=True,
     ),
     "flood": Fault("200 connections for 30 s", many_connections.flood),
     "slow-bodies": Fault("100 connections that send half a body", many_connections.slow_clients("halves", 100)),

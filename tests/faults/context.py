@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from devtools.sandbox.server import Sandbox
+from runtime.encryption import BodyCipher
 from tests.faults.databases import Store
 from tests.faults.load import Load
 from tests.faults.redis_server import RedisServer
@@ -29,6 +31,9 @@ class FaultContext:
         armed: the file that arms `death`.
         scenarios: the delivered scenarios, including those of faults.
         deaths: how many senders died, or may have: as many messages may come twice.
+        cipher: encrypts bodies.
+        path_of: returns the signed address of an account.
+        meetergo: stands in for meetergo, in faults that need it.
         notes: what went otherwise than the strike wanted.
         when_idle: called once nothing is pending, before the verdict.
     """
@@ -43,6 +48,9 @@ class FaultContext:
     mail_sink: MailSink
     armed: Path
     scenarios: list[BookingScenario]
+    cipher: BodyCipher
+    path_of: Callable[[str], str]
+    meetergo: Sandbox | None = None
     deaths: int = 0
     notes: list[str] = field(default_factory=list)
     when_idle: list[Callable[[], None]] = field(default_factory=list)

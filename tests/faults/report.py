@@ -1,5 +1,6 @@
 """The report: one line per fault, and `docs/reliability.md` of all of them."""
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from receiver.app import STATEMENT_TIMEOUT
 from runtime.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
 from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED_TIMEOUT
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS
-from tests.faults.catalogue import KILLED_WORKER, LOST_TRIGGER, Fault
+from tests.faults.catalogue import BOTH, KILLED_WORKER, LOST_TRIGGER, Fault
 from tests.faults.verdict import Verdict
 from worker.maintenance.sweeper import OVERDUE_AFTER
 from worker.outbox.sender import BATCH, MAX_RECORDING_TIME, MAX_SEND_TIME, MAX_UNRECORDED_TIME
@@ -21,6 +22,8 @@ from worker.scheduler import SCHEDULE
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"
 TEMPLATE = Path(__file__).parent / "reliability.template.md"
+TABLE_HEAD = "|---|---|---|---|---|---|---|---|---|---|\n"
+ROW = re.compile(r"\(`([a-z-]+)`\) \| (\w+) \|")
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,16 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
             connect_timeout=POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
         )
     )
+
+
+def update(rows: list[Row], order: list[str]) -> None:
+    """Replace these rows of the page, or add them in the order of the catalogue; the rest stays as it is."""
+    before, head, table = PAGE.read_text().partition(TABLE_HEAD)
+    lines, rest = table.split("\n\n", 1)
+    known = {(match[1], match[2]): line for line in lines.splitlines() if (match := ROW.search(line))}
+    known |= {(row.name, row.database): _table_row(row) for row in rows}
+    ordered = sorted(known, key=lambda key: (order.index(key[0]), BOTH.index(key[1])))
+    PAGE.write_text(f"{before}{head}{chr(10).join(known[key] for key in ordered)}\n\n{rest}")
 
 
 def _table_row(row: Row) -> str:

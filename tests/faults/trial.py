@@ -12,6 +12,7 @@ from random import Random
 
 from devtools.processes import environment, wait_until_ready
 from devtools.redis_server import free_port
+from devtools.sandbox.server import sandbox
 from devtools.send import samples
 from models.migrate import migrate
 from models.platform_user import PlatformUser
@@ -20,6 +21,7 @@ from runtime.encryption import BodyCipher
 from runtime.redis.client import DEFAULT_PREFIX
 from runtime.signed_address import AddressSigner
 from tests.faults import redis_server, sinks, supervisor, verdict
+from tests.faults.accounts import add_account
 from tests.faults.catalogue import Fault
 from tests.faults.context import FaultContext
 from tests.faults.databases import Store
@@ -57,7 +59,7 @@ class Trial:
         """Inject the fault, wait for recovery, and judge."""
         received_messages = ReceivedMessages()
         with self._database() as database, ExitStack() as stack:
-            context = self._set(stack, received_messages)
+            context = self._set(stack, received_messages, database)
             context.load.start(as_posted(self.random, context.scenarios), LOAD_LASTS)
             try:
                 self.fault.inject(context)
@@ -71,7 +73,7 @@ class Trial:
             stack.close()
             found = verdict.judge(
                 database,
-                BodyCipher([BODY_KEY]),
+                context.cipher,
                 context.sent_deliveries,
                 context.scenarios,
                 received_messages,
@@ -100,7 +102,7 @@ class Trial:
         found.promise(not had_to_kill, f"did not stop when asked to: {', '.join(had_to_kill)}")
         found.promise(not context.notes, "; ".join(context.notes))
 
-    def _set(self, stack: ExitStack, received_messages: ReceivedMessages) -> FaultContext:
+    def _set(self, stack: ExitStack, received_messages: ReceivedMessages, database: Database) -> FaultContext:
         redis = stack.enter_context(
             redis_server.running(
                 self.folder / "redis", self.fault.redis, self.store.url if self.fault.own_prefix else None
@@ -115,6 +117,10 @@ class Trial:
             SentDeliveries(),
         )
         channels = {"post": platform.url, "mail": mail_sink.url}
+        meetergo = stack.enter_context(sandbox(companies=2)) if self.fault.has_provider else None
+        cipher = BodyCipher([BODY_KEY])
+        if self.fault.has_account:
+            add_account(database, cipher, meetergo)
         settings = {
             "DATABASE_URL": self.store.url,
             "REDIS_URL": redis.url,
@@ -130,14 +136,34 @@ class Trial:
             "PLATFORM_HOOK": self.fault.hook,
             ARMED: str(armed),
         }
+        if meetergo:
+            settings |= {
+                "MEETERGO_API_URL": meetergo.url,
+                "MEETERGO_API_KEY": meetergo.key,
+                "MEETERGO_API_PER_MINUTE": "100000",
+                "CONFIRM": "cancels",
+            }
         supervised = stack.enter_context(
             supervisor.supervised(environment(settings), self.folder, self.fault.overrides)
         )
         wait_until_ready(f"http://127.0.0.1:{port}", supervised.log("web"))
-        load = Load(f"127.0.0.1:{port}", AddressSigner([key]).path("default"), sent_deliveries)
+        path_of = AddressSigner([key]).path
+        load = Load(f"127.0.0.1:{port}", path_of("default"), sent_deliveries)
         scenarios = make_scenarios(self.random, self.deliveries)
         return FaultContext(
-            self.random, self.store, redis, supervised, load, sent_deliveries, platform, mail_sink, armed, scenarios
+            self.random,
+            self.store,
+            redis,
+            supervised,
+            load,
+            sent_deliveries,
+            platform,
+            mail_sink,
+            armed,
+            scenarios,
+            cipher,
+            path_of,
+            meetergo,
         )
 
     @contextmanager

@@ -1,8 +1,10 @@
 """Accounts: the keys of their bookings, their API keys, and the registry that processes ask."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pytest
 from cryptography.fernet import Fernet
@@ -142,6 +144,30 @@ def test_the_last_known_accounts_are_kept_while_the_database_is_down(tmp_path: P
     with database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE accounts RENAME TO away"))
     assert [known.accepts(name) for name in ("acme", "former", "new")] == [True, False, True]
+    database.close()
+
+
+def test_a_thread_that_asks_while_another_reads_for_the_first_time_waits_for_it(
+    tmp_path: Path, cipher: BodyCipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    migrate(database.engine)
+    add(database, "acme")
+    accounts = Accounts(database, cipher, AccountConfig(DEFAULT))
+    read, began, may_go_on = accounts._read, Event(), Event()
+
+    def slow_read() -> None:
+        began.set()
+        assert may_go_on.wait(60)
+        read()
+
+    monkeypatch.setattr(accounts, "_read", slow_read)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(accounts.others)
+        assert began.wait(60)
+        second = pool.submit(accounts.others)
+        may_go_on.set()
+        assert (first.result(60), second.result(60)) == (["acme"], ["acme"])
     database.close()
 
 

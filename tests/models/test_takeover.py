@@ -21,9 +21,17 @@ from tests.runtime.test_database_sessions import administer
 
 ROWS = 20
 TABLES = {name for names in NEW_TABLES.values() for name in names}
-OF_AN_ACCOUNT = (
-    "platform_users bookings booking_changes notifications reconciliations interventions meetergo_employees".split()  # noqa: SIM905
-)
+OF_AN_ACCOUNT = [
+    "platform_users",
+    "bookings",
+    "booking_changes",
+    "notifications",
+    "reconciliations",
+    "interventions",
+    "meetergo_employees",
+    "incidents",
+    "endpoints",
+]
 ADDED_LATER = {
     *(f"{table}.account" for table in OF_AN_ACCOUNT),
     "booking_changes.feed_batch",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -84,6 +85,30 @@ EXAMPLES: list[tuple[IncidentKind, dict[str, Any], str, str]] = [
         "warning",
         "a host of meetergo is no platform user (a), and 1 booking waits for an owner",
     ),
+    (
+        "hosts_unmapped",
+        {"hosts": 1, "bookings": 1, "ids": ["a"], "account": "acme"},
+        "warning",
+        "account acme: a host of meetergo is no platform user (a), and 1 booking waits for an owner",
+    ),
+    (
+        "api_key_refused",
+        {"reason": "expired", "account": "acme"},
+        "failure",
+        "account acme: meetergo refuses the API key: it has expired",
+    ),
+    (
+        "api_key_refused",
+        {"reason": "unreadable", "why": "the API key cannot be read: KEY is not set", "account": "acme"},
+        "failure",
+        "account acme: the API key of meetergo cannot be used: the API key cannot be read: KEY is not set",
+    ),
+    (
+        "reconcile_stopped",
+        {"error": "host 1: meetergo did not answer", "account": "acme"},
+        "warning",
+        "account acme: reconcile cannot read everything: host 1: meetergo did not answer",
+    ),
 ]
 
 
@@ -113,6 +138,47 @@ def test_an_alert_names_its_cause_and_what_to_do(
     assert text.text.splitlines()[-1] == f'More: docs/operations, "{SECTIONS[kind]}"'
     incident.ended_at = NOW
     assert alert_text(incident, Stats(NOW, None, None), NOW).type == "success"
+
+
+def test_an_alert_about_an_account_names_it_and_its_commands() -> None:
+    details = {"reason": "expired", "account": "acme"}
+    incident = Incident(kind="api_key_refused", account="acme", began_at=NOW, notified={}, details=details)
+    text = alert_text(incident, Stats(NOW, None, None), NOW).text
+    assert "bin/inbox accounts set acme --api-key\n  bin/inbox api check --account acme\n" in text
+    assert "MEETERGO_API_KEY" not in text
+    incident.ended_at = NOW
+    resolved = "meetergo-inbox: resolved: account acme: meetergo accepts the API key again"
+    assert alert_text(incident, Stats(NOW, None, None), NOW).subject == resolved
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("is_writable", [True, False], ids=["table", "memory"])
+def test_an_incident_of_one_account_neither_hides_nor_ends_that_of_another(
+    harness: Harness, operator_channel: AlertReceiver, is_writable: bool
+) -> None:
+    alerts = alerts_to(operator_channel)
+    refused = Observation(True, {"reason": "expired"})
+
+    def observe(at: float, account: str, observation: Observation) -> None:
+        alerts.observed_accounts[account] = {"api_key_refused": observation}
+        with nullcontext() if is_writable else read_only_database(harness.services.database):
+            check(harness, alerts, at, at + 1)
+
+    observe(0, "acme", refused)
+    alerts.observed["api_key_refused"] = refused
+    observe(15, "other", refused)
+    observe(30, "acme", ABSENT)
+    observe(95, "acme", ABSENT)
+    check(harness, alerts, 200)
+    about_keys = [subject for subject in operator_channel.subjects() if "API key" in subject]
+    assert sorted(about_keys[:3]) == [
+        "account acme: meetergo refuses the API key: it has expired",
+        "account other: meetergo refuses the API key: it has expired",
+        "meetergo refuses the API key: it has expired",
+    ]
+    assert about_keys[3:] == ["resolved: account acme: meetergo accepts the API key again"]
+    rows = [row for row in harness.all(Incident) if row.kind == "api_key_refused"]
+    assert {row.account: row.ended_at is None for row in rows} == {"default": True, "acme": False, "other": True}
 
 
 def test_every_kind_of_incident_has_words_and_a_section_of_the_docs() -> None:
@@ -260,5 +326,5 @@ def test_alerts_reach_people_while_postgresql_or_redis_or_both_are_killed(
 
 
 def test_what_needs_no_database_to_be_known_needs_none_to_be_sent() -> None:
-    need_it = {"webhooks_silent", "webhooks_missed", "hosts_unmapped"}
+    need_it = {"webhooks_silent", "webhooks_missed", "hosts_unmapped", "reconcile_stopped"}
     assert set(CAUSES) - set(CHECKED_WITHOUT_DATABASE) == need_it

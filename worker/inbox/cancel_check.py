@@ -1,7 +1,7 @@
-"""CancelCheck: verify a webhook against meetergo's API before it is applied."""
+"""CancelChecks: verify a webhook against meetergo's API before it is applied, with the key of its account."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -12,12 +12,13 @@ from redis import Redis
 
 from meetergo.api.errors import ApiError, InvalidCall, RateLimited, Unavailable
 from meetergo.api.errors import BadResponse as UnreadableAnswer
-from meetergo.api.schemas import Appointment
 from meetergo.events import BookingEvent, Event, UnreadableBody
+from models.account import DEFAULT, Accounts, UnusableAccount, meetergo_id
 from models.delivery import Source
 from runtime.api_settings import ApiSettings
 from runtime.errors import Failure, Permanent, Transient
 from runtime.outage import Cooldown
+from worker.accounts import settings_of
 from worker.reconcile.provider_appointments import HostAppointments, admin_id
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import ConfirmationMode
@@ -54,26 +55,13 @@ class CancelCheck:
     Attributes:
         client: meetergo's API client.
         user_id: the user, an admin, that a Platform key impersonates first; empty for the company's owner.
-        mode: which webhooks are verified: cancels, or all that concern bookings.
+        account: the account whose webhooks it verifies.
     """
 
     client: "Meetergo"
     user_id: str = ""
-    mode: ConfirmationMode = "cancels"
+    account: str = DEFAULT
     _cooldown: Cooldown = field(default_factory=lambda: Cooldown(COOLDOWN))
-
-    @classmethod
-    def open(cls, redis: "Redis", mode: ConfirmationMode) -> "CancelCheck":
-        """Open a check with the API key from the settings."""
-        settings = ApiSettings.load()
-        client = settings.api_client(redis, max_wait=timedelta(0), timeout=TIMEOUT, attempts=1)
-        return cls(client, settings.meetergo_api_user, mode)
-
-    def needs_check(self, event: Event | Failure, source: Source) -> TypeGuard[BookingEvent]:
-        """Whether an event has to be verified before it is applied. Events from reconcile come from meetergo."""
-        if not isinstance(event, BookingEvent) or source != "webhook":
-            return False
-        return self.mode == "all" or _is_cancel(event) or event.moved_from is not None  # this also ends a booking
 
     def verify(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> CheckResult:
         """Return what meetergo says about a booking. Call it without holding a lock.
@@ -89,9 +77,10 @@ class CancelCheck:
             return CheckResult(
                 Transient(f"the {what} is not confirmed yet: meetergo did not answer a moment ago", COOLDOWN)
             )
+        booking_id = meetergo_id(self.account, event.booking_id)
         try:
             appointments = self.appointments_for(host_ids or event.facts.get("host_ids") or ())
-            appointment = appointments.get(event.booking_id) if _is_uuid(event.booking_id) else None
+            appointment = appointments.get(booking_id) if _is_uuid(booking_id) else None
         except InvalidCall as error:
             return CheckResult(Permanent(f"the {what} cannot be confirmed: {error}"))
         except ApiError as error:
@@ -99,7 +88,7 @@ class CancelCheck:
                 self._cooldown.start()
             return CheckResult(Transient(f"the {what} is not confirmed yet: {error}", error.retry_after))
         if appointment:
-            return _check_result(appointment, event, now)
+            return _check_result(SyntheticDelivery(appointment, now, account=self.account), event)
         if not self._sees_every_booking:
             return CheckResult(Transient(NO_ADMIN_KNOWN))
         return CheckResult(event if _is_cancel(event) else _not_found(now - received_at))
@@ -134,6 +123,67 @@ class CancelCheck:
         return HostAppointments((*admins, *hosts), None)
 
 
+@dataclass
+class CancelChecks:
+    """Verifies the webhooks of all accounts.
+
+    Attributes:
+        default: verifies those of the account `default`.
+        mode: which webhooks are verified: cancels, or all that concern bookings.
+        accounts: the other accounts.
+        open_check: opens the check of one of them.
+    """
+
+    default: CancelCheck
+    mode: ConfirmationMode
+    accounts: Accounts
+    open_check: Callable[[ApiSettings, str], CancelCheck]
+    _settings: ApiSettings = field(repr=False)
+    _others: dict[str, tuple[ApiSettings, CancelCheck]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, redis: "Redis", mode: ConfirmationMode, accounts: Accounts) -> "CancelChecks":
+        """Open the checks, with the API key from the settings for the account `default`."""
+        settings = ApiSettings.load()
+
+        def open_check(settings: ApiSettings, account: str = DEFAULT) -> CancelCheck:
+            client = settings.api_client(redis, max_wait=timedelta(0), timeout=TIMEOUT, attempts=1)
+            return CancelCheck(client, settings.meetergo_api_user, account)
+
+        return cls(open_check(settings), mode, accounts, open_check, settings)
+
+    def needs_check(self, event: Event | Failure, source: Source) -> TypeGuard[BookingEvent]:
+        """Whether an event has to be verified before it is applied. Events from reconcile come from meetergo."""
+        if not isinstance(event, BookingEvent) or source != "webhook":
+            return False
+        return self.mode == "all" or _is_cancel(event) or event.moved_from is not None  # this also ends a booking
+
+    def verify(
+        self, account: str, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime
+    ) -> CheckResult:
+        """Return what meetergo says about a booking of an account, asked with its key; see `CancelCheck.verify`."""
+        try:
+            check = self.default if account == DEFAULT else self._check_of(account)
+        except UnusableAccount as error:
+            return CheckResult(Transient(f"the webhook is not confirmed yet: {error}"))
+        return check.verify(event, host_ids, now, received_at)
+
+    def _check_of(self, account: str) -> CancelCheck:
+        """Return the check of an account; another one once its key has changed.
+
+        Raises:
+            UnusableAccount: it has no key, or one that cannot be used.
+        """
+        config = self.accounts.get(account)
+        settings = settings_of(self._settings, config) if config else None
+        if settings is None or not settings.meetergo_api_key:
+            raise UnusableAccount(f"the account {account} has no API key")
+        known = self._others.get(account)
+        if known is None or known[0] != settings:
+            known = self._others[account] = settings, self.open_check(settings, account)
+        return known[1]
+
+
 def _is_uuid(booking_id: str) -> bool:
     """Whether an id is a UUID. meetergo answers 500 for any other id, so forged webhooks could stall the worker."""
     try:
@@ -146,9 +196,10 @@ def _is_cancel(event: BookingEvent) -> bool:
     return event.facts.get("status") == "cancelled"
 
 
-def _check_result(appointment: Appointment, webhook_event: BookingEvent, now: datetime) -> CheckResult:
+def _check_result(delivery: SyntheticDelivery, webhook_event: BookingEvent) -> CheckResult:
+    appointment = delivery.appointment
     try:
-        event = replace(SyntheticDelivery(appointment, now).event, type=webhook_event.type)
+        event = replace(delivery.event, type=webhook_event.type)
     except UnreadableBody as error:
         return CheckResult(Transient(f"meetergo's answer cannot be read: {error}"))
     if not _is_cancel(webhook_event):

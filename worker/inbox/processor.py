@@ -26,7 +26,7 @@ from runtime.queue import JobQueue
 from worker.drain_result import DrainResult
 from worker.identity import own_name
 from worker.inbox.batch import ChangeRecorder, Outcome, ParsedDelivery, is_lost, process_batch
-from worker.inbox.cancel_check import CancelCheck, CheckResult
+from worker.inbox.cancel_check import CancelChecks, CheckResult
 from worker.metrics import Metrics, NoMetrics
 
 BATCH = 200
@@ -104,7 +104,7 @@ class InboxProcessor:
     accounts: Accounts
     clock: Clock
     metrics: Metrics = field(default_factory=NoMetrics)
-    cancel_check: CancelCheck | None = None
+    cancel_check: CancelChecks | None = None
     worker: str = field(default_factory=own_name)
     _limit: _AdaptiveLimit = field(default_factory=_AdaptiveLimit, repr=False, compare=False)
     _turn: Turn = field(default_factory=Turn, repr=False, compare=False)
@@ -176,7 +176,8 @@ class InboxProcessor:
                 hosts = booking.host_ids if booking else ()
                 with self._dropping_claims():
                     self._record_claim([delivery.id])
-                    result = self.cancel_check.verify(event, hosts, self.clock(), delivery.received_at)
+                    received_at = delivery.received_at
+                    result = self.cancel_check.verify(delivery.account, event, hosts, self.clock(), received_at)
                 self._apply_check(delivery, result)
         except Exception as error:
             self._raise_unless_row_fault(error)

@@ -1,6 +1,6 @@
 """The text of an alert: counts and commands; no personal data and no secret."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -9,7 +9,7 @@ from models.error_groups import ErrorGroups
 from models.incident import Incident, IncidentKind
 from models.stats import RowStats, Stats
 from runtime.queue import QUEUES, QueueName
-from worker.maintenance.observation import cause
+from worker.maintenance.observation import ACCOUNT, cause
 
 AlertType = Literal["warning", "failure", "success"]
 """Types of a message, as Apprise names them."""
@@ -252,6 +252,10 @@ SECTIONS: Mapping[IncidentKind, str] = {
 """The section of docs/operations.md that says what a kind means and what to do."""
 
 
+KEY_KINDS: frozenset[IncidentKind] = frozenset({"api_key_refused", "api_key_expiring"})
+RENEW_KEY = "Make a new key at meetergo, and give it to the account: nothing has to be restarted."
+
+
 @dataclass(frozen=True)
 class AlertText:
     """Subject, text and type of an alert."""
@@ -274,14 +278,33 @@ def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGro
     if incident.ended_at:
         lasted = format_duration(incident.ended_at - incident.began_at)
         lines = [f"It began at {_format_time(incident.began_at)} and lasted {lasted}.", *counts]
-        return AlertText(f"meetergo-inbox: resolved: {wording.resolved}", "\n".join(lines), "success")
+        account = (incident.details or {}).get(ACCOUNT)
+        resolved = f"account {account}: {wording.resolved}" if account else wording.resolved
+        return AlertText(f"meetergo-inbox: resolved: {resolved}", "\n".join(lines), "success")
     lines = [f"Since {_format_time(incident.began_at)}.", *counts]
     lines += [f"Most frequent cause: {causes.summary()}."] if causes and causes.most_frequent else []
-    lines += [wording.hint] if wording.hint else []
-    lines += ["Next commands:", *(f"  bin/inbox {command}" for command in wording.commands)]
+    account = (incident.details or {}).get(ACCOUNT)
+    hint, commands = _advice(wording, incident.kind, account) if account else (wording.hint, wording.commands)
+    lines += [hint] if hint else []
+    lines += ["Next commands:", *(f"  bin/inbox {command}" for command in commands)]
     lines += [f'More: docs/operations, "{SECTIONS[incident.kind]}"']
     what = cause(incident.kind, incident.details) or wording.describe(stats) or wording.firing
     return AlertText(f"meetergo-inbox: {what}", "\n".join(lines), _type(incident))
+
+
+def _advice(wording: AlertWording, kind: IncidentKind, account: str) -> tuple[str | None, Sequence[str]]:
+    """Return the hint and the commands for an account other than `default`."""
+    of_account = [
+        f"{command} --account {account}" if takes_account(command) else command for command in wording.commands
+    ]
+    if kind in KEY_KINDS:
+        return RENEW_KEY, (f"accounts set {account} --api-key", *of_account)
+    return wording.hint, of_account
+
+
+def takes_account(command: str) -> bool:
+    """Whether a command of the command line has the option --account."""
+    return not command.startswith(("status", "healthcheck"))
 
 
 def _type(incident: Incident) -> AlertType:

@@ -5,8 +5,8 @@ others repeat it at each check, 240 times an hour.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -27,7 +27,7 @@ from worker.channels.apprise import AppriseChannel
 from worker.maintenance.alert_text import alert_text
 from worker.maintenance.conditions import CONDITIONS
 from worker.maintenance.incident_memory import IncidentMemory, notifier_lock
-from worker.maintenance.observation import Details, Observations
+from worker.maintenance.observation import ACCOUNT, AccountObservations, Details, Observation, Observations
 from worker.outbox.planner import channel_fingerprint
 from worker.services import Services
 from worker.settings import AlertSettings
@@ -71,11 +71,13 @@ class Alerts:
         channels: fingerprint -> operator channel.
         max_wait: how long a row may wait to be processed.
         observed: what the slow checks of this process found last.
+        observed_accounts: the same for accounts other than `default`.
     """
 
     channels: Mapping[str, AppriseChannel]
     max_wait: timedelta
     observed: Observations = field(default_factory=dict)
+    observed_accounts: AccountObservations = field(default_factory=dict)
     _memory: IncidentMemory = field(default_factory=IncidentMemory)
     _since: dict[IncidentKind, datetime] = field(default_factory=dict)
 
@@ -108,6 +110,14 @@ class Alerts:
         observation = self.observed.get(kind)
         return observation.details if observation else None
 
+    def _of_accounts(self) -> Iterator[tuple[str, IncidentKind, Observation]]:
+        """Yield the account, kind and observation of each check of an account other than `default`."""
+        for account, observed in self.observed_accounts.copy().items():
+            for kind, observation in observed.copy().items():
+                details = observation.details
+                named = replace(observation, details={**details, ACCOUNT: account}) if details else observation
+                yield account, kind, named
+
     def _check_with_table(self, services: Services, stats: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
         now, redis = stats.at, services.job_queue.redis
         with services.database.transaction() as session:
@@ -117,6 +127,10 @@ class Alerts:
             if is_met is not None:
                 with services.database.transaction() as session:
                     Incident.record_state(session, kind, is_met, list(self.channels), now, self._details(kind))
+        for account, kind, observation in self._of_accounts():
+            with services.database.transaction() as session:
+                channels = list(self.channels)
+                Incident.record_state(session, kind, observation.holds, channels, now, observation.details, account)
         self._notify_all(services, stats)
         with services.database.read_only() as session:
             self._memory.load_open(session.scalars(select(Incident).where(_is_kept_in_memory())))
@@ -141,6 +155,9 @@ class Alerts:
                 is_met = holds.get(kind)
                 if is_met is not None:
                     memory.note(kind, is_met, list(self.channels), stats.at, self._details(kind))
+            for account, kind, observation in self._of_accounts():
+                if kind in CHECKED_WITHOUT_DATABASE:
+                    memory.note(kind, observation.holds, list(self.channels), stats.at, observation.details, account)
             memory.save(redis)
             self._notify_from_memory(redis, stats)
 

@@ -15,6 +15,7 @@ from redis.exceptions import LockError, RedisError
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT
 from models.incident import NOTIFYING_LEASE, WORTH_NOTIFYING, Incident, IncidentKind
 from runtime.database import insert_into
 from runtime.redis.client import key_of
@@ -62,16 +63,20 @@ class IncidentMemory:
         channels: Collection[str],
         now: datetime,
         details: Mapping[str, Any] | None = None,
+        account: str = DEFAULT,
     ) -> None:
         """Do the same as `Incident.record_state`, for one process at a time."""
         open_incidents = [
-            incident for incident in self._incidents if incident.kind == kind and incident.ended_at is None
+            incident
+            for incident in self._incidents
+            if (incident.kind, incident.account) == (kind, account) and incident.ended_at is None
         ]
         for incident in open_incidents:
             incident.continue_or_end(holds, channels, now, details)
         if holds and not open_incidents:
             notified = dict.fromkeys(channels, "nothing")
-            self._incidents.append(Incident(kind=kind, began_at=now, notified=notified, details=details))
+            row = dict(kind=kind, account=account, began_at=now, notified=notified, details=details)
+            self._incidents.append(Incident(**row))
 
     def unnotified(self, channels: Collection[str], now: datetime) -> Iterator[tuple[Incident, str]]:
         """Yield each incident with a channel that has yet to be notified."""
@@ -85,16 +90,17 @@ class IncidentMemory:
         if not self._is_ahead_of_table:
             return
         rows = session.scalars(select(Incident).where(Incident.ended_at.is_(None)).with_for_update())
-        in_table = {row.kind: row for row in rows}
+        in_table = {(row.kind, row.account): row for row in rows}
         for incident in self._incidents:
-            row = in_table.get(incident.kind)
+            subject = (incident.kind, incident.account)
+            row = in_table.get(subject)
             if row and row.began_at <= (incident.ended_at or row.began_at):
                 row.notified = {**row.notified, **incident.notified}
                 row.quiet_since, row.ended_at = incident.quiet_since, incident.ended_at
                 row.details = incident.details
                 session.flush()
                 if row.ended_at:
-                    del in_table[incident.kind]
+                    del in_table[subject]
             elif not _is_in_table(session, incident):
                 session.execute(insert_into(session, Incident).values(_columns(incident)).on_conflict_do_nothing())
 
@@ -124,13 +130,18 @@ def notifier_lock(redis: "Redis") -> Iterator[bool]:
 
 def _is_in_table(session: Session, incident: Incident) -> bool:
     """Whether the table already has the incident: it was moved, but Redis could not record that."""
-    same = (Incident.kind == incident.kind, Incident.began_at == incident.began_at)
+    same = (
+        Incident.kind == incident.kind,
+        Incident.account == incident.account,
+        Incident.began_at == incident.began_at,
+    )
     return bool(session.scalar(select(exists().where(*same))))
 
 
 def _columns(incident: Incident) -> dict[str, Any]:
     times = {column: getattr(incident, attribute) for column, attribute in TIMES.items()}
-    return {"kind": incident.kind, "told": incident.notified, "details": incident.details, **times}
+    subject = {"kind": incident.kind, "account": incident.account}
+    return {**subject, "told": incident.notified, "details": incident.details, **times}
 
 
 def _as_json(incident: Incident) -> dict[str, Any]:
@@ -143,7 +154,8 @@ def _from_json(fields: Mapping[str, Any]) -> Incident:
         attribute: datetime.fromisoformat(fields[column]) if fields[column] else None
         for column, attribute in TIMES.items()
     }
-    return Incident(kind=fields["kind"], notified=fields["told"], details=fields.get("details"), **times)
+    subject = {"kind": fields["kind"], "account": fields.get("account", DEFAULT)}
+    return Incident(**subject, notified=fields["told"], details=fields.get("details"), **times)
 
 
 def _key(redis: "Redis") -> str:

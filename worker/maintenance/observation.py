@@ -24,7 +24,11 @@ class Observation:
 
 
 Observations = dict[IncidentKind, Observation]
+AccountObservations = dict[str, Observations]
+"""Name of an account other than `default` -> what was found there."""
 ABSENT = Observation(holds=False)
+ACCOUNT = "account"
+"""Key of the details that names an account other than `default`."""
 
 LEVELS = (14, 7, 3, 1)
 """Days before an expiry at which it is reported, once at each."""
@@ -38,8 +42,14 @@ def level_of(days_left: int, levels: tuple[int, ...] = LEVELS) -> int | None:
 
 
 def cause(kind: IncidentKind, details: Details | None) -> str:
-    """Name the cause of an incident in a sentence without a capital and full stop; empty if there are no details."""
-    return CAUSES[kind](details) if details and kind in CAUSES else ""
+    """Name the cause of an incident in a sentence without a capital and full stop; empty if there are no details.
+
+    Details with an `account` are about that one, any others about `default`.
+    """
+    if not details or kind not in CAUSES:
+        return ""
+    sentence = CAUSES[kind](details)
+    return f"account {details[ACCOUNT]}: {sentence}" if ACCOUNT in details else sentence
 
 
 def _silent(details: Details) -> str:
@@ -60,6 +70,8 @@ def _lost(details: Details) -> str:
 
 
 def _refused(details: Details) -> str:
+    if details["reason"] == "unreadable":
+        return f"the API key of meetergo cannot be used: {details['why']}"
     return "meetergo refuses the API key" + (": it has expired" if details["reason"] == "expired" else "")
 
 
@@ -83,6 +95,10 @@ def _unmapped(details: Details) -> str:
     return f"{hosts} no platform user ({named}), and {_count(details['bookings'], 'booking')} {waiting} for an owner"
 
 
+def _reconcile(details: Details) -> str:
+    return f"reconcile cannot read everything: {details['error']}"
+
+
 CAUSES: Mapping[IncidentKind, Callable[[Details], str]] = {
     "webhooks_silent": _silent,
     "webhooks_missed": _missed,
@@ -91,6 +107,7 @@ CAUSES: Mapping[IncidentKind, Callable[[Details], str]] = {
     "api_key_expiring": _key,
     "certificate_expiring": _certificate,
     "hosts_unmapped": _unmapped,
+    "reconcile_stopped": _reconcile,
 }
 
 

@@ -7,6 +7,7 @@ import structlog
 
 from meetergo.api.errors import Forbidden, KeyExpired, Unauthorised
 from meetergo.api.schemas import Webhook
+from models.account import DEFAULT
 from models.endpoint import Endpoint
 from runtime.signed_address import fingerprint_in, host_of
 from worker.maintenance.observation import ABSENT, Details, Observation, Observations
@@ -25,15 +26,23 @@ REASONS = ("events", "elsewhere", "gone")
 log = structlog.get_logger()
 
 
-def observe_registration(settings: ScheduleSettings, services: Services, now: datetime) -> Observations:
+def observe_registration(
+    settings: ScheduleSettings, services: Services, now: datetime, account: str = DEFAULT
+) -> Observations:
     """Ask meetergo for its webhooks, and compare them with those that `webhook register` has registered.
+
+    Args:
+        settings: the account's settings, with its key.
+        services: the stores.
+        now: the time, UTC.
+        account: the account.
 
     Raises:
         ApiError: meetergo does not answer, or rate-limits us: nothing is known.
         SQLAlchemyError: the database is down.
     """
     with services.database.read_only() as session:
-        endpoints = Endpoint.all(session)
+        endpoints = Endpoint.all(session, account)
     try:
         with settings.api_client(settings.redis(), max_wait=MAX_WAIT, timeout=TIMEOUT, attempts=ATTEMPTS) as client:
             names_nobody = client.can_impersonate and not settings.meetergo_api_user

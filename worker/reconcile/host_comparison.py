@@ -106,18 +106,19 @@ class HostComparison:
 
     def _look_up(self, booking_id: str) -> None:
         asked_at = self.clock()
-        self.report.retract(booking_id)
+        key = self.local_bookings.key(booking_id)
+        self.report.retract(key)
         try:
             appointment = self.appointments.get(booking_id)
         except (Unauthorised, Unavailable):
             raise
         except ApiError as error:
-            self.report.read_errors.append(ReadError(f"booking {booking_id}", str(error)))
+            self.report.read_errors.append(ReadError(f"booking {key}", str(error)))
         else:
             if appointment:
                 self._compare(asked_at, [appointment])
             else:
-                self.report.unknown.append(booking_id)
+                self.report.unknown.append(key)
 
     def _pages(self, appointments: Iterator[Appointment]) -> Iterator[Page]:
         """Yield pages as meetergo sends them, each with the time of the request."""
@@ -133,10 +134,13 @@ class HostComparison:
     def _compare(self, asked_at: datetime, page: Iterable[Appointment]) -> None:
         new = {appointment.id: appointment for appointment in page if appointment.id not in self.compared_ids}
         self._listed_ids.update(appointment.id for appointment in page)
-        for key in new:
-            self.report.retract(key)
-        known = self.local_bookings.known(list(new))
-        deliveries = [SyntheticDelivery(appointment, asked_at, known.get(key)) for key, appointment in new.items()]
+        for booking_id in new:
+            self.report.retract(self.local_bookings.key(booking_id))
+        known, account = self.local_bookings.known(list(new)), self.local_bookings.account
+        deliveries = [
+            SyntheticDelivery(appointment, asked_at, known.get(booking_id), account=account)
+            for booking_id, appointment in new.items()
+        ]
         drifted = [(delivery, found) for delivery in deliveries if (found := self._drift(delivery))]
         self.report.undelivered += self._undelivered(asked_at, drifted)
         if drifted and not self.is_dry:
@@ -159,5 +163,6 @@ class HostComparison:
         try:
             return drift(delivery.known, delivery.event)
         except UnreadableBody as error:
-            self.report.read_errors.append(ReadError(f"booking {delivery.appointment.id}", str(error)))
+            key = self.local_bookings.key(delivery.appointment.id)
+            self.report.read_errors.append(ReadError(f"booking {key}", str(error)))
             return None

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor
 
@@ -31,18 +32,21 @@ class ComparedHost:
     tried_at: datetime | None = None
 
 
-def mapped_hosts(session: Session, only: str | None) -> list[ComparedHost]:
-    """Return every mapped host, least recently visited first.
+def mapped_hosts(session: Session, only: str | None, account: str = DEFAULT) -> list[ComparedHost]:
+    """Return every mapped host of an account, least recently visited first.
 
     Args:
         session: session to read with.
         only: external id of a single host; None for all.
+        account: the account.
     """
+    prefix = ReconcileCursor.key_of(account, "")
     cursor = (ReconcileCursor.created_until, ReconcileCursor.swept_at, ReconcileCursor.tried_at)
+    host_key = literal(prefix) + PlatformUser.meetergo_user_id if prefix else PlatformUser.meetergo_user_id
     query = (
         select(PlatformUser.meetergo_user_id, PlatformUser.external_id, *cursor)
-        .outerjoin(ReconcileCursor, ReconcileCursor.meetergo_user_id == PlatformUser.meetergo_user_id)
-        .where(PlatformUser.meetergo_user_id.is_not(None))
+        .outerjoin(ReconcileCursor, ReconcileCursor.meetergo_user_id == host_key)
+        .where(PlatformUser.meetergo_user_id.is_not(None), PlatformUser.account == account)
         .order_by(PlatformUser.id)
     )
     if only is not None:
@@ -50,11 +54,13 @@ def mapped_hosts(session: Session, only: str | None) -> list[ComparedHost]:
     return sorted((ComparedHost(str(row[0]), *row[1:]) for row in session.execute(query)), key=_tried_at)
 
 
-def with_acting_user(session: Session, hosts: list[ComparedHost], acting: str | None) -> list[ComparedHost]:
+def with_acting_user(
+    session: Session, hosts: list[ComparedHost], acting: str | None, account: str = DEFAULT
+) -> list[ComparedHost]:
     """Insert the acting user in order: their appointments are readable even if they are not mapped."""
     if acting is None or acting in {host.user_id for host in hosts}:
         return hosts
-    cursor = session.get(ReconcileCursor, acting) or ReconcileCursor()
+    cursor = ReconcileCursor.of_host(session, account, acting) or ReconcileCursor()
     return sorted(
         [*hosts, ComparedHost(acting, None, cursor.created_until, cursor.swept_at, cursor.tried_at)], key=_tried_at
     )
@@ -64,6 +70,7 @@ def _tried_at(host: ComparedHost) -> datetime:
     return host.tried_at or NEVER
 
 
-def count_unmapped(session: Session) -> int:
-    """Count platform users without a meetergo id, whose bookings cannot be compared."""
-    return session.scalar(select(func.count()).where(PlatformUser.meetergo_user_id.is_(None))) or 0
+def count_unmapped(session: Session, account: str = DEFAULT) -> int:
+    """Count platform users of an account without a meetergo id, whose bookings cannot be compared."""
+    is_unmapped = (PlatformUser.meetergo_user_id.is_(None), PlatformUser.account == account)
+    return session.scalar(select(func.count()).where(*is_unmapped)) or 0

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from models.account import DEFAULT, booking_key, is_of, meetergo_id
 from models.booking import Booking
 from models.delivery import Delivery, NewDelivery
 from models.drift import bookings_by_id
@@ -24,46 +25,55 @@ class LocalBookings:
         database: the database with the bookings.
         job_queue: triggers the inbox.
         cipher: encrypts the deliveries.
-        account: the webhook account of the deliveries.
+        account: the account whose bookings these are.
     """
 
     database: Database
     job_queue: JobQueue
     cipher: BodyCipher
-    account: str
+    account: str = DEFAULT
+
+    def key(self, booking_id: str) -> str:
+        """Return the key of the booking with this id at meetergo."""
+        return booking_key(self.account, booking_id)
 
     def known(self, ids: Sequence[str]) -> dict[str, Booking]:
-        """Return bookings by id."""
+        """Return the known bookings of these ids at meetergo, by id."""
         with self.database.read_only() as session:
-            return bookings_by_id(session, ids)
+            found = bookings_by_id(session, [self.key(each) for each in ids])
+        return {meetergo_id(self.account, key): booking for key, booking in found.items()}
 
     def confirmed_ids(self, host_id: str, since: datetime, until: datetime | None) -> list[str]:
-        """Return ids of confirmed bookings of a host that start between two times."""
+        """Return ids at meetergo of confirmed bookings of a host that start between two times."""
         with self.database.read_only() as session:
             query = select(Booking.id).where(
+                *is_of(Booking, self.account),
                 Booking.status == "confirmed",
                 Booking.starts_at >= since,
                 Booking.is_hosted_by(session, host_id),
             )
             if until:
                 query = query.where(Booking.starts_at <= until)
-            return list(session.scalars(query.order_by(Booking.starts_at)))
+            keys = session.scalars(query.order_by(Booking.starts_at))
+            return [meetergo_id(self.account, key) for key in keys]
 
-    def count_undelivered(self, ids: Sequence[str]) -> int:
+    def count_undelivered(self, keys: Sequence[str]) -> int:
         """Count bookings that no webhook reported; 0 while pending webhooks may still report them.
 
         Raises:
             RedisError, SQLAlchemyError: a store is down.
         """
-        if not ids or deferred_deliveries.read(self.job_queue.redis).count:
+        if not keys or deferred_deliveries.read(self.job_queue.redis).count:
             return 0
         is_webhook = Delivery.source == "webhook"
-        unread = select(Delivery.id).where(Delivery.has_status("pending"), Delivery.booking_id.is_(None), is_webhook)
-        told = select(Delivery.booking_id).where(Delivery.booking_id.in_(ids), is_webhook)
+        is_unread = Delivery.booking_id.is_(None)
+        is_own = is_of(Delivery, self.account)
+        unread = select(Delivery.id).where(Delivery.has_status("pending"), is_unread, is_webhook, *is_own)
+        told = select(Delivery.booking_id).where(Delivery.booking_id.in_(keys), is_webhook)
         with self.database.read_only() as session:
             if session.scalar(unread.limit(1)) is not None:
                 return 0
-            return len(set(ids) - set(session.scalars(told)))
+            return len(set(keys) - set(session.scalars(told)))
 
     def ingest(self, deliveries: Sequence[SyntheticDelivery]) -> None:
         """Store the deliveries that were missed, and trigger the inbox.

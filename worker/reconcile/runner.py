@@ -13,6 +13,7 @@ from redis.exceptions import LockError, RedisError
 
 from meetergo.api.defaults import BULK_SHARE
 from meetergo.api.errors import ApiError, Unauthorised, Unavailable
+from models.account import DEFAULT
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.database import Database
 from runtime.encryption import BodyCipher
@@ -85,10 +86,11 @@ class Reconciler:
         """
         if is_dry:
             return self._compare(ReconcileRun(self, ReconcileReport(), None, should_stop), only, progress)
-        with exclusive(self.local_bookings.job_queue.redis, LOCK_NAME):
+        account = self.local_bookings.account
+        with exclusive(self.local_bookings.job_queue.redis, lock_name(account)):
             started_at = self.clock()
             with self.local_bookings.database.transaction() as session:
-                row = Reconciliation(started_at=started_at)
+                row = Reconciliation(started_at=started_at, account=account)
                 session.add(row)
             return self._compare(ReconcileRun(self, ReconcileReport(), row.id, should_stop), only, progress)
 
@@ -116,20 +118,26 @@ class Reconciler:
             ApiError: meetergo does not say whose key this is.
         """
         with self.local_bookings.database.read_only() as session:
-            report.unmapped, hosts = count_unmapped(session), mapped_hosts(session, only)
+            account = self.local_bookings.account
+            report.unmapped, hosts = count_unmapped(session, account), mapped_hosts(session, only, account)
         if only is not None:
             return hosts
         report.left = len(hosts)
         acting = self.provider_appointments.acting_user
         with self.local_bookings.database.read_only() as session:
-            return with_acting_user(session, hosts, acting)
+            return with_acting_user(session, hosts, acting, account)
 
 
 def open_reconciler(
-    settings: ComparisonSettings, database: Database, job_queue: JobQueue, cipher: BodyCipher, client: "Meetergo"
+    settings: ComparisonSettings,
+    database: Database,
+    job_queue: JobQueue,
+    cipher: BodyCipher,
+    client: "Meetergo",
+    account: str = DEFAULT,
 ) -> Reconciler:
-    """Build a reconciler from settings; the caller keeps ownership of the client."""
-    local_bookings = LocalBookings(database, job_queue, cipher, settings.webhook_account)
+    """Build a reconciler from an account's settings; the caller keeps ownership of the client."""
+    local_bookings = LocalBookings(database, job_queue, cipher, account)
     return Reconciler(
         local_bookings,
         ProviderAppointments(client, settings.meetergo_api_user),
@@ -138,27 +146,45 @@ def open_reconciler(
     )
 
 
+def lock_name(account: str) -> str:
+    """Return the name of the lock that a run of an account holds."""
+    return LOCK_NAME if account == DEFAULT else f"{LOCK_NAME}:{account}"
+
+
 def reconcile_on_schedule(
-    settings: ScheduleSettings, services: Services, now: datetime, *, max_duration: timedelta, stop: StopEvent
-) -> None:
+    settings: ScheduleSettings,
+    services: Services,
+    now: datetime,
+    *,
+    max_duration: timedelta,
+    stop: StopEvent,
+    account: str = DEFAULT,
+) -> ReconcileReport | None:
     """Run as a scheduled task. What it cannot finish is left to the next run.
 
     Args:
-        settings: settings with the API key.
+        settings: the account's settings, with the API key.
         services: the stores.
         now: time of the start, UTC.
         max_duration: limit for the run.
         stop: set when the process is asked to stop.
+        account: the account.
+
+    Returns:
+        The report; None if another run is in progress, or if the client cannot be opened.
     """
     ends = time.monotonic() + (max_duration - MAX_REQUEST_WAIT).total_seconds()
+    about = {} if account == DEFAULT else {"account": account}
     try:
         with settings.api_client(settings.redis(), share=BULK_SHARE, max_wait=MAX_REQUEST_WAIT) as client:
-            reconciler = open_reconciler(settings, services.database, services.job_queue, services.inbox.cipher, client)
-            reconciler.run(should_stop=lambda: stop.is_set() or time.monotonic() > ends)
+            stores = (services.database, services.job_queue, services.inbox.cipher)
+            reconciler = open_reconciler(settings, *stores, client, account)
+            return reconciler.run(should_stop=lambda: stop.is_set() or time.monotonic() > ends)
     except AlreadyRunning:
-        log.info("reconcile.already_running")
+        log.info("reconcile.already_running", **about)
     except ApiError as error:
-        log.error("reconcile.stopped", error=str(error))
+        log.error("reconcile.stopped", error=str(error), **about)
+    return None
 
 
 @contextmanager
@@ -194,6 +220,7 @@ class ReconcileRun:
     ) -> None:
         self.report = report
         self._reconciler = reconciler
+        self._account = reconciler.local_bookings.account
         self._row_id = row_id
         self._should_stop = should_stop
         self._compared_ids: set[str] = set()
@@ -228,7 +255,7 @@ class ReconcileRun:
         self._is_first = False
         if self._row_id is not None:
             with self._reconciler.local_bookings.database.transaction() as session:
-                ReconcileCursor.record_attempt(session, host.user_id, tried_at)
+                ReconcileCursor.record_attempt(session, self._account, host.user_id, tried_at)
 
     def _comparison_of(self, host: ComparedHost) -> HostComparison:
         reconciler = self._reconciler
@@ -260,7 +287,7 @@ class ReconcileRun:
         if self._row_id is None:
             return
         with self._reconciler.local_bookings.database.transaction() as session:
-            ReconcileCursor.advance(session, host.user_id, created_until, swept_at)
+            ReconcileCursor.advance(session, self._account, host.user_id, created_until, swept_at)
             self._count(session.get_one(Reconciliation, self._row_id))
 
     def end(self) -> None:
@@ -273,7 +300,8 @@ class ReconcileRun:
             row = session.get_one(Reconciliation, self._row_id)
             self._count(row)
             row.ended_at, row.error = self._reconciler.clock(), self.report.error_summary
-        found = {"reconciliation_id": self._row_id, **self.report.summary()}
+        about = {} if self._account == DEFAULT else {"account": self._account}
+        found = {"reconciliation_id": self._row_id, **about, **self.report.summary()}
         if self.report.stopped:
             log.error("reconcile.stopped", error=self.report.stopped, **found)
         else:

@@ -1,7 +1,7 @@
 """Synthetic deliveries: appointments read from the provider's API, converted to the webhooks that were missed."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -9,6 +9,7 @@ from meetergo import events
 from meetergo.api.schemas import Appointment
 from meetergo.events import MAX_CLOCK_AHEAD, SUPERSEDES, BookingEvent, UnreadableBody, latest_version
 from meetergo.guests import departed
+from models.account import DEFAULT, booking_key
 from models.booking import Booking
 from models.facts import newest_version
 
@@ -24,12 +25,14 @@ class SyntheticDelivery:
         appointment: the appointment as read.
         asked_at: time of the request, UTC.
         known: the local row, if any.
+        account: the account whose key read it.
         consistency_delay: minimum age of a contradicting local version; zero for an appointment read individually.
     """
 
     appointment: Appointment
     asked_at: datetime
     known: Booking | None = field(default=None, repr=False)
+    account: str = DEFAULT
     consistency_delay: timedelta = CONSISTENCY_DELAY
 
     @cached_property
@@ -41,12 +44,14 @@ class SyntheticDelivery:
 
     @property
     def event(self) -> BookingEvent:
-        """The event in that body.
+        """The event in that body, which names the booking by its key.
 
         Raises:
             UnreadableBody: it is not a valid delivery.
         """
-        return self._read(self.body)
+        event = self._read(self.body)
+        moved_from = event.moved_from and booking_key(self.account, event.moved_from)
+        return replace(event, booking_id=booking_key(self.account, event.booking_id), moved_from=moved_from)
 
     def _superseded_version(self, payload: dict[str, object]) -> str | None:
         """Return the local version if it claims to be newer than meetergo's and had time to appear there.

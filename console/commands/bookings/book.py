@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.cli.api_client import api_client, open_configured_database
+from console.cli.api_client import host_client
 from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
 
@@ -63,12 +63,9 @@ def book(
     """Book a time with a host."""
     from meetergo.api import AwaitingConfirmation, Guest
     from operations import hosts
-    from operations.settings import ProviderSettings
 
     guest = Guest(email, name, phone, timezone, language)
-    settings = ProviderSettings.load()
-    with open_configured_database(settings) as database, api_client(settings) as meetergo:
-        row = hosts.find(database, external_id)
+    with host_client(external_id) as (row, meetergo):
         outcome = _book(meetergo, hosts.meeting_type_id(row, meeting_type), start, guest, hosts.meetergo_id(row))
     if isinstance(outcome, AwaitingConfirmation):
         result = {

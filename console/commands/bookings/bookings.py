@@ -9,6 +9,7 @@ import click
 from rich.text import Text
 
 from console.cli import completion
+from console.cli.accounts import ONLY_ACCOUNT_OPTION
 from console.cli.filters import TimestampParam
 from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
@@ -49,6 +50,7 @@ SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "crea
     help="Only bookings that start at or after this: 2h (ago), or a date and time.",
 )
 @click.option("--until", type=TimestampParam(), metavar="TIME", help="Only bookings that start before this.")
+@ONLY_ACCOUNT_OPTION
 @paging_options
 @as_json
 @click.pass_context
@@ -59,6 +61,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     from models.platform_user import PlatformUser
     from models.search import BookingSearch
     from operations import lookup, serialize
+    from operations.accounts import has_others
 
     with read_only_session() as session:
         query = BookingSearch(**chosen).bookings()
@@ -67,6 +70,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         found, remaining = fetch_page(session, query, limit)
         owners = select(PlatformUser).where(PlatformUser.id.in_({row.platform_user_id for row in found}))
         hosts = {host.id: host for host in session.scalars(owners)}
+        accounts = [row.account for row in found] if has_others(session) else None
     if as_json:
         last = found[-1].id if remaining else None
         tables.print_json({"bookings": [serialize.booking_to_json(row) for row in found], "next": last})
@@ -75,7 +79,8 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         click.echo("No booking matches.")
         return
     now = datetime.now(UTC)
-    tables.show(tables.listing(COLUMNS, [_line(row, hosts.get(row.platform_user_id), now) for row in found]))
+    lines = [_line(row, hosts.get(row.platform_user_id), now) for row in found]
+    tables.show(tables.listing(*tables.with_account(COLUMNS, lines, accounts)))
     if remaining:
         click.echo(f"\n{remaining} more: {next_page_command(context, found[-1].id)}")
 

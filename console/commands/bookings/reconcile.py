@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.render import tables
 from console.render.tables import Column
 from operations.text import count
@@ -36,17 +37,18 @@ ProgressCallback = Callable[[int, int], None]
 @click.command("reconcile")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what differs; write nothing.")
 @click.option("--user", metavar="ID", help="Only this host's bookings (external_id).")
+@ACCOUNT_OPTION
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
+def reconcile(is_dry: bool, user: str | None, account: str, as_json: bool) -> None:
     """Find changes that no webhook delivered, and apply them (the scheduler does it every 10 minutes)."""
     from worker.settings import ReconcileSettings
 
-    settings = ReconcileSettings.load()
+    settings = load_settings(ReconcileSettings, account)
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
     logs.silence()  # the command prints the results itself
     with _report_errors():
-        report = _run(settings, is_dry, user)
+        report = _run(settings, account, is_dry, user)
     if as_json:
         click.echo(json.dumps(_as_json(report), indent=2))
     else:
@@ -54,7 +56,7 @@ def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
     sys.exit(0 if report.is_clean else 1)
 
 
-def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> ReconcileReport:
+def _run(settings: ReconcileSettings, account: str, is_dry: bool, user: str | None) -> ReconcileReport:
     from meetergo.api import BULK_SHARE
     from runtime.queue import JobQueue
     from worker.reconcile.runner import open_reconciler
@@ -63,15 +65,15 @@ def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> Reconci
     database, job_queue = settings.database(), JobQueue(settings.redis())
     try:
         if user is not None:
-            _check_host(database, user)
+            _check_host(database, user, account)
         with settings.api_client(settings.redis(), share=BULK_SHARE) as client, _progress() as report_progress:
-            reconciler = open_reconciler(settings, database, job_queue, settings.cipher(), client)
+            reconciler = open_reconciler(settings, database, job_queue, settings.cipher(), client, account)
             return reconciler.run(only=user, is_dry=is_dry, progress=report_progress)
     finally:
         database.close()
 
 
-def _check_host(database: Database, external_id: str) -> None:
+def _check_host(database: Database, external_id: str, account: str) -> None:
     from sqlalchemy import select
 
     from models.platform_user import PlatformUser
@@ -80,6 +82,8 @@ def _check_host(database: Database, external_id: str) -> None:
         found = session.scalars(select(PlatformUser).where(PlatformUser.external_id == external_id)).first()
     if found is None:
         raise click.UsageError(f"there is no platform user with the external_id {external_id}")
+    if found.account != account:
+        raise click.UsageError(f"this platform user belongs to another account: add --account {found.account}")
     if found.meetergo_user_id is None:
         raise click.UsageError("this platform user has no meetergo id yet: their bookings cannot be found")
 

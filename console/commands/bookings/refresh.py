@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli import completion
+from console.cli.accounts import ACCOUNT, DEFAULT, load_settings
+from console.cli.stores import read_only_session
 from console.render import tables
 from console.render.tables import as_json
 from operations.text import printable
@@ -22,19 +24,24 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("booking_ids", metavar="ID...", nargs=-1, required=True, type=completion.BOOKING)
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what differs; write nothing.")
+@click.option(
+    "--account", type=ACCOUNT, metavar="NAME", default=DEFAULT, help="The account of bookings that are not known yet."
+)
 @as_json
-def refresh(booking_ids: Sequence[str], is_dry: bool, as_json: bool) -> None:
+def refresh(booking_ids: Sequence[str], is_dry: bool, account: str, as_json: bool) -> None:
     """Read bookings from meetergo now, and correct ours. ID may be a prefix.
 
     meetergo's answer is final: it also undoes forged webhooks. Exits 1 if a booking is not refreshed.
     """
     from worker.settings import ReconcileSettings
 
-    settings = ReconcileSettings.load()
-    if not settings.meetergo_api_key:
-        raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
-    with _report_errors(), _open_refresher(settings) as refresher:
-        found = refresher.run(booking_ids, is_dry)
+    found: list[RefreshResult] = []
+    for name, keys in _by_account(booking_ids, account).items():
+        settings = load_settings(ReconcileSettings, name)
+        if not settings.meetergo_api_key:
+            raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
+        with _report_errors(), _open_refresher(settings, name) as refresher:
+            found += refresher.run(keys, is_dry)
     if as_json:
         tables.print_json({"dry_run": is_dry, "bookings": [each.as_json() for each in found]})
     else:
@@ -43,14 +50,27 @@ def refresh(booking_ids: Sequence[str], is_dry: bool, as_json: bool) -> None:
     raise SystemExit(1 if any(each.problem for each in found) else 0)
 
 
+def _by_account(typed: Sequence[str], account: str) -> dict[str, list[str]]:
+    """Return the keys of the bookings by their accounts."""
+    from models.account import account_of
+    from operations.accounts import check_account
+    from operations.bookings.refresh import find_keys
+
+    found: dict[str, list[str]] = {}
+    with _report_errors(), read_only_session() as session:
+        for key in find_keys(session, typed, check_account(session, account)):
+            found.setdefault(account_of(key), []).append(key)
+    return found
+
+
 @contextmanager
-def _open_refresher(settings: ReconcileSettings) -> Iterator[Refresher]:
+def _open_refresher(settings: ReconcileSettings, account: str) -> Iterator[Refresher]:
     from operations.bookings.refresh import open_refresher
     from runtime.queue import JobQueue
 
     database, job_queue = settings.database(), JobQueue(settings.redis())
     try:
-        with open_refresher(settings, database, job_queue) as refresher:
+        with open_refresher(settings, database, job_queue, account=account) as refresher:
             yield refresher
     finally:
         database.close()

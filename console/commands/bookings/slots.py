@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from console.cli.api_client import api_client, open_configured_database
+from console.cli.api_client import host_client
 from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
 
@@ -24,11 +24,8 @@ def slots(
 ) -> None:
     """List the times at which a host can be booked, in the host's time zone."""
     from operations import hosts
-    from operations.settings import ProviderSettings
 
-    settings = ProviderSettings.load()
-    with open_configured_database(settings) as database, api_client(settings) as meetergo:
-        row = hosts.find(database, external_id)
+    with host_client(external_id) as (row, meetergo):
         zone = hosts.zone(row)
         start = first.date() if first else datetime.now(UTC).astimezone(zone).date()
         end = last.date() if last else start + WEEK

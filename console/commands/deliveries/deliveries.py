@@ -45,6 +45,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 
     from models.delivery import Delivery
     from operations import lookup, serialize
+    from operations.accounts import has_others
 
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
@@ -52,6 +53,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         if before:
             query = query.where(_received_before(lookup.find_delivery(session, before)))
         found, remaining = fetch_page(session, query, limit)
+        accounts = [row.account for row in found] if has_others(session) else None
     if as_json:
         last = found[-1].id if remaining else None
         tables.print_json({"deliveries": [serialize.delivery_to_json(row) for row in found], "next": last})
@@ -60,7 +62,8 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         click.echo("No delivery matches.")
         return
     now = datetime.now(UTC)
-    tables.show(tables.listing(COLUMNS, [_line(serialize.delivery_to_json(row), now) for row in found]))
+    lines = [_line(serialize.delivery_to_json(row), now) for row in found]
+    tables.show(tables.listing(*tables.with_account(COLUMNS, lines, accounts)))
     failed = next((row for row in found if row.last_error), None)
     if failed or remaining:
         click.echo()

@@ -48,6 +48,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     """List notifications, newest first."""
     from models.notification import Notification
     from operations import lookup, serialize
+    from operations.accounts import has_others
 
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
@@ -55,6 +56,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         if before:
             query = query.where(Notification.id < lookup.find_notification(session, before).id)
         found, remaining = fetch_page(session, query, limit)
+        accounts = [row.account for row in found] if has_others(session) else None
     if as_json:
         last = found[-1].id if remaining else None
         tables.print_json({"notifications": [serialize.notification_to_json(row) for row in found], "next": last})
@@ -63,7 +65,8 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         click.echo("No notification matches.")
         return
     now = datetime.now(UTC)
-    tables.show(tables.listing(COLUMNS, [_line(serialize.notification_to_json(row), now) for row in found]))
+    lines = [_line(serialize.notification_to_json(row), now) for row in found]
+    tables.show(tables.listing(*tables.with_account(COLUMNS, lines, accounts)))
     if any(row.last_error and row.status != "done" for row in found):
         click.echo(f"\nErrors by frequency: {CONSOLE_COMMAND} notifications errors")
     if remaining:

@@ -5,26 +5,29 @@ from typing import Any
 
 import click
 
+from console.cli.accounts import ACCOUNT_OPTION, DEFAULT, load_settings
 from console.cli.api_client import api_client
 from console.render import tables
 from operations.text import printable
 
 
 @click.command()
+@ACCOUNT_OPTION
 @tables.as_json
-def check(as_json: bool) -> None:
+def check(account: str, as_json: bool) -> None:
     """Check the API key and the user that it acts as. Changes nothing."""
     from meetergo.api import Credential
     from operations.settings import ProviderSettings
     from operations.users.directory import full_name
 
-    settings = ProviderSettings.load()
+    settings = load_settings(ProviderSettings, account)
     credential = Credential.read(settings.meetergo_api_key)
-    with api_client(settings) as meetergo:
+    with api_client(settings, account=account) as meetergo:
         started = time.perf_counter()
         me = meetergo.users.me()
         milliseconds = round((time.perf_counter() - started) * 1000)
-    found: dict[str, Any] = {
+    found: dict[str, Any] = {} if account == DEFAULT else {"account": account}
+    found |= {
         "url": settings.meetergo_api_url,
         "key": credential.masked,
         "kind": credential.kind,
@@ -42,9 +45,8 @@ def check(as_json: bool) -> None:
     click.echo("meetergo answers.")
     tables.show(tables.fields({name.replace("_", " "): value and str(value) for name, value in shown.items()}))
     if credential.kind == "platform" and settings.meetergo_api_key_expires is None:
-        click.echo(
-            "A Platform key ends after 90 days at most: set MEETERGO_API_KEY_EXPIRES, and `status` warns before."
-        )
+        how = "set MEETERGO_API_KEY_EXPIRES" if account == DEFAULT else f"accounts set {account} --api-key-expires DAY"
+        click.echo(f"A Platform key ends after 90 days at most: {how}, and `status` warns before.")
 
 
 api = click.Group("api", commands=[check], help="Check meetergo's API.")

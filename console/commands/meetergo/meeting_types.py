@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.cli.api_client import api_client, open_configured_database
+from console.cli.api_client import host_client
 from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
 from console.render.tables import Column
@@ -27,11 +27,9 @@ minutes = click.IntRange(min=0)
 def list_command(external_id: str, as_json: bool) -> None:
     """List the meeting types of a host."""
     from operations import hosts
-    from operations.settings import ProviderSettings
 
-    settings = ProviderSettings.load()
-    with open_configured_database(settings) as database, api_client(settings) as meetergo:
-        found = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).meeting_types.list()
+    with host_client(external_id) as (row, meetergo):
+        found = meetergo.as_user(hosts.meetergo_id(row)).meeting_types.list()
     if as_json:
         tables.print_json({"meeting_types": [as_row(item) for item in found]})
     else:
@@ -57,12 +55,9 @@ def list_command(external_id: str, as_json: bool) -> None:
 def update(external_id: str, meeting_type: str | None, as_json: bool, **options: Any) -> None:
     """Change a meeting type. Options that are not given stay unchanged."""
     from operations import hosts
-    from operations.settings import ProviderSettings
 
     changes: Changes = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
-    settings = ProviderSettings.load()
-    with open_configured_database(settings) as database, api_client(settings) as meetergo:
-        row = hosts.find(database, external_id)
+    with host_client(external_id) as (row, meetergo):
         host = meetergo.as_user(hosts.meetergo_id(row))
         changed = host.meeting_types.update(hosts.meeting_type_id(row, meeting_type), **changes)
     if as_json:

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import api_client, open_configured_database
 from console.cli.arguments import BOOKING_ROOT_OPTION
 from console.render import tables
@@ -49,8 +50,16 @@ class LineNumbersParam(click.ParamType[frozenset[int]]):
 @click.option("--lines", type=LineNumbersParam(), help="Only these lines, such as those that failed: 3,17 or 3-17.")
 @click.option("--dry-run", is_flag=True, help="Check the file, and show what would be done.")
 @BOOKING_ROOT_OPTION
+@ACCOUNT_OPTION
 @tables.as_json
-def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_root: str | None, as_json: bool) -> None:
+def onboard(
+    file: Path,
+    lines: frozenset[int] | None,
+    dry_run: bool,
+    booking_root: str | None,
+    account: str,
+    as_json: bool,
+) -> None:
     """Create the hosts in FILE (CSV or JSON) as users in meetergo, with opening hours and a first meeting type.
 
     It is safe to interrupt and run again: no user is created twice. Failed lines are written to FILE.failed.csv
@@ -63,10 +72,10 @@ def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_roo
     from operations.users.onboarding import Onboarding
 
     chosen = _read(file, lines)
-    settings = ProviderSettings.load()
+    settings = load_settings(ProviderSettings, account)
     import_run = ImportRun()
-    with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
-        onboarding = Onboarding(meetergo, database, Directory(meetergo), booking_root)
+    with open_configured_database(settings) as database, api_client(settings, BULK_SHARE, account) as meetergo:
+        onboarding = Onboarding(meetergo, database, Directory(meetergo), booking_root, account=account)
         onboard_host = onboarding.plan if dry_run else onboarding.apply
         try:
             with _progress_bar("Onboarding", len(chosen)) as advance:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import api_client, open_configured_database
 from console.cli.arguments import BOOKING_ROOT_OPTION
 from console.render import tables
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only show what there is to do.")
 @click.option("--names", is_flag=True, help="Adopt names that are different in meetergo.")
 @BOOKING_ROOT_OPTION
+@ACCOUNT_OPTION
 @tables.as_json
-def sync(dry_run: bool, names: bool, booking_root: str | None, as_json: bool) -> None:
+def sync(dry_run: bool, names: bool, booking_root: str | None, account: str, as_json: bool) -> None:
     """Update platform users from meetergo's list of users, matched by e-mail."""
     from meetergo.api import BULK_SHARE
     from operations import hosts
@@ -30,9 +32,9 @@ def sync(dry_run: bool, names: bool, booking_root: str | None, as_json: bool) ->
     from operations.users.directory import Directory
     from operations.users.sync import NEEDS_ATTENTION, UserSync
 
-    settings = ProviderSettings.load()
-    with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
-        user_sync = UserSync(Directory(meetergo), hosts.all_hosts(database), names, booking_root)
+    settings = load_settings(ProviderSettings, account)
+    with open_configured_database(settings) as database, api_client(settings, BULK_SHARE, account) as meetergo:
+        user_sync = UserSync(Directory(meetergo), hosts.all_hosts(database, account), names, booking_root)
         findings = []
         for finding in user_sync.findings():
             if not dry_run:

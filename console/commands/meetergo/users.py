@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.cli.api_client import api_client, open_configured_database, report_errors
+from console.cli.accounts import ONLY_ACCOUNT_OPTION, only_default
+from console.cli.api_client import host_client, open_configured_database, report_errors
 from console.cli.arguments import HOST_ARGUMENT
 from console.commands.meetergo.forget import forget
 from console.commands.meetergo.onboard import onboard
@@ -31,21 +32,24 @@ COLUMNS = [
 
 
 @click.command("list")
+@ONLY_ACCOUNT_OPTION
 @tables.as_json
-def list_command(as_json: bool) -> None:
+def list_command(account: str | None, as_json: bool) -> None:
     """List all hosts with their meetergo ids."""
     from operations import hosts
     from runtime.settings import DatabaseSettings
 
     with open_configured_database(DatabaseSettings.load()) as database:
-        rows = [_row(user) for user in hosts.all_hosts(database)]
+        rows = [_row(user) for user in hosts.all_hosts(database, account)]
     if as_json:
         tables.print_json({"users": rows})
     elif not rows:
         click.echo("There are no platform users yet: `users onboard` takes a file of them.")
     else:
         names = ("external_id", "name", "email", "meetergo_user_id", "meetergo_meeting_type_id", "booking_url")
-        tables.show(tables.listing(COLUMNS, [[printable(row[name] or "-") for name in names] for row in rows]))
+        lines = [[printable(row[name] or "-") for name in names] for row in rows]
+        accounts = None if only_default() else [row["account"] for row in rows]
+        tables.show(tables.listing(*tables.with_account(COLUMNS, lines, accounts)))
 
 
 @click.command()
@@ -79,14 +83,12 @@ def embed(external_id: str, title: str | None, height: int) -> None:
 def brand(external_id: str, as_json: bool, **options: Any) -> None:
     """Change the style of a host's booking page. Options that are not given stay unchanged."""
     from operations import hosts
-    from operations.settings import ProviderSettings
 
     wanted: PageStyle = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     if wanted.get("header_image") == "":
         wanted["header_image"] = None
-    settings = ProviderSettings.load()
-    with open_configured_database(settings) as database, api_client(settings) as meetergo:
-        page = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).personal_page.update(**wanted)
+    with host_client(external_id) as (row, meetergo):
+        page = meetergo.as_user(hosts.meetergo_id(row)).personal_page.update(**wanted)
     if as_json:
         tables.print_json(page.model_dump(exclude={"id"}))
     else:
@@ -101,4 +103,5 @@ users = click.Group(
 
 def _row(user: PlatformUser) -> dict[str, Any]:
     names = ("meetergo_user_id", "meetergo_meeting_type_id", "booking_url", "email", "name", "timezone", "language")
-    return {"external_id": user.external_id, **{name: getattr(user, name) for name in names}, "channels": user.channels}
+    key = {"external_id": user.external_id, "account": user.account}
+    return {**key, **{name: getattr(user, name) for name in names}, "channels": user.channels}

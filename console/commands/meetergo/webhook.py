@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from console.cli.accounts import ACCOUNT_OPTION, DEFAULT, only_default
 from console.cli.confirm import confirm_or_exit
 from console.cli.registrations import open_registrations
+from console.cli.stores import read_only_session
 from console.cli.types import DURATION
 from console.commands.meetergo.webhook_list import list_command
 from console.render.tables import as_json, print_json
@@ -32,12 +34,13 @@ DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Only show what th
 @click.command()
 @click.option("--move", is_flag=True, help="Replace an older key's address at once: the receiver has the newest key.")
 @FORCE_OPTION
+@ACCOUNT_OPTION
 @DRY_RUN_OPTION
-def register(move: bool, force: bool, dry_run: bool) -> None:
+def register(move: bool, force: bool, account: str, dry_run: bool) -> None:
     """Register our address with meetergo, once. Running it again changes nothing."""
     from operations.webhooks.registration import plan_register
 
-    with open_registrations(force) as (registrations, ours, _):
+    with open_registrations(force, account) as (registrations, ours, _):
         _apply(registrations, plan_register(registrations, ours, move=move), dry_run)
         if not dry_run and (older := registrations.fetch().older(ours)):
             click.echo(f"{len(older)} more at older addresses of ours: `webhook rotate` removes them.")
@@ -51,15 +54,16 @@ def register(move: bool, force: bool, dry_run: bool) -> None:
     is_flag=True,
     help="Remove the older addresses even if the newest received no delivery, or they are on another host.",
 )
+@ACCOUNT_OPTION
 @DRY_RUN_OPTION
-def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> None:
+def rotate(timeout: timedelta, no_wait: bool, force: bool, account: str, dry_run: bool) -> None:
     """Rotate from the older WEBHOOK_KEYS to the newest without losing a delivery.
 
     Append the new key to WEBHOOK_KEYS and restart the receiver first. It is safe to interrupt and run again.
     """
     from operations.webhooks.rotation import Rotation
 
-    with _interruptible(), open_registrations(force) as (registrations, ours, redis):
+    with _interruptible(), open_registrations(force, account) as (registrations, ours, redis):
         if dry_run:
             return _print_plan(registrations, ours)
         rotation = Rotation(registrations, ours, redis, _print_action)
@@ -77,7 +81,10 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
                 "or with --force if you know that the receiver has the new key"
             )
         rotation.finish()
-        click.echo("Done: only the address of the newest key is registered. Remove the older keys from WEBHOOK_KEYS.")
+        click.echo(
+            "Done: only the address of the newest key is registered. Remove the older keys from WEBHOOK_KEYS"
+            f"{'.' if only_default() else ' once this is done for every account.'}"
+        )
     return None
 
 
@@ -85,11 +92,12 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
 @click.argument("webhook_id", metavar="[ID]", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @FORCE_OPTION
-def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
+@ACCOUNT_OPTION
+def remove(webhook_id: str | None, yes: bool, force: bool, account: str) -> None:
     """Remove our webhooks, or one of them. meetergo then sends nothing more."""
     from operations.webhooks.registration import apply
 
-    with open_registrations(force) as (registrations, _, _):
+    with open_registrations(force, account) as (registrations, _, _):
         state = registrations.fetch()
         chosen = [webhook for webhook in state.ours() if webhook_id in (None, webhook.id)]
         if webhook_id and not chosen and any(webhook.id == webhook_id for webhook in state.webhooks):
@@ -113,12 +121,13 @@ def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
 
 
 @click.command("url")
+@ACCOUNT_OPTION
 @as_json
-def webhook_url(as_json: bool) -> None:
+def webhook_url(account: str, as_json: bool) -> None:
     """Print the address to register with meetergo. It is a secret."""
     from operations.settings import ConsoleSettings
 
-    settings = ConsoleSettings.load()
+    settings = ConsoleSettings.load(**_name_in_address(account))
     if as_json:
         print_json({"address": settings.address})
     else:
@@ -132,6 +141,15 @@ webhook = click.Group(
     commands=[webhook_url, register, rotate, list_command, remove],
     help="Register and rotate our address at meetergo.",
 )
+
+
+def _name_in_address(account: str) -> dict[str, str]:
+    from operations.accounts import check_account
+
+    if account == DEFAULT:
+        return {}
+    with read_only_session() as session:
+        return {"webhook_account": check_account(session, account)}
 
 
 def _apply(registrations: Registrations, plan: Plan, dry_run: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.cli.accounts import ACCOUNT_OPTION
 from console.cli.registrations import open_registrations
 from console.render import tables
 from console.render.tables import Column
@@ -30,10 +31,11 @@ COLUMNS = [
 
 
 @click.command("list")
+@ACCOUNT_OPTION
 @tables.as_json
-def list_command(as_json: bool) -> None:
+def list_command(account: str, as_json: bool) -> None:
     """List all webhooks at meetergo: ours in full, of others only the host."""
-    with open_registrations() as (registrations, ours, redis):
+    with open_registrations(account=account) as (registrations, ours, redis):
         state = registrations.fetch()
         rows = [_row(webhook, state, ours, redis) for webhook in state.webhooks]
     if as_json:

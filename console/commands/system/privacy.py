@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.cli.accounts import ONLY_ACCOUNT_OPTION
 from console.cli.api_client import open_configured_database
 from console.cli.confirm import confirm_or_exit
 from console.render.tables import as_json, print_json
@@ -41,15 +42,17 @@ def prune(as_json: bool) -> None:
 @click.option(
     "--name", default="", metavar="NAME", help="A guest with this full name, if neither address nor number is known."
 )
+@ONLY_ACCOUNT_OPTION
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
-def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
+def erase(email: str, phone: str, name: str, account: str | None, yes: bool, as_json: bool) -> None:
     """Erase one guest from bookings, changes, notifications and deliveries.
 
     Shows first whom it would erase, and from how many rows.
     """
     from models.erasure import ErasureResult, find, vacuum
     from models.erasure import erase as erase_guest
+    from operations.accounts import check_account
     from operations.erasure import refuse_several
     from operations.settings import ErasureSettings
 
@@ -57,7 +60,10 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
     settings = ErasureSettings.load()
     cipher = settings.cipher()
     with open_configured_database(settings) as database:
-        found = find(database, cipher, person)
+        if account:
+            with database.read_only() as session:
+                check_account(session, account)
+        found = find(database, cipher, person, account)
         remaining = _remaining_in_redis(settings)
         if not found.has_matches:
             _print_remaining(

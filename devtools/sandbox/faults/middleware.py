@@ -4,7 +4,6 @@ import socket
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from io import BytesIO
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -34,20 +33,20 @@ class FaultMiddleware:
 
     Args:
         app: the app, which gives real responses.
-        company: the app's company.
+        company: the app's first company, whose lock all share.
         fault_injector: decides which requests fail.
         stop: set when the sandbox stops, which ends hanging requests.
-        state: file in which the company is stored.
+        save: stores the companies.
     """
 
     def __init__(
-        self, app: Flask, company: Company, fault_injector: FaultInjector, stop: Event, state: Path | None
+        self, app: Flask, company: Company, fault_injector: FaultInjector, stop: Event, save: Callable[[], None]
     ) -> None:
         self._app = app
         self._company = company
         self._fault_injector = fault_injector
         self._stop = stop
-        self._state = state
+        self._save = save
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Handle one request."""
@@ -82,8 +81,8 @@ class FaultMiddleware:
         """Let the app answer, one request at a time, as if each were a transaction."""
         with self._company.lock:
             response = Response.from_app(self._app, environ, buffered=True)
-            if self._state and environ["REQUEST_METHOD"] in WRITES:
-                self._company.save(self._state)
+            if environ["REQUEST_METHOD"] in WRITES:
+                self._save()
         return response
 
     def _fail(self, environ: "WSGIEnvironment") -> Response:

@@ -38,45 +38,41 @@ class SandboxCredential:
     """A platform key or a personal token.
 
     Attributes:
+        company: the company that it belongs to.
         owner_id: user whom a token acts as, and a key without a named user.
         capabilities: capabilities of a restricted token; None for all.
     """
 
     kind: Literal["platform", "personal"]
+    company: Company
     owner_id: str
     expires_at: datetime | None = None
     capabilities: frozenset[str] | None = None
 
 
 class Credentials:
-    """All issued credentials.
+    """All issued credentials, of all companies."""
 
-    Args:
-        company: the company that they belong to.
-    """
-
-    def __init__(self, company: Company) -> None:
-        self._company = company
+    def __init__(self) -> None:
         self._credentials: dict[str, SandboxCredential] = {}
 
-    def new_key(self) -> str:
+    def new_key(self, company: Company) -> str:
         """Issue a platform API key with the maximum lifetime."""
-        text = self._derive("key")
+        text = self._derive(company, "key")
         key = f"ak_live:{uuid5(NAMESPACE_URL, text)}:{text[:40]}"
-        self._credentials[key] = SandboxCredential(
-            "platform", self._company.admin_id, self._company.now() + MAX_KEY_AGE
-        )
+        self._credentials[key] = SandboxCredential("platform", company, company.admin_id, company.now() + MAX_KEY_AGE)
         return key
 
-    def new_token(self, user_id: str, capabilities: frozenset[str] | None = None) -> str:
+    def new_token(self, company: Company, user_id: str, capabilities: frozenset[str] | None = None) -> str:
         """Issue a personal access token."""
-        token = f"rgo-{self._derive('token')[:32]}"
-        self._credentials[token] = SandboxCredential("personal", user_id, None, capabilities)
+        token = f"rgo-{self._derive(company, 'token')[:32]}"
+        self._credentials[token] = SandboxCredential("personal", company, user_id, None, capabilities)
         return token
 
     def expire(self, text: str) -> None:
         """Expire a credential now."""
-        self._credentials[text] = replace(self._credentials[text], expires_at=self._company.now())
+        credential = self._credentials[text]
+        self._credentials[text] = replace(credential, expires_at=credential.company.now())
 
     def authenticate(self, authorization: str) -> SandboxCredential:
         """Return the credential of a request.
@@ -90,13 +86,13 @@ class Credentials:
         credential = self._credentials.get(text.strip())
         if not credential:
             raise ApiRejection(401, "Invalid API key")
-        if credential.expires_at and credential.expires_at <= self._company.now():
+        if credential.expires_at and credential.expires_at <= credential.company.now():
             raise expired()
         return credential
 
-    def _derive(self, kind: str) -> str:
+    def _derive(self, company: Company, kind: str) -> str:
         """Derive a credential from the seed, so that a .env file stays valid after a restart."""
-        return sha256(f"meetergo-sandbox/{self._company.seed}/{kind}/{len(self._credentials)}".encode()).hexdigest()
+        return sha256(f"meetergo-sandbox/{company.seed}/{kind}/{len(self._credentials)}".encode()).hexdigest()
 
 
 def expired() -> ApiRejection:
@@ -104,11 +100,10 @@ def expired() -> ApiRejection:
     return ApiRejection(401, "API key has expired")
 
 
-def acting_user(company: Company, credential: SandboxCredential, named: str | None, route: str, blueprint: str) -> str:
+def acting_user(credential: SandboxCredential, named: str | None, route: str, blueprint: str) -> str:
     """Return the id of the user as whom a request acts.
 
     Args:
-        company: the company.
         credential: the request's credential.
         named: the user named by the request's header.
         route: such as `GET /v4/user/me`.
@@ -125,6 +120,6 @@ def acting_user(company: Company, credential: SandboxCredential, named: str | No
         return credential.owner_id
     if not named and route not in ROUTES_WITHOUT_USER:
         raise ApiRejection(400, f"Missing required header '{USER_HEADER}' for API key authentication")
-    if named and named not in company.users:
+    if named and named not in credential.company.users:
         raise forbidden()
     return named or credential.owner_id

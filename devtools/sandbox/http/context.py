@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 from uuid import UUID
 
-from flask import current_app, g, request
+from flask import g, request
 
 from devtools.sandbox.http.errors import ApiRejection, forbidden
 from devtools.sandbox.http.schemas import Input, read_body, read_query
@@ -13,8 +13,8 @@ InputType = TypeVar("InputType", bound=Input)
 
 
 def company() -> Company:
-    """Return the company."""
-    found: Company = current_app.extensions["company"]
+    """Return the company of the request's credential."""
+    found: Company = g.company
     return found
 
 

@@ -27,6 +27,7 @@ class OutgoingDelivery:
     Attributes:
         number: 1, 2, 3 ... in the order of what happened.
         subject: id of the booking or user that it is about.
+        company: number of the company that sends it.
         at: time of the event.
         status: status of the last response.
         attempts: number of times it was sent; a repeated one at least twice.
@@ -37,6 +38,7 @@ class OutgoingDelivery:
     number: int
     event: str
     subject: str
+    company: int
     webhook_id: int
     endpoint: str = field(repr=False)
     body: bytes = field(repr=False)
@@ -143,7 +145,7 @@ class OrderedQueue(Thread):
             self._held.append(delivery)
         else:
             self._deliver(delivery)
-            same = (delivery.subject, delivery.webhook_id)
+            same = (delivery.subject, delivery.webhook_id)  # subjects are unique among companies
             self._release([held for held in self._held if (held.subject, held.webhook_id) == same])
 
     def _release(self, deliveries: list[OutgoingDelivery]) -> None:

@@ -78,6 +78,7 @@ class Dispatcher:
             number=len(self.deliveries) + 1,
             event=event.event,
             subject=event.subject,
+            company=event.company,
             webhook_id=webhook["id"],
             endpoint=webhook["endpoint"],
             body=encode(event.event, event.content, fault.wire),

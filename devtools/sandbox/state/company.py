@@ -43,12 +43,14 @@ class WebhookEvent:
         subject: id of the booking or user that it is about.
         change: number of the subject's change, from 1.
         content: the body without its envelope.
+        company: number of the company.
     """
 
     event: str
     subject: str
     change: int
     content: Record
+    company: int
 
 
 EventListener = Callable[[WebhookEvent, list[Record]], None]
@@ -60,6 +62,7 @@ class Company:
     """One customer of meetergo. Hold `lock` to read or change it.
 
     Attributes:
+        number: its number among the sandbox's companies, from 1; ids depend on it.
         issued: origin of an id -> number of ids derived from it.
         changes: subject -> number of changes.
     """
@@ -68,6 +71,7 @@ class Company:
     now: Clock
     plan: Plan
     event_listener: EventListener
+    number: int = 1
     booking_base: str = BOOKING_BASE
     users: dict[str, Record] = field(default_factory=dict)
     availabilities: dict[str, Record] = field(default_factory=dict)
@@ -82,7 +86,8 @@ class Company:
 
     def __post_init__(self) -> None:
         self.lock = RLock()
-        self._namespace = uuid5(NAMESPACE_URL, f"meetergo-sandbox/{self.seed}")
+        number = "" if self.number == 1 else f"/{self.number}"
+        self._namespace = uuid5(NAMESPACE_URL, f"meetergo-sandbox/{self.seed}{number}")
         self.id = str(uuid5(self._namespace, "company"))
         self.admin_id = str(uuid5(self._namespace, "owner"))
 
@@ -100,10 +105,11 @@ class Company:
         """Emit an event to the webhooks that subscribed to it."""
         self.changes[subject] += 1
         subscribed = [webhook for webhook in self.webhooks.values() if event in webhook["eventTypes"]]
-        self.event_listener(WebhookEvent(event, subject, self.changes[subject], content), subscribed)
+        self.event_listener(WebhookEvent(event, subject, self.changes[subject], content, self.number), subscribed)
 
     def save(self, path: Path) -> None:
-        """Write the whole state to a file."""
+        """Write the whole state to a file; that of a further company to one beside it."""
+        path = self._file(path)
         content = json.dumps({"seed": self.seed} | {name: getattr(self, name) for name in PERSISTED}, indent=1)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".new")
@@ -111,12 +117,15 @@ class Company:
         temporary.write_text(content)
         temporary.replace(path)
 
-    def load(self, path: Path) -> None:
-        """Load the state that `save` wrote.
+    def load(self, path: Path) -> bool:
+        """Load the state that `save` wrote; return whether there was one.
 
         Raises:
             UnusableState: the file was not written by `save`, or has another seed, which yields other ids.
         """
+        path = self._file(path)
+        if not path.exists():
+            return False
         try:
             stored = json.loads(path.read_text())
             seed = stored["seed"]
@@ -126,6 +135,10 @@ class Company:
             raise UnusableState(f"{path} was made with --seed {seed}: use that one, or another file")
         for name in PERSISTED:
             getattr(self, name).update(stored.get(name, {}))
+        return True
+
+    def _file(self, path: Path) -> Path:
+        return path if self.number == 1 else path.with_name(f"{path.stem}-{self.number}{path.suffix}")
 
 
 PERSISTED = (

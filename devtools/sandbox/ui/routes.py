@@ -23,6 +23,8 @@ from devtools.sandbox.ui.view import PlatformBookings, view
 
 WEEK = timedelta(days=7)
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+COMPANY = "company"
+"""Name of the query parameter and of the cookie with the company's number."""
 
 page = Blueprint("page", __name__, template_folder="page")
 
@@ -70,15 +72,14 @@ class LeavingAttendee(Input):
 @page.get("/")
 @page.get("/book/<user>/<meeting_type>")
 def page_view(user: str = "", meeting_type: str = "") -> Response:
-    """Return the page; a booking URL is the page with host and meeting type preselected."""
-    page_context = _page_context()
-    if user and not any(record["slug"] == user for record in page_context.company.users.values()):
-        raise NotFound
+    """Return the page; a booking URL is the page with host and meeting type preselected. A cookie keeps the company."""
+    page_context = _page_context_of(user) if user else _page_context()
     html = render_template(
         "page.html", url=request.host_url.rstrip("/"), key=page_context.key, chosen=[user, meeting_type]
     )
     response = make_response(html)
     response.headers["Content-Security-Policy"] = POLICY
+    response.set_cookie(COMPANY, str(page_context.company.number), samesite="Lax")
     return response
 
 
@@ -144,8 +145,24 @@ def confirm(provisional_id: object) -> Response:
 
 
 def _page_context() -> PageContext:
-    page_context: PageContext = current_app.extensions["page_context"]
-    return page_context
+    """Return the context of the company with the number in the query, else in the cookie, else of the first."""
+    number = request.args.get(COMPANY) or request.cookies.get(COMPANY) or "1"
+    found = [each for each in _page_contexts() if str(each.company.number) == number]
+    if not found:
+        raise NotFound
+    return found[0]
+
+
+def _page_context_of(user: str) -> PageContext:
+    for page_context in _page_contexts():
+        if any(record["slug"] == user for record in page_context.company.users.values()):
+            return page_context
+    raise NotFound
+
+
+def _page_contexts() -> Sequence[PageContext]:
+    page_contexts: Sequence[PageContext] = current_app.extensions["page_contexts"]
+    return page_contexts
 
 
 def _known_booking_id(booking_id: object) -> str:

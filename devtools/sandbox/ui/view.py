@@ -25,6 +25,7 @@ def view(
 ) -> Record:
     """Return everything on the page that changes. The platform is queried before the company is locked."""
     platform, rows = _platform(platform_bookings)
+    sent = [delivery for delivery in list(deliveries) if delivery.company == company.number]
     with company.lock:
         newest = sorted(company.appointments.values(), key=lambda record: moment(record["updatedAt"]), reverse=True)
         return {
@@ -38,7 +39,7 @@ def view(
             "webhooks": [
                 record | {"endpoint": _without_token(record["endpoint"])} for record in company.webhooks.values()
             ],
-            "deliveries": [_delivery(delivery) for delivery in deliveries[: -MAX_DELIVERIES - 1 : -1]],
+            "deliveries": [_delivery(delivery) for delivery in sent[: -MAX_DELIVERIES - 1 : -1]],
             "platform": platform,
         }
 

@@ -122,7 +122,7 @@ def test_a_developer_books_moves_and_cancels_and_watches_the_platform_follow(
     start: Callable[..., Sandbox], http: PoolManager, endpoint: Endpoint, browser: webdriver.Chrome
 ) -> None:
     meetergo = start(now=utc_now, platform_bookings=Platform(endpoint).bookings)
-    seed(meetergo)
+    seed(meetergo.accounts[0])
     api, page = Api(meetergo, http), Page(browser)
     browser.get(meetergo.url + "/")
     page.shows("None yet. Choose a time, and book one.", "None is registered yet.")

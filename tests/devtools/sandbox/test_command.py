@@ -82,7 +82,7 @@ def test_every_fault_has_an_option() -> None:
 def test_seed_data_is_added_once(start: Callable[..., Sandbox]) -> None:
     meetergo = start()
     for _ in range(2):
-        seed(meetergo)
+        seed(meetergo.accounts[0])
     assert sorted(kind["slug"] for kind in meetergo.meeting_types.values()) == [
         "30min-meeting",
         "discovery-call",

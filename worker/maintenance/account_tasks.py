@@ -1,0 +1,105 @@
+"""The scheduled task of the accounts other than `default`: ask meetergo about each, and reconcile it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import func, select
+
+from meetergo.api.errors import ApiError
+from models.account import DEFAULT, AccountConfig, UnusableAccount
+from models.reconciliation import Reconciliation
+from runtime.process.stop_signal import StopEvent
+from worker.accounts import settings_of
+from worker.maintenance.expiry import observe_key
+from worker.maintenance.observation import ABSENT, AccountObservations, Observation, Observations
+from worker.maintenance.registration_check import observe_registration
+from worker.reconcile.runner import reconcile_on_schedule
+from worker.services import Services
+from worker.settings import ScheduleSettings
+
+AT_ONCE = 4
+"""Accounts handled at the same time: each waits for its own rate limit, and a slow one holds up few others."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class AccountRound:
+    """One round over the accounts.
+
+    Attributes:
+        settings: the scheduler's settings.
+        observed: receives what is found; see `Alerts`.
+        services: the stores, and the accounts.
+        now: time of the start, UTC.
+        max_duration: limit for each run of reconcile.
+        stop: set when the process is asked to stop.
+    """
+
+    settings: ScheduleSettings
+    observed: AccountObservations
+    services: Services
+    now: datetime
+    max_duration: timedelta
+    stop: StopEvent
+
+    def run(self) -> None:
+        """Check and reconcile each account, least recently reconciled first.
+
+        Raises:
+            SQLAlchemyError: the database is down.
+        """
+        others = [account for account in self.services.accounts.all() if not account.is_default]
+        if not others:
+            return
+        with self.services.database.read_only() as session:
+            started = select(Reconciliation.account, func.max(Reconciliation.started_at))
+            rows = session.execute(started.where(Reconciliation.account != DEFAULT).group_by(Reconciliation.account))
+            last = dict(rows.all())
+        others.sort(key=lambda account: (account.name in last, last.get(account.name), account.name))
+        with ThreadPoolExecutor(AT_ONCE, "account") as pool:
+            list(pool.map(self._tend, others))
+
+    def _tend(self, account: AccountConfig) -> None:
+        """Handle one account. It never raises, so that one that fails does not stop the others."""
+        if self.stop.is_set():
+            return
+        found = self.observed.setdefault(account.name, {})
+        if not account.is_active:
+            found.update(dict.fromkeys(found, ABSENT))
+            return
+        try:
+            found.update(self._observe(account))
+            if not found.get("api_key_refused", ABSENT).holds:  # else reconcile could only say the same
+                found.update(self._reconcile(account))
+        except Exception as error:
+            log.warning("account.failed", account=account.name, error=type(error).__name__)
+
+    def _observe(self, account: AccountConfig) -> Observations:
+        expires = account.api_key_expires
+        found: Observations = {"api_key_expiring": observe_key(expires, self.now) if expires else ABSENT}
+        try:
+            own = settings_of(self.settings, account)
+        except UnusableAccount as error:
+            return found | {"api_key_refused": Observation(True, {"reason": "unreadable", "why": str(error)})}
+        if not own.meetergo_api_key:
+            return found | {"api_key_refused": ABSENT, "registration_lost": ABSENT, "reconcile_stopped": ABSENT}
+        try:
+            return found | observe_registration(own, self.services, self.now, account.name)
+        except ApiError as error:
+            log.warning("registration.unknown", account=account.name, error=str(error))
+            return found
+
+    def _reconcile(self, account: AccountConfig) -> Observations:
+        own = settings_of(self.settings, account)
+        if not own.meetergo_api_key:
+            return {}
+        report = reconcile_on_schedule(
+            own, self.services, self.now, max_duration=self.max_duration, stop=self.stop, account=account.name
+        )
+        if report is None:
+            return {}
+        error = report.error_summary
+        return {"reconcile_stopped": Observation(True, {"error": error}) if error else ABSENT}
