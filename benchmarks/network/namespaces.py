@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-NETWORK = "10.213.0"
+NETWORK = f"10.{200 + os.getpid() // 256 % 50}.{os.getpid() % 256}"
+"""Of this process, so that two of them do not answer for each other."""
 OUTSIDE = f"{NETWORK}.1"
 """Address of the stores and of the load, which are in no namespace."""
 FIRST = 11
