@@ -115,7 +115,8 @@ def run_to_json(row: Run) -> Json:
 def token_to_json(row: ApiToken) -> Json:
     """Serialise a token of the read API, without its digest."""
     times = {"created_at": row.created_at, "last_used_at": row.last_used_at, "revoked_at": row.revoked_at}
-    return {"name": row.name, "role": row.role, "created_by": row.created_by, **times}
+    names = {"name": row.name, "role": row.role, "account": row.account}
+    return {**names, "created_by": row.created_by, **times}
 
 
 def entry_to_json(entry: TimelineEntry) -> Json:
