@@ -40,15 +40,15 @@ class UnmappedHost:
         meetergo_user_id: meetergo's id of the host.
         account: the account that the host belongs to.
         bookings: number of bookings that wait for the mapping, among the latest MAX_WAITING without an owner.
-        upcoming: how many of them are confirmed and have not started.
-        next_start: when the next of them starts, UTC; None if none is upcoming.
+        not_started: how many of them are confirmed and have not started.
+        next_start: when the next of them starts, UTC; None if all have started.
         example: the id of one of them.
     """
 
     meetergo_user_id: str
     account: str = DEFAULT
     bookings: int = 0
-    upcoming: int = 0
+    not_started: int = 0
     next_start: datetime | None = None
     example: str = ""
 
@@ -58,7 +58,7 @@ class UnmappedHosts:
     """The work list.
 
     Attributes:
-        hosts: the hosts, those with most upcoming bookings first.
+        hosts: the hosts, those with most bookings that have not started first.
         without_host: number of bookings that name no host at all.
         is_complete: whether neither MAX_WAITING nor MAX_HOSTS cut the list off.
     """
@@ -126,7 +126,7 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
             host.account, host.meetergo_user_id = row.account, host_id
             host.bookings, host.example = host.bookings + 1, host.example or row.id
             if row.status == "confirmed" and row.starts_at >= now:
-                host.upcoming += 1
+                host.not_started += 1
                 host.next_start, host.example = row.starts_at, row.id
     checked = list(found)[:MAX_HOSTS]
     ids = {host_id for _, host_id in checked}
@@ -134,7 +134,7 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
     known = {(row.account, row.meetergo_user_id) for row in session.execute(mapped)}
     hosts = sorted(
         (found[each] for each in checked if each not in known),
-        key=lambda host: (-host.upcoming, -host.bookings, host.meetergo_user_id),
+        key=lambda host: (-host.not_started, -host.bookings, host.meetergo_user_id),
     )
     is_complete = len(rows) < MAX_WAITING and len(found) <= MAX_HOSTS
     return UnmappedHosts(hosts, sum(not row.host_ids for row in rows), is_complete)
