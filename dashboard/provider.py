@@ -26,10 +26,7 @@ def provider_settings(account: str = DEFAULT) -> ReconcileSettings:
     Raises:
         OperationError: the key is missing, or a setting cannot be used.
     """
-    try:
-        settings = ReconcileSettings.load()
-    except SystemExit:
-        raise OperationError("a setting for calls to meetergo cannot be used: see the dashboard's log") from None
+    settings = api_settings()
     if account != DEFAULT:
         with current().database.read_only() as session:
             found = find_account(session, account, current().services.inbox.cipher)
@@ -37,6 +34,18 @@ def provider_settings(account: str = DEFAULT) -> ReconcileSettings:
     if not settings.meetergo_api_key:
         raise OperationError(NO_KEY)
     return settings
+
+
+def api_settings() -> ReconcileSettings:
+    """Return the settings for calls to meetergo, whether or not there is a key.
+
+    Raises:
+        OperationError: a setting cannot be used.
+    """
+    try:
+        return ReconcileSettings.load()
+    except SystemExit:
+        raise OperationError("a setting for calls to meetergo cannot be used: see the dashboard's log") from None
 
 
 @contextmanager

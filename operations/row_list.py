@@ -4,19 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, literal, or_, select, union_all
+from sqlalchemy import Select, func, or_, select, union_all
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.account import DEFAULT
+from models.account import DEFAULT, is_of
 from models.delivery import Delivery
 from models.notification import Notification
 from models.search import RowSearch
 
 Tab = Literal["all", "pending", "done", "dead"]
-OF_OTHER_ACCOUNTS = {
-    model: [model.account != literal(DEFAULT, literal_execute=True)] for model in (Delivery, Notification)
-}
-"""The condition of their indexes of accounts, as a literal."""
 MAX_FAILED = 2_000
 """Maximum number of dead and of pending rows that a list of all statuses searches for an error, latest first."""
 
@@ -81,8 +77,8 @@ def row_list(
     query: Any = (indexed.deliveries() if model is Delivery else indexed.notifications()).order_by(None)
     has_account_index = tab in ("all", "done") and is_sought_by_account(search)
     is_of_a_time = tab == "done" and (bool(search.since or search.until) or has_account_index)
-    if has_account_index:
-        query = query.where(model.account == search.account, *OF_OTHER_ACCOUNTS[model])
+    if search.account and has_account_index:
+        query = query.where(*is_of(model, search.account))
     if tab in ("done", "dead") and not is_of_a_time:
         query = query.where(model.ended_at.is_not(None))  # as their indexes require
     is_failed = tab == "all" and bool(search.error or search.error_is)

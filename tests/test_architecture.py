@@ -40,6 +40,7 @@ MOST_MODULES = {
     "receiver": 13,
     "worker": 18,
     "worker/channels": 12,
+    "dashboard/screens": 17,
 }
 """Maximum per folder, without `__init__` and `__main__`; 16 for all others."""
 

@@ -2,6 +2,7 @@
 
 from dashboard.access import ScreenBlueprint
 from dashboard.screens import (
+    accounts,
     audit,
     bookings,
     configuration,
@@ -32,6 +33,7 @@ SCREENS: tuple[ScreenBlueprint, ...] = (
     send_again.screen,
     live.screen,
     audit.screen,
+    accounts.screen,
     configuration.screen,
     people.screen,
     login.screen,

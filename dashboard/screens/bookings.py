@@ -43,7 +43,8 @@ ENTRIES_PER_PAGE = 50
 WORKER_TIMEOUT = timedelta(seconds=5)
 """How long the page waits for the worker before it says that none has corrected the booking yet."""
 SHOWN_ELSEWHERE = (
-    "id status starts_at ends_at platform_user_id host_ids attendees created_at updated_at as_of revision".split()  # noqa: SIM905 - shorter
+    *"id account status starts_at ends_at platform_user_id host_ids".split(),  # noqa: SIM905 - shorter
+    *"attendees created_at updated_at as_of revision".split(),  # noqa: SIM905 - shorter
 )
 ENTRY_NAMES = {
     "delivery.received": N_("received"),

@@ -12,6 +12,7 @@ from dashboard.page_size import most_rows
 from dashboard.pages import render, see_other
 from dashboard.stores import current
 from dashboard.times import now
+from models.account import DEFAULT
 from models.booking import Booking
 from models.employee import Employee
 from models.platform_user import PlatformUser
@@ -66,7 +67,8 @@ def add() -> Response:
     """Add a host, mapped to a user of meetergo."""
     reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
     values = HostValues(external_id, **{name: text_of(name, "form") for name in (*FIELDS, "email")})
-    save_host(current().database, values, now(), is_new=True, by=operator().name, reason=reason)
+    account = text_of("account", "form") or DEFAULT
+    save_host(current().database, values, now(), is_new=True, by=operator().name, reason=reason, account=account)
     return see_other("hosts.show", external_id=external_id)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select, false, func, literal, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.account import DEFAULT
+from models.account import DEFAULT, is_of
 from models.booking import Booking
 from models.platform_user import PlatformUser
 
@@ -124,9 +124,8 @@ def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: d
         # A literal, as in the index of cancelled bookings.
         is_cancelled = Booking.status == literal(status, literal_execute=True)
         return BookingList(tab, query.where(is_cancelled), account=wanted.account)
-    if wanted.account not in (None, DEFAULT) and tab in ("all", "upcoming") and not has_few:
-        is_of_account = (Booking.account == wanted.account, Booking.account != literal(DEFAULT, literal_execute=True))
-        return BookingList(tab, query.where(*is_of_account), status)
+    if wanted.account and wanted.account != DEFAULT and tab in ("all", "upcoming") and not has_few:
+        return BookingList(tab, query.where(*is_of(Booking, wanted.account)), status)
     return BookingList(tab, query, status, wanted.account)
 
 

@@ -14,6 +14,7 @@ from models.account import DEFAULT
 from models.booking import Booking
 from models.intervention import Intervention
 from models.platform_user import PlatformUser
+from operations.accounts import check_account
 from operations.errors import OperationError
 from runtime.database import Database
 
@@ -40,15 +41,15 @@ class UnmappedHost:
         meetergo_user_id: meetergo's id of the host.
         account: the account that the host belongs to.
         bookings: number of bookings that wait for the mapping, among the latest MAX_WAITING without an owner.
-        upcoming: how many of them are confirmed and have not started.
-        next_start: when the next of them starts, UTC; None if none is upcoming.
+        not_started: how many of them are confirmed and have not started.
+        next_start: when the next of them starts, UTC; None if all have started.
         example: the id of one of them.
     """
 
     meetergo_user_id: str
     account: str = DEFAULT
     bookings: int = 0
-    upcoming: int = 0
+    not_started: int = 0
     next_start: datetime | None = None
     example: str = ""
 
@@ -58,7 +59,7 @@ class UnmappedHosts:
     """The work list.
 
     Attributes:
-        hosts: the hosts, those with most upcoming bookings first.
+        hosts: the hosts, those with most bookings that have not started first.
         without_host: number of bookings that name no host at all.
         is_complete: whether neither MAX_WAITING nor MAX_HOSTS cut the list off.
     """
@@ -126,7 +127,7 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
             host.account, host.meetergo_user_id = row.account, host_id
             host.bookings, host.example = host.bookings + 1, host.example or row.id
             if row.status == "confirmed" and row.starts_at >= now:
-                host.upcoming += 1
+                host.not_started += 1
                 host.next_start, host.example = row.starts_at, row.id
     checked = list(found)[:MAX_HOSTS]
     ids = {host_id for _, host_id in checked}
@@ -134,7 +135,7 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
     known = {(row.account, row.meetergo_user_id) for row in session.execute(mapped)}
     hosts = sorted(
         (found[each] for each in checked if each not in known),
-        key=lambda host: (-host.upcoming, -host.bookings, host.meetergo_user_id),
+        key=lambda host: (-host.not_started, -host.bookings, host.meetergo_user_id),
     )
     is_complete = len(rows) < MAX_WAITING and len(found) <= MAX_HOSTS
     return UnmappedHosts(hosts, sum(not row.host_ids for row in rows), is_complete)
@@ -166,7 +167,16 @@ def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Any:
     return query
 
 
-def save_host(database: Database, values: HostValues, now: datetime, *, is_new: bool, by: str, reason: str) -> None:
+def save_host(
+    database: Database,
+    values: HostValues,
+    now: datetime,
+    *,
+    is_new: bool,
+    by: str,
+    reason: str,
+    account: str = DEFAULT,
+) -> None:
     """Add a host, or change one, and record who did it. The next sweep assigns the waiting bookings to the host.
 
     Args:
@@ -176,27 +186,29 @@ def save_host(database: Database, values: HostValues, now: datetime, *, is_new: 
         is_new: whether the host must not exist yet; else it must.
         by: name of the operator.
         reason: why.
+        account: the account of a new host; one that exists stays in its own.
 
     Raises:
-        OperationError: a value cannot be used, or belongs to another host.
+        OperationError: a value cannot be used, there is no such account, or a value belongs to another host.
     """
     columns = values.checked()
     try:
         with database.transaction() as session:
-            _save(session, columns, is_new)
+            account = _save(session, columns, is_new, account)
             what = f"host {columns['external_id']} -> {columns.get('meetergo_user_id') or 'no user of meetergo'}"
-            Intervention.record_act(session, "mapped", now, by=by, reason=f"{what}: {reason}")
+            Intervention.record_act(session, "mapped", now, by=by, reason=f"{what}: {reason}", account=account)
     except IntegrityError:
         raise OperationError("another host has this id of the platform or of meetergo") from None
 
 
-def _save(session: Session, columns: dict[str, Any], is_new: bool) -> None:
+def _save(session: Session, columns: dict[str, Any], is_new: bool, account: str) -> str:
+    """Add or change the host; return its account."""
     user = PlatformUser.by_external_id(session, columns["external_id"], locked=True)
     if user is not None and is_new:
         raise OperationError(f"there is a host '{columns['external_id']}' already: change that one")
     if user is None and not is_new:
         raise OperationError(f"there is no host '{columns['external_id']}' any more")
-    account = user.account if user else DEFAULT
+    account = user.account if user else check_account(session, account)
     host_id = columns.get("meetergo_user_id")
     other = host_id and PlatformUser.by_meetergo_user_id(session, host_id, account)
     if other and other.external_id != columns["external_id"]:
@@ -204,10 +216,11 @@ def _save(session: Session, columns: dict[str, Any], is_new: bool) -> None:
             f"host '{other.external_id}' is mapped to this user of meetergo: forget that mapping first"
         )
     if user is None:
-        session.add(PlatformUser(**columns))
-        return
+        session.add(PlatformUser(account=account, **columns))
+        return account
     for name, value in columns.items():
         setattr(user, name, value)
+    return account
 
 
 def _check_timezone(name: str | None) -> None:

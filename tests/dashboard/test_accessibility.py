@@ -103,7 +103,8 @@ def answers_to_forms() -> Iterator[tuple[str, dict[str, str]]]:
     yield from (("/hosts/add", {"external_id": "4711"} | why), ("/hosts/change", {}), ("/hosts/forget", why))
     yield from (("/people/prune", {}), ("/people/prune", why | old))
     yield from (("/people/find", guest), ("/people/find", {}), ("/people/erase", guest), ("/people/erase", guest | why))
-    yield from (("/settings", {}), ("/logout", {}))
+    yield from ((f"/accounts/{act}", {"name": "acme"}) for act in ("add", f"{EXAMPLES['name']}/disable"))
+    yield from ((f"/accounts/{EXAMPLES['name']}/enable", {}), ("/settings", {}), ("/logout", {}))
 
 
 def post(browser: webdriver.Chrome, address: str, fields: dict[str, str]) -> None:

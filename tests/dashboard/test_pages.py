@@ -154,6 +154,9 @@ FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("send-again/start", {"since": "2h", "reason": HOSTILE, "digest": MARKUP, "rate": MARKUP}),
     ("send-again/start", {"since": MARKUP}),
     ("cancel", {}),
+    ("accounts/add", {"name": MARKUP, "company_id": HOSTILE}),
+    ("disable", {}),
+    ("enable", {}),
     ("preferences", {"language": MARKUP}),
 )
 """End of an address -> what is posted there. What succeeds redirects to a page that is looked at anyway."""
@@ -316,7 +319,9 @@ def test_each_page_leads_to_the_pages_of_what_it_shows(client: Client, sample_da
 def test_the_screens_are_in_order(client: Client) -> None:
     page = client("people").get("/preferences").text
     navigation = page.partition('<nav aria-label="Main">')[2].partition("</nav>")[0]
-    names = "Home Deliveries Errors Bookings Notifications Hosts Reconcile Runs Live Audit.log Settings People.*data"
+    names = (
+        "Home Deliveries Errors Bookings Notifications Hosts Reconcile Runs Live Audit.log Accounts Settings People.*"
+    )
     assert re.fullmatch(names.replace(" ", r"\s+"), re.sub(r"<[^>]*>", "", navigation).strip())
 
 
