@@ -126,6 +126,11 @@ def in_range(value: datetime) -> datetime:
     return min(max(value, EARLIEST), LATEST).astimezone(UTC)
 
 
+def sqlite_text(value: datetime) -> str:
+    """Return a time in UTC as SQLAlchemy stores it in SQLite."""
+    return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
 class TolerantTimestamp(Loader):
     """Loads times that Python cannot hold, such as `infinity`, as the nearest valid one.
 
