@@ -34,7 +34,9 @@ def start(command: str, environment: Mapping[str, str], folder: Path, log: Path)
     if module == "receiver":  # it would start itself again, without the key
         environment = {name: value for name, value in environment.items() if name != "MEETERGO_API_KEY"}
     starts_itself_again = module == "worker" and environment.get("MEETERGO_API_KEY")
-    if python != "python" or module not in MODULES or starts_itself_again:
+    folders = environment.get("PYTHONPATH", "").split(os.pathsep)
+    has_customized_start = any((Path(each) / "sitecustomize.py").exists() for each in folders if each)
+    if python != "python" or module not in MODULES or starts_itself_again or has_customized_start:
         return None
     main = import_module(MODULES[module]).main
     return ForkedProcess(main, arguments, folder, log, start_new_session=True, environment=environment)
