@@ -17,7 +17,8 @@ from unittest.mock import patch
 from devtools.processes import ROOT
 from runtime.process.child_processes import SET_PARENT_DEATH_SIGNAL, _libc
 
-PRELOADED = ("receiver.__main__", "worker.__main__", "worker.scheduler")
+MODULES = {"receiver": "receiver.__main__", "worker": "worker.__main__", "worker.scheduler": "worker.scheduler"}
+PRELOADED = (*MODULES.values(), "receiver.server")
 
 
 def start(command: str, environment: Mapping[str, str], folder: Path, log: Path) -> ForkedProcess | None:
@@ -30,13 +31,14 @@ def start(command: str, environment: Mapping[str, str], folder: Path, log: Path)
         log: file to which output is appended.
     """
     python, _, module, *arguments = shlex.split(command)
-    module = f"{module}.__main__" if f"{module}.__main__" in PRELOADED else module
-    if module == "receiver.__main__":  # it would start itself again, without the key
+    if module == "receiver":  # it would start itself again, without the key
         environment = {name: value for name, value in environment.items() if name != "MEETERGO_API_KEY"}
-    starts_itself_again = module == "worker.__main__" and environment.get("MEETERGO_API_KEY")
-    if python != "python" or module not in PRELOADED or starts_itself_again:
+    starts_itself_again = module == "worker" and environment.get("MEETERGO_API_KEY")
+    folders = environment.get("PYTHONPATH", "").split(os.pathsep)
+    has_customized_start = any((Path(each) / "sitecustomize.py").exists() for each in folders if each)
+    if python != "python" or module not in MODULES or starts_itself_again or has_customized_start:
         return None
-    main = import_module(module).main
+    main = import_module(MODULES[module]).main
     return ForkedProcess(main, arguments, folder, log, start_new_session=True, environment=environment)
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -13,7 +14,12 @@ from sqlalchemy.exc import OperationalError
 
 from console.__main__ import cli
 from console.app import RootGroup
+from console.commands.deliveries.preview import KINDS
+from console.commands.system import api_tokens, dashboard
 from devtools.processes import ROOT
+from models.api_token import TokenRole
+from models.booking import NotificationKind
+from operations import dashboard_login
 from runtime.version import VERSION
 from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal
@@ -85,6 +91,12 @@ def test_a_listed_command_exists_and_has_the_listed_help(name: str) -> None:
     command = lazy.load()
     assert command.get_short_help_str(200) == lazy.help or lazy.name
     assert name in ("alive", "endpoint", "reseal", command.name)
+
+
+def test_choices_that_are_written_out_for_a_quick_start_are_complete() -> None:
+    assert {*KINDS} == {*get_args(NotificationKind), "handed_over"}
+    assert dashboard.ROLES == dashboard_login.ROLES
+    assert get_args(TokenRole) == api_tokens.ROLES
 
 
 def test_it_says_its_version() -> None:

@@ -16,7 +16,7 @@ from threading import Thread
 import pytest
 
 from devtools.redis_server import free_port
-from receiver.__main__ import HEADER_TIMEOUT
+from receiver.server import HEADER_TIMEOUT
 from receiver.webhook import BODY_TIMEOUT
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS

@@ -8,8 +8,8 @@ from string import Template
 
 from models.notification import SEND_LEASE
 from models.retryable import INITIAL_BACKOFF
-from receiver.__main__ import MAX_CONNECTIONS
 from receiver.app import STATEMENT_TIMEOUT
+from receiver.server import MAX_CONNECTIONS
 from runtime.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
 from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED_TIMEOUT
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 import urllib3
 
-from receiver.__main__ import HEADER_TIMEOUT
+from receiver.server import HEADER_TIMEOUT
 from runtime.signed_address import WEBHOOK_PATH
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.__main__ import HEADER_TIMEOUT, MAX_CONNECTIONS
+from receiver.server import HEADER_TIMEOUT, MAX_CONNECTIONS
 from receiver.webhook import BODY_TIMEOUT
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp

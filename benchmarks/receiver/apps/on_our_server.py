@@ -6,7 +6,7 @@ from typing import Any
 from granian.constants import Interfaces
 from granian.server import Server
 
-from receiver import __main__ as ours
+from receiver import server as ours
 from receiver.settings import ReceiverSettings
 
 RSGI = ("stages:app",)
