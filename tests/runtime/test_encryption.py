@@ -1,10 +1,5 @@
 """Bodies at rest are encrypted, with several keys for rotation."""
 
-import os
-import time
-from base64 import urlsafe_b64encode
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 from cryptography.fernet import Fernet
 
@@ -25,32 +20,10 @@ def test_the_newest_key_encrypts_and_every_key_decrypts() -> None:
     both, old = BodyCipher([OLD, NEW]), BodyCipher([OLD]).encrypt(BODY)
     assert both.encrypt(BODY).key == key_id(NEW)
     assert both.decrypt(old) == both.decrypt(both.encrypt(BODY)) == BODY
-    repeated = BodyCipher([OLD, NEW, OLD])
-    assert repeated.decrypt(repeated.encrypt(BODY)) == BODY
 
 
 def test_a_body_that_an_older_release_encrypted_decrypts() -> None:
     assert BodyCipher([OLD, NEW]).decrypt(EncryptedBody(Fernet(OLD).encrypt(BODY), key_id(OLD))) == BODY
-
-
-def test_a_token_of_any_length_is_fernets_own() -> None:
-    cipher, bodies = BodyCipher([OLD]), [bytes([length]) * length for length in range(40)]
-    before = int(time.time())
-    tokens = [urlsafe_b64encode(cipher.encrypt(body).content) for body in bodies]
-    assert [Fernet(OLD).decrypt(token, ttl=60) for token in tokens] == bodies
-    assert before <= Fernet(OLD).extract_timestamp(tokens[0]) <= time.time()
-
-
-def test_each_token_has_an_iv_of_its_own() -> None:
-    cipher = BodyCipher([OLD])
-    assert len({cipher.encrypt(BODY).content[9:25] for _ in range(1000)}) == 1000
-    assert BodyCipher([OLD]).encrypt(BODY).content[9:25] != BodyCipher([OLD]).encrypt(BODY).content[9:25]
-
-
-def test_bodies_that_threads_encrypt_at_once_decrypt() -> None:
-    cipher, bodies = BodyCipher([OLD]), [os.urandom(2**18) for _ in range(32)]
-    with ThreadPoolExecutor(8) as pool:
-        assert [cipher.decrypt(each) for each in pool.map(cipher.encrypt, bodies)] == bodies
 
 
 def test_encryption_adds_only_its_header_and_padding() -> None:
