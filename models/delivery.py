@@ -182,8 +182,13 @@ class Delivery(Retryable, Model):
     def due(cls, session: Session, now: datetime) -> Due:
         """Return the kinds of deliveries that are due now. Takes no locks."""
         of_kinds = (exists().where(*cls._is_due(kind, now)) for kind in DUE_KINDS)
-        *found, is_shared = session.execute(select(*of_kinds, exists().where(*cls.waits_in_other_account()))).one()
-        return Due([kind for kind, is_there in zip(DUE_KINDS, found, strict=True) if is_there], bool(is_shared))
+        *found, other = session.execute(select(*of_kinds, cls.first_other_account().scalar_subquery())).one()
+        return Due([kind for kind, is_there in zip(DUE_KINDS, found, strict=True) if is_there], other is not None)
+
+    @classmethod
+    def due_order(cls) -> tuple[ColumnElement[Any], ...]:
+        """Columns by which pending rows are claimed, as in their index."""
+        return cls.attempts.expression, cls.due_at.expression
 
     @classmethod
     def claim_due(

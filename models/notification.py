@@ -258,10 +258,8 @@ class Notification(Retryable, Model):
         query = cls._isolated(now)
         if excluding:
             query = query.where(cls.fingerprint.not_in(excluding))
-        has_isolated, is_shared = session.execute(
-            select(query.exists(), exists().where(*cls.waits_in_other_account()))
-        ).one()
-        return bool(has_isolated), bool(is_shared)
+        has_isolated, other = session.execute(select(query.exists(), cls.first_other_account().scalar_subquery())).one()
+        return bool(has_isolated), other is not None
 
     @classmethod
     def _isolated(cls, now: datetime) -> "Select[Notification]":

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from string import ascii_letters, digits
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Index, String, Text, and_, false, func, literal, select, update
+from sqlalchemy import Index, Select, String, Text, and_, false, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -112,13 +112,20 @@ class Retryable:
         return cls.status == literal(status, literal_execute=True)
 
     @classmethod
-    def waits_in_other_account(cls) -> tuple[ColumnElement[bool], ...]:
-        """Pending rows of accounts beside `default`: the condition of their index, for SQLite in the same words.
+    def first_other_account(cls) -> Select[str]:
+        """Query for the first account beside `default` that has pending rows, by name.
 
-        The last part, which is always true, lets PostgreSQL's planner prefer that index to one of all pending rows.
+        It has the condition of their index, for SQLite in the same words, and its order: a planner could otherwise
+        take an index that also has the rows that are done.
         """
         is_of_other = cls.account != literal(DEFAULT, literal_execute=True)
-        return cls.has_status("pending"), is_of_other, cls.account > ""
+        waiting = select(cls.account).where(cls.has_status("pending"), is_of_other, cls.account > "")
+        return waiting.order_by(cls.account, *cls.due_order()).limit(1)
+
+    @classmethod
+    def due_order(cls) -> tuple[ColumnElement[Any], ...]:
+        """Columns by which pending rows are claimed, as in their index."""
+        return (cls.due_at.expression,)
 
     @classmethod
     def where_scheduled(cls, now: datetime) -> ColumnElement[bool]:
@@ -157,8 +164,8 @@ def waiting_accounts(session: Session, model: type[Retryable]) -> Sequence[str]:
 
     Each is one step in the index, however many rows wait: a DISTINCT would read all of them.
     """
-    first = select(func.min(model.account).label("account")).where(*model.waits_in_other_account())
-    found = first.cte("waiting", recursive=True)
+    first = model.first_other_account()
+    found = select(first.scalar_subquery().label("account")).cte("waiting", recursive=True)
     following = first.where(model.account > found.c.account).scalar_subquery()
     found = found.union_all(select(following).where(found.c.account.is_not(None)))
     return session.scalars(select(found.c.account).where(found.c.account.is_not(None)).order_by(found.c.account)).all()

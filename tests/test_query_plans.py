@@ -21,6 +21,7 @@ from models import retention
 from models.delivery import DUE_KINDS, Delivery
 from models.migrate import migrate
 from models.notification import Notification
+from models.retryable import waiting_accounts
 from models.tables import Booking, BookingChange, PlatformUser
 from operations.users.calendar import CalendarFeed
 from runtime.database import Database
@@ -241,6 +242,20 @@ def test_due_rows_are_claimed_in_index_order_by_a_planner_that_expects_no_backlo
                 assert not [step for step in steps if SORT_STEP.search(step)]
                 expected = len(DUE_KINDS) + 1 if statement.startswith("SELECT EXISTS") else 1
                 assert len([step for step in steps if PENDING_INDEX.search(step)]) == expected
+
+
+@pytest.mark.parametrize("model", [Delivery, Notification])
+def test_accounts_that_wait_are_found_in_the_index_of_what_waits(
+    database: Database, model: type[Delivery] | type[Notification]
+) -> None:
+    """There is also an index of all rows of an account, of which nearly all are done."""
+    with record_statements() as statements, database.rolled_back() as session:
+        assert waiting_accounts(session, model) == []
+        [(statement, parameters)] = [each for each in statements if each[0].startswith("WITH RECURSIVE")]
+        steps = _steps(database, session.connection().connection.dbapi_connection, statement, parameters)
+    used = [step for step in steps if "ix_" in step]
+    assert used
+    assert all("_due_of_account" in step for step in used)
 
 
 def _steps(database: Database, raw: Any, statement: str, parameters: Any) -> list[str]:
