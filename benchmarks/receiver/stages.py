@@ -27,7 +27,7 @@ STAGES: dict[str, Stage] = {
     "ingest": Stage("ingest and response", "id (SHA-256), encryption, wait for the group commit, the JSON response"),
     "insert": Stage("insert", "its share of the group's commit, and the database's own work"),
     "trigger": Stage("trigger", "its share of the trigger, and Redis' own work"),
-    "log": Stage("log", "a line of JSON for each delivery"),
+    "log": Stage("log", "a line of JSON for each delivery, rendered and written for the group"),
     "batch_scheduling": Stage(
         "scheduling", "a woken thread does not preempt (SCHED_BATCH, `receiver/process.py`): what it saves"
     ),
