@@ -91,7 +91,7 @@ class BookingSnapshot:
         return self.metadata
 
 
-BOOKKEEPING = ("id", "host", "created_at", "updated_at", "revision")
+BOOKKEEPING = ("id", "account", "host", "created_at", "updated_at", "revision")
 
 
 @dataclass(frozen=True, repr=False)

@@ -228,8 +228,9 @@ def _check_accounts(stats: Stats) -> Iterator[Finding]:
     for incident in stats.account_incidents:
         what = printable(cause(incident.kind, incident.details))
         if what:
-            command = ACCOUNT_COMMANDS[incident.kind].format(incident.account)
-            yield Finding(what, f"bin/inbox {command}", "account", {"account": incident.account})
+            command = f"bin/inbox {ACCOUNT_COMMANDS[incident.kind].format(incident.account)}"
+            values = {"account": incident.account, "kind": incident.kind, "command": command}
+            yield Finding(what, command, "account", values)
 
 
 ACCOUNT_COMMANDS: dict[IncidentKind, str] = {

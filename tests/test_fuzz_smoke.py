@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from receiver.auth import WebhookAuth
+from models.account import DEFAULT
+from receiver.auth import RequestAddress, WebhookAuth
 from runtime.signatures import Verifier
 from runtime.signed_address import AddressSigner
 from tests.fuzz.raw_connections import fuzz_lines
@@ -44,8 +45,9 @@ def test_a_verifier_that_raises_or_accepts_forgeries_is_noticed(monkeypatch: pyt
 
 
 def test_missing_authentication_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str) -> None:
-    def accept_any(self: WebhookAuth, environ: object) -> None:
+    def accept_any(self: WebhookAuth, path: str) -> RequestAddress:
         """Skip the check of the address."""
+        return RequestAddress(DEFAULT, None)
 
     monkeypatch.setattr(WebhookAuth, "_check_address", accept_any)
     assert "accepted what nobody vouched for" in str(fuzz_receiver(SEED, 200, tmp_path, redis_url).violations)

@@ -170,7 +170,8 @@ def test_one_trace_leads_from_the_request_to_the_message_sent(
     )
     assert request.parent_id == ""
     assert spans["store deliveries"].parent_id == process.parent_id == send.parent_id == request.span_id
-    assert spans["INSERT deliveries"].parent_id == spans["store deliveries"].span_id
+    inserts = [span for span in collector.trace(trace_id) if span.name == "INSERT"]
+    assert spans["store deliveries"].span_id in {span.parent_id for span in inserts}
     assert [span.service for span in (request, process, send)] == [
         "meetergo-inbox-receiver",
         "meetergo-inbox-worker",

@@ -367,5 +367,9 @@ CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
     "silent": _silent,
     "certificate": _certificate,
     "unmapped": _unmapped,
+    "account": lambda values: Card(
+        _("Account %(account)s: %(incident)s", account=values["account"], incident=_(INCIDENTS[values["kind"]])),
+        command=values["command"],
+    ),
 }
 """Kind of a finding -> its card."""

@@ -98,9 +98,17 @@ def test_without_column_names_all_are_updated_even_if_the_attribute_is_named_dif
 
 @pytest.mark.usefixtures("bookings")
 def test_new_rows_are_inserted_with_ids_that_the_database_gives(database: Database) -> None:
-    columns = dict(booking_id="a", kind="updated", before={}, after={"location": "x"}, notification_kinds=[], at=NOW)
+    columns = dict(
+        booking_id="a",
+        account="default",
+        kind="updated",
+        before={},
+        after={"location": "x"},
+        notification_kinds=[],
+        at=NOW,
+    )
     with database.transaction() as session:
-        insert_all(session, [BookingChange(**columns, revision=number) for number in (1, 2)])
+        insert_all(session, [BookingChange(**columns, **states, revision=number) for number in (1, 2)])
         insert_all(session, [])
         update_all(session, [])
     with database.read_only() as session:
@@ -121,7 +129,17 @@ def test_any_value_is_stored_unchanged(database: Database) -> None:
         update_all(page, [row])
         insert_all(
             page,
-            [BookingChange(booking_id="a", revision=1, kind="updated", after=value, notification_kinds=[], at=LATER)],
+            [
+                BookingChange(
+                    booking_id="a",
+                    account="default",
+                    revision=1,
+                    kind="updated",
+                    after=value,
+                    notification_kinds=[],
+                    at=LATER,
+                )
+            ],
         )
     with database.read_only() as session:
         row = session.get_one(Booking, "a")

@@ -263,9 +263,8 @@ def test_an_sqlite_file_that_others_read_is_reported(
 ) -> None:
     if database.supports_skip_locked:
         pytest.skip("PostgreSQL has its vacuum")
-    monkeypatch.setattr(
-        "console.commands.system.privacy.vacuum", lambda database: erasure.vacuum(database, timedelta(0))
-    )
+    vacuum = erasure.vacuum
+    monkeypatch.setattr(erasure, "vacuum", lambda database: vacuum(database, timedelta(0)))
     harness.process(created("b1", guest()))
     with database.read_only() as session:
         session.execute(sql(session, "SELECT * FROM bookings")).all()
