@@ -108,7 +108,7 @@ def test_new_rows_are_inserted_with_ids_that_the_database_gives(database: Databa
         at=NOW,
     )
     with database.transaction() as session:
-        insert_all(session, [BookingChange(**columns, **states, revision=number) for number in (1, 2)])
+        insert_all(session, [BookingChange(**columns, revision=number) for number in (1, 2)])
         insert_all(session, [])
         update_all(session, [])
     with database.read_only() as session:
