@@ -304,9 +304,12 @@ class Accounts:
         return config.is_active if config else True
 
     def _known(self, max_age: timedelta) -> Mapping[str, AccountConfig]:
-        """Return the rows as they were at most `max_age` ago, or as last known if another thread is reading them."""
-        was_never_read = self._read_at == float("-inf")
-        if self._is_due(max_age) and self._lock.acquire(blocking=was_never_read):
+        """Return the rows as they were at most `max_age` ago, or as last known if another thread is reading them.
+
+        Whoever asks for the newest waits for that thread: a webhook of a new account must not be refused.
+        """
+        must_wait = self._read_at == float("-inf") or not max_age
+        if self._is_due(max_age) and self._lock.acquire(blocking=must_wait):
             try:
                 if self._is_due(max_age):  # else another thread has read them meanwhile
                     self._read()

@@ -1,7 +1,7 @@
 """Accounts: the keys of their bookings, their API keys, and the registry that processes ask."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -154,6 +154,37 @@ def test_a_thread_that_asks_while_another_reads_for_the_first_time_waits_for_it(
     migrate(database.engine)
     add(database, "acme")
     accounts = Accounts(database, cipher, AccountConfig(DEFAULT))
+    began, may_go_on = hold_next_read(accounts, monkeypatch)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(accounts.others)
+        assert began.wait(60)
+        second = pool.submit(accounts.others)
+        may_go_on.set()
+        assert (first.result(60), second.result(60)) == (["acme"], ["acme"])
+    database.close()
+
+
+def test_a_new_account_is_accepted_while_another_thread_reads(
+    tmp_path: Path, cipher: BodyCipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    migrate(database.engine)
+    accounts = Accounts(database, cipher, AccountConfig(DEFAULT))
+    assert accounts.others() == []
+    add(database, "acme")
+    began, may_go_on = hold_next_read(accounts, monkeypatch)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(accounts.accepts, "acme")
+        assert began.wait(60)
+        second = pool.submit(accounts.accepts, "acme")
+        wait([second], timeout=0.2)
+        may_go_on.set()
+        assert (first.result(60), second.result(60)) == (True, True)
+    database.close()
+
+
+def hold_next_read(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> tuple[Event, Event]:
+    """Hold a read of the accounts; return an event when it has begun, and one that lets it go on."""
     read, began, may_go_on = accounts._read, Event(), Event()
 
     def slow_read() -> None:
@@ -162,13 +193,7 @@ def test_a_thread_that_asks_while_another_reads_for_the_first_time_waits_for_it(
         read()
 
     monkeypatch.setattr(accounts, "_read", slow_read)
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(accounts.others)
-        assert began.wait(60)
-        second = pool.submit(accounts.others)
-        may_go_on.set()
-        assert (first.result(60), second.result(60)) == (["acme"], ["acme"])
-    database.close()
+    return began, may_go_on
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -319,3 +319,30 @@ def test_a_user_whom_a_hook_inserts_hosts_the_next_booking_of_the_batch(hooked: 
     hooked.process_due()
     (user,) = hooked.all(PlatformUser)
     assert hooked.booking("b2").platform_user_id == user.id
+
+
+def test_a_user_whose_insertion_was_undone_with_its_chunk_hosts_nothing(hooked: Harness) -> None:
+    hooked.add_user(meetergo_user_id=samples.HOST_ID)
+
+    def add_host_then_fail(session: Session, booking: BookingSnapshot, _change: ChangeSnapshot) -> None:
+        if booking.id == "b2":
+            session.add(PlatformUser(external_id="new", meetergo_user_id="0-new", name="The new host"))
+        if booking.id == "b3":
+            raise RuntimeError("this one")
+
+    hooked.services.recorder.__dict__["hook"] = hook._wrapped(add_host_then_fail)
+    hosts = {"b2": ["0-new", samples.HOST_ID], "b4": ["0-new"]}
+    hooked.deliver(
+        *(
+            samples.created(f"b{number}", START, AT) | {"hostIds": hosts.get(f"b{number}", [samples.HOST_ID])}
+            for number in range(1, 5)
+        )
+    )
+    hooked.process_due()
+    assert {row.booking_id: row.attempts for row in hooked.all(Delivery)} == {"b1": 0, "b2": 0, "b3": 1, "b4": 0}
+    users = {user.id: user.meetergo_user_id for user in hooked.all(PlatformUser)}
+    assert {row.id: users.get(row.platform_user_id) for row in hooked.all(Booking)} == {
+        "b1": samples.HOST_ID,
+        "b2": samples.HOST_ID,
+        "b4": "0-new",
+    }

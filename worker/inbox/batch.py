@@ -176,6 +176,7 @@ class PendingChanges:
             for booking in self._attached:
                 if booking in self._session:
                     self._session.expire(booking)
+            self.context.forget_hosts()
             raise
         self._notifications = before + self._notifications
 

@@ -108,6 +108,10 @@ class HandlerContext:
         for resolver in self._host_resolvers.values():
             resolver.forget_unknown()
 
+    def forget_hosts(self) -> None:
+        """Look all hosts up again, since users that were inserted or changed may have been rolled back."""
+        self._host_resolvers = {}
+
     def resolve_host(self, host_ids: Sequence[str], meeting_type_id: str | None) -> int | None:
         """Return the id of the platform user who hosts this in the account, if known."""
         user = self.host_resolver(self.account).resolve(host_ids, meeting_type_id)
