@@ -6,7 +6,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from devtools.send import samples
 from models.booking import Booking
@@ -213,6 +213,21 @@ def test_one_accounts_backlog_delays_anothers_delivery_by_a_batch_at_most(two: H
         done = set(session.scalars(select(Delivery.id).where(Delivery.status == "done")))
     assert {last, other} <= done
     assert len(done) <= BATCH + 2
+
+
+def test_failed_deliveries_of_one_account_do_not_take_the_turns_of_its_new_ones(two: Harness) -> None:
+    """There are two kinds and two accounts: with a common turn, one would take all of the new, the other the failed."""
+    two.add_account("zeta")
+    database, at = two.services.database, datetime.now(UTC) - timedelta(minutes=2)
+    fill_inbox(two, "zeta", 500)
+    with database.transaction() as session:
+        session.execute(update(Delivery).values(attempts=1, due_at=at))
+    fill_inbox(two, "acme", WAITING)
+    new = two.deliver(samples.created("b1", START, AT), account="zeta")[0]
+    for _ in range(3):
+        two.services.inbox.process_due()
+    with database.read_only() as session:
+        assert session.get_one(Delivery, new).status == "done"
 
 
 def test_one_accounts_backlog_of_messages_delays_anothers_by_a_batch_at_most(two: Harness) -> None:

@@ -16,7 +16,7 @@ from models.account import DEFAULT, MAX_KEY_LENGTH, Accounts, booking_key, check
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
-from models.delivery import Delivery, DueKind, DueRow
+from models.delivery import DUE_KINDS, Delivery, DueKind, DueRow
 from models.incident import Incident
 from models.retryable import Turn, waiting_accounts
 from runtime.database import Database
@@ -81,6 +81,10 @@ class _AdaptiveLimit:
             self.limit = min(max(2 * handled, 1), BATCH)
 
 
+def _turns_of_kinds() -> dict[DueKind, Turn]:
+    return {kind: Turn() for kind in DUE_KINDS}
+
+
 @dataclass(frozen=True)
 class InboxProcessor:
     """Processes deliveries.
@@ -107,7 +111,8 @@ class InboxProcessor:
     cancel_check: CancelChecks | None = None
     worker: str = field(default_factory=own_name)
     _limit: _AdaptiveLimit = field(default_factory=_AdaptiveLimit, repr=False, compare=False)
-    _turn: Turn = field(default_factory=Turn, repr=False, compare=False)
+    _turns: dict[DueKind, Turn] = field(default_factory=_turns_of_kinds, repr=False, compare=False)
+    """One for each kind: with a common one, two accounts could take turns by kind, and one's new rows never be due."""
 
     def process_due(self) -> DrainResult:
         """Handle due deliveries, each kind in its own transaction: new ones first, then failed and isolated ones."""
@@ -248,10 +253,11 @@ class InboxProcessor:
     def _claim_in_turn(self, session: Session, batch: _Batch, limit: int) -> Sequence[DueRow]:
         """Claim rows of the account whose turn it is, so that one with many waits delays others by a batch at most."""
         waiting = [DEFAULT, *waiting_accounts(session, Delivery)]
-        for account in self._turn.order(waiting):
+        turn = self._turns[batch.kind]
+        for account in turn.order(waiting):
             due = Delivery.claim_due(session, batch.kind, self.clock(), limit, account=account)
             if due:
-                self._turn.account, batch.has_more = account, True
+                turn.account, batch.has_more = account, True
                 return due
         return ()
 
