@@ -34,6 +34,7 @@ KEY = re.compile(r"([A-Za-z0-9_-]{1,64}):")
 MAX_KEY_LENGTH = 255
 CACHE_TIME = timedelta(seconds=5)
 """How long a change of an account may go unnoticed by another process."""
+ACCOUNTS_UNKNOWN = "the accounts cannot be read"
 FROM_ENVIRONMENT, FROM_FILE = "env:", "file:"
 UNREADABLE_CHANNELS = ("unreadable",)
 """What stands for channels that are not a list: no channel can be opened by this URL, so that it is reported."""
@@ -46,6 +47,10 @@ log = structlog.get_logger()
 
 class UnusableAccount(ValueError):
     """An account cannot be added or used as given; the message is a sentence that says why."""
+
+
+class AccountsUnknown(Transient):
+    """The accounts cannot be read now, and what is known of one may not be guessed: try again later."""
 
 
 def booking_key(account: str, meetergo_id: str) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from devtools.send import samples
+from models.account import AccountsUnknown
 from models.booking import Booking
 from models.delivery import Delivery, NewDelivery
 from models.notification import Notification
@@ -252,3 +254,26 @@ def test_one_accounts_backlog_of_messages_delays_anothers_by_a_batch_at_most(two
         waiting = session.scalars(select(Notification.id).where(Notification.status == "pending")).all()
     assert own.status == "done"
     assert len(waiting) >= sender.BATCH * 2
+
+
+def test_nothing_of_an_account_goes_to_the_channels_of_another_while_the_accounts_cannot_be_read(
+    open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = open_harness(notify_default="log:")
+    harness.add_account("acme", channels=["https://acme.example/hook"])
+    harness.process(samples.created("b1", START, AT), account="acme")
+    user = harness.add_user(meetergo_user_id=samples.HOST_ID, account="acme", email="host@acme.example")
+    restarted = open_harness().services
+
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("models.account.Account.load_all", fail)
+        with pytest.raises(AccountsUnknown):
+            link_new_users(restarted, datetime.now(UTC))
+        restarted.outbox.process_due()
+    (row,) = harness.all(Notification)
+    assert (row.recipient, row.status, row.last_error) == ("acme.example", "pending", "the accounts cannot be read")
+    link_new_users(harness.services, datetime.now(UTC))
+    assert harness.booking("acme:b1").platform_user_id == user.id
