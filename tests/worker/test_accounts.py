@@ -13,14 +13,19 @@ from devtools.send import samples
 from models.account import AccountsUnknown
 from models.booking import Booking
 from models.delivery import Delivery, NewDelivery
+from models.incident import Incident
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from runtime.bulk import insert_all
+from runtime.process.stop_signal import StopEvent
 from tests.worker.harness import AT, START, Harness, later, soon
 from worker.drain_result import DrainResult
 from worker.inbox.processor import BATCH
+from worker.maintenance.account_tasks import OBSERVED, AccountRound
+from worker.maintenance.alerts import open_alerts
 from worker.maintenance.sweeper import link_new_users
 from worker.outbox import sender
+from worker.settings import AlertSettings, ScheduleSettings
 
 WAITING = 10_000
 
@@ -277,3 +282,21 @@ def test_nothing_of_an_account_goes_to_the_channels_of_another_while_the_account
     assert (row.recipient, row.status, row.last_error) == ("acme.example", "pending", "the accounts cannot be read")
     link_new_users(harness.services, datetime.now(UTC))
     assert harness.booking("acme:b1").platform_user_id == user.id
+
+
+def test_what_is_wrong_with_an_account_ends_when_it_is_disabled_though_the_scheduler_is_started_again(
+    harness: Harness,
+) -> None:
+    harness.add_account("former", is_active=False)
+    services, now = harness.services, datetime.now(UTC)
+    with services.database.transaction() as session:
+        for kind in OBSERVED:
+            Incident.record_state(session, kind, True, [], now, {}, "former")
+    alerts = open_alerts(AlertSettings.load())
+    AccountRound(
+        ScheduleSettings.load(), alerts.observed_accounts, services, now, timedelta(minutes=8), StopEvent()
+    ).run()
+    for passed in (timedelta(0), timedelta(hours=1)):
+        alerts.check(services, now + passed)
+    with services.database.read_only() as session:
+        assert not [row.kind for row in Incident.all_open(session) if row.account == "former"]
