@@ -12,12 +12,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import structlog
 from sqlalchemy import Boolean, Date, Integer, LargeBinary, String, Text, literal, select, true
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from runtime.database import Database, Model
+from runtime.database import Database, Model, TolerantJson
 from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.env_file import UnusableFile, environment, read_secret
 from runtime.errors import Permanent, Transient
@@ -33,11 +34,23 @@ KEY = re.compile(r"([A-Za-z0-9_-]{1,64}):")
 MAX_KEY_LENGTH = 255
 CACHE_TIME = timedelta(seconds=5)
 """How long a change of an account may go unnoticed by another process."""
+ACCOUNTS_UNKNOWN = "the accounts cannot be read"
 FROM_ENVIRONMENT, FROM_FILE = "env:", "file:"
+UNREADABLE_CHANNELS = ("unreadable",)
+"""What stands for channels that are not a list: no channel can be opened by this URL, so that it is reported."""
+
+UNREADABLE = (DataError, ValueError, TypeError, OverflowError)
+"""What reading a row raises that was written by hand, such as with a date that is none."""
+
+log = structlog.get_logger()
 
 
 class UnusableAccount(ValueError):
     """An account cannot be added or used as given; the message is a sentence that says why."""
+
+
+class AccountsUnknown(Transient):
+    """The accounts cannot be read now, and what is known of one may not be guessed: try again later."""
 
 
 def booking_key(account: str, meetergo_id: str) -> str:
@@ -160,7 +173,7 @@ class Account(Model):
     api_key_from: Mapped[str | None] = mapped_column(Text)
     api_key_expires: Mapped[date | None] = mapped_column(Date)
     api_user: Mapped[str | None] = mapped_column(String(255))
-    channels: Mapped[list[Any] | None]
+    channels: Mapped[Any | None] = mapped_column(TolerantJson)
     reconcile_days: Mapped[int | None] = mapped_column(Integer)
     is_active: Mapped[bool] = mapped_column(Boolean, default=True, server_default=true())
     created_at: Mapped[datetime]
@@ -205,11 +218,14 @@ class Account(Model):
             company_id=self.company_id or "",
             read_api_key=lambda: read_api_key(sealed, source, cipher),
             api_user=self.api_user or "",
-            channels=None if self.channels is None else tuple(str(each) for each in self.channels),
+            channels=None if self.channels is None else self._channels(),
             reconcile_days=self.reconcile_days,
             is_active=self.is_active,
             api_key_expires=self.api_key_expires,
         )
+
+    def _channels(self) -> tuple[str, ...]:
+        return tuple(map(str, self.channels)) if isinstance(self.channels, list) else UNREADABLE_CHANNELS
 
     @classmethod
     def is_any(cls, session: Session) -> bool:
@@ -262,6 +278,7 @@ class Accounts:
         self._cipher = cipher
         self._names_of_default = frozenset({DEFAULT, webhook_account})
         self._others: Mapping[str, AccountConfig] = {}
+        self._unreadable: set[str] = set()
         self._lock = Lock()
         self._read_at = float("-inf")
         self._cooldown = Cooldown(CACHE_TIME)
@@ -322,10 +339,35 @@ class Accounts:
 
     def _read(self) -> None:
         try:
-            with self._database.read_only() as session:
-                self._others = {row.name: row.config(self._cipher) for row in Account.load_all(session)}
+            self._others, is_complete = self._load()
         except SQLAlchemyError:
             self._is_current = False
             self._cooldown.start()
         else:
-            self._is_current, self._read_at = True, time.monotonic()
+            self._is_current, self._read_at = is_complete, time.monotonic()
+
+    def _load(self) -> tuple[Mapping[str, AccountConfig], bool]:
+        """Return the accounts, and whether all rows were read. One that cannot be read must not hide the others.
+
+        Raises:
+            SQLAlchemyError: the database is down.
+        """
+        with self._database.read_only() as session:
+            try:
+                return {row.name: row.config(self._cipher) for row in Account.load_all(session)}, True
+            except UNREADABLE:
+                pass
+        with self._database.read_only() as session:
+            names = session.scalars(select(Account.name).order_by(Account.name)).all()
+        found = {name: config for name in names if (config := self._load_one(name) or self._others.get(name))}
+        return found, len(found) == len(names)
+
+    def _load_one(self, name: str) -> AccountConfig | None:
+        try:
+            with self._database.read_only() as session:
+                return session.get_one(Account, name).config(self._cipher)
+        except UNREADABLE as error:
+            if name not in self._unreadable:
+                log.error("account.unreadable", account=name, error=type(error).__name__)
+            self._unreadable.add(name)
+            return None

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -124,7 +124,7 @@ def find(database: Database, cipher: BodyCipher, person: Person, account: str | 
     if ids:
         _find_in_rows(database, Person(keys=ids), found, account)
     for model, columns in TEXT_COLUMNS.items():
-        if account and not hasattr(model, "account"):
+        if account and model is Run:  # of no single account
             continue
         for row in _pages(database, model, ("id", *columns), found.skipped, *_of(model, account)):
             if any(person.is_mentioned_in(text) for text in row[1:]):
@@ -372,7 +372,12 @@ def _erase_texts(session: Session, model: type[Any], key: Any, person: Person) -
 
 
 def _of(model: type[Any], account: str | None) -> Sequence[ColumnElement[bool]]:
-    return () if account is None else (model.account == account,)
+    if account is None:
+        return ()
+    if model is FailedAttempt:
+        owners = ((FailedAttempt.delivery_id, Delivery), (FailedAttempt.notification_id, Notification))
+        return (or_(*(key.in_(select(owner.id).where(owner.account == account)) for key, owner in owners)),)
+    return (model.account == account,)
 
 
 def _pages(

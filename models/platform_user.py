@@ -3,35 +3,16 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Dialect, Index, String, Text, TypeDecorator, UniqueConstraint, func, select, text, update
+from sqlalchemy import Index, String, Text, UniqueConstraint, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.account import DEFAULT
-from runtime.database import JSON_VALUE, Model
+from runtime.database import Model, TolerantJson
 
 DEFAULT_TIMEZONE = "Europe/Berlin"
 NO_MAPPING = "/"
 LINK_BATCH_SIZE = 100
-
-
-class TolerantJson(TypeDecorator[Any]):
-    """JSON written by the platform. Malformed JSON is read as text, so that it is reported as not a list of URLs."""
-
-    impl = JSON_VALUE
-    cache_ok = True
-
-    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
-        """Read without failing: one row must not keep others from being read."""
-        read = super().result_processor(dialect, coltype)
-
-        def parse(value: Any) -> Any:
-            try:
-                return read(value) if read else value
-            except (ValueError, TypeError, RecursionError):
-                return "unreadable"
-
-        return parse
 
 
 class PlatformUser(Model):

@@ -153,6 +153,25 @@ class TolerantTimestamp(Loader):
 JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
+class TolerantJson(TypeDecorator[Any]):
+    """JSON that others write. Malformed JSON is read as text, so that it is reported as not a list of URLs."""
+
+    impl = JSON_VALUE
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        """Read without failing: one row must not keep others from being read."""
+        read = super().result_processor(dialect, coltype)
+
+        def parse(value: Any) -> Any:
+            try:
+                return read(value) if read else value
+            except (ValueError, TypeError, RecursionError):
+                return "unreadable"
+
+        return parse
+
+
 class Model(DeclarativeBase):
     """Declarative base of all tables.
 

@@ -123,7 +123,9 @@ def reveal(booking_id: str) -> Response:
 @screen.act("/bookings/<id:booking_id>/compare", role="read")
 def compare(booking_id: str) -> Response:
     """Ask meetergo about one booking, and show what differs. Nothing is changed."""
-    return _show(booking_id, *_refresh(booking_id, is_dry=True))
+    with current().database.read_only() as session:
+        known = _find_id(session, booking_id)
+    return _show(known, *_refresh(known, is_dry=True))
 
 
 @screen.act("/bookings/<id:booking_id>/refresh", role="operate")
@@ -226,5 +228,6 @@ def _find_id(session: Session, typed: str) -> str:
 
 def _co_hosts(session: Session, booking: Booking) -> dict[str, PlatformUser | None]:
     """Return a booking's other hosts at meetergo, each with the platform user it is mapped to."""
-    found = {str(host_id): PlatformUser.by_meetergo_user_id(session, str(host_id)) for host_id in booking.host_ids[:20]}
+    ids = [str(host_id) for host_id in booking.host_ids[:20]]
+    found = {each: PlatformUser.by_meetergo_user_id(session, each, booking.account) for each in ids}
     return {key: user for key, user in found.items() if user is None or user.id != booking.platform_user_id}

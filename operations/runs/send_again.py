@@ -1,9 +1,11 @@
 """Send bookings again by signed POSTs, for a platform that lost its data."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -84,6 +86,14 @@ def send_bookings(
 def _rows(
     session: Session, planner: NotificationPlanner, bookings: Sequence[Booking], version: str, now: datetime
 ) -> list[dict[str, object]]:
-    resolver = HostResolver(session)
-    resolver.prefetch(host for booking in bookings for host in booking.host_ids or ())
-    return [row for booking in bookings for row in planner.rows_to_send_again(booking, resolver, version, now)]
+    hosts, resolvers = defaultdict[str, list[Any]](list), dict[str, HostResolver]()
+    for booking in bookings:
+        hosts[booking.account] += booking.host_ids or ()
+    for account, host_ids in hosts.items():
+        resolvers[account] = HostResolver(session, account)
+        resolvers[account].prefetch(host_ids)
+    return [
+        row
+        for booking in bookings
+        for row in planner.rows_to_send_again(booking, resolvers[booking.account], version, now)
+    ]

@@ -248,3 +248,17 @@ def test_lists_show_and_filter_by_the_account_and_erase_and_replay_keep_to_it(
 def test_without_another_account_nothing_mentions_accounts(operator: Operator) -> None:
     assert "accounts add NAME --api-key" in run(operator, "accounts", "list").stdout
     assert "account" not in run(operator, "users", "list").stdout
+
+
+@pytest.mark.parametrize("change", ["channels = '5'", "created_at = 'by hand'"])
+def test_a_row_that_was_written_by_hand_does_not_stop_status(
+    operator: Operator, acme: CompanyAccount, change: str
+) -> None:
+    add(operator, acme)
+    with operator.database.transaction() as session:
+        session.execute(text(f"UPDATE accounts SET {change}"))
+    shown = json.loads(run(operator, "status", "--json").stdout)
+    assert [each["name"] for each in shown["accounts"]] == ["default", "acme"]
+    if change.startswith("channels"):
+        [listed] = json.loads(run(operator, "accounts", "list", "--json").stdout)["accounts"]
+        assert listed["channels"] == 0

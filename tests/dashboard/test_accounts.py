@@ -86,6 +86,17 @@ def test_a_host_is_added_to_the_account_whose_bookings_wait(client: Client, two_
     assert two_accounts.booking(f"{ACCOUNT}:b2").platform_user_id
 
 
+def test_a_booking_shows_no_host_of_another_account(client: Client, two_accounts: Harness) -> None:
+    body = samples.created("b3", soon(3), AT, hosts=[], hostIds=[samples.HOST_ID, "stranger"])
+    two_accounts.deliver(body, account=ACCOUNT)
+    two_accounts.process_due()
+    for booking_id in ("b1", "b3"):
+        page = client("operate").get(f"/bookings/{ACCOUNT}:{booking_id}").text
+        assert f"/hosts/host-{ACCOUNT}" in page
+        assert "/hosts/host-default" not in page
+    assert f"/hosts?map=stranger&amp;of={ACCOUNT}#add" in page
+
+
 def test_details_say_which_account(client: Client, two_accounts: Harness) -> None:
     paths = [
         *(f"/deliveries/{row.id}" for row in two_accounts.all(Delivery) if row.account == ACCOUNT),

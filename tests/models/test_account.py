@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 
@@ -144,6 +144,32 @@ def test_the_last_known_accounts_are_kept_while_the_database_is_down(tmp_path: P
     with database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE accounts RENAME TO away"))
     assert [known.accepts(name) for name in ("acme", "former", "new")] == [True, False, True]
+    database.close()
+
+
+@pytest.mark.parametrize("channels", ['"https://example.com"', "5", "{}"])
+def test_channels_that_are_no_list_are_those_of_no_channel(
+    database: Database, accounts: Accounts, channels: str
+) -> None:
+    add(database, "acme")
+    executor(database)(f"UPDATE accounts SET channels = '{channels}'")
+    acme = accounts.get("acme")
+    assert acme
+    assert acme.channels == ("unreadable",)
+
+
+@pytest.mark.parametrize("column", ["channels", "created_at", "api_key_expires"])
+def test_a_row_that_cannot_be_read_hides_no_other(tmp_path: Path, cipher: BodyCipher, column: str) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    migrate(database.engine)
+    for name in ("acme", "beta"):
+        add(database, name)
+    known, other = (Accounts(database, cipher, AccountConfig(DEFAULT)) for _ in range(2))
+    assert known.others() == ["acme", "beta"]
+    executor(database)(f"UPDATE accounts SET {column} = '[by hand' WHERE name = 'acme'")
+    assert other.get("beta")
+    assert [known._known(timedelta(0)).get(name) is not None for name in ("acme", "beta")] == [True, True]
+    assert other.accepts("acme"), "the worker decides, once it can be read"
     database.close()
 
 

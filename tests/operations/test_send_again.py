@@ -114,3 +114,16 @@ def test_the_command_plans_asks_for_a_reason_and_starts_a_run(harness: Harness) 
     assert [act.kind for act in harness.all(Intervention)] == ["started"]
     assert CliRunner().invoke(cli, ["runs", "show", str(started.id)]).exit_code == 0
     assert harness.all(Booking)
+
+
+def test_only_the_hosts_of_the_bookings_own_account_are_told(harness: Harness) -> None:
+    harness.add_account("acme")
+    for account in ("default", "acme"):
+        channels = [f"https://{account}.example/hook"]
+        harness.add_user(external_id=account, account=account, meetergo_user_id=samples.HOST_ID, channels=channels)
+        harness.process(samples.created("b1", soon(1), AT), account=account)
+    rows = sent_by(harness, send_again(harness))
+    assert {(row.booking_id, row.recipient) for row in rows} == {
+        ("b1", "default.example"),
+        ("acme:b1", "acme.example"),
+    }

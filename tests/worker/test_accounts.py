@@ -6,19 +6,26 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from devtools.send import samples
+from models.account import AccountsUnknown
 from models.booking import Booking
 from models.delivery import Delivery, NewDelivery
+from models.incident import Incident
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from runtime.bulk import insert_all
+from runtime.process.stop_signal import StopEvent
 from tests.worker.harness import AT, START, Harness, later, soon
 from worker.drain_result import DrainResult
 from worker.inbox.processor import BATCH
+from worker.maintenance.account_tasks import OBSERVED, AccountRound
+from worker.maintenance.alerts import open_alerts
 from worker.maintenance.sweeper import link_new_users
 from worker.outbox import sender
+from worker.settings import AlertSettings, ScheduleSettings
 
 WAITING = 10_000
 
@@ -215,6 +222,21 @@ def test_one_accounts_backlog_delays_anothers_delivery_by_a_batch_at_most(two: H
     assert len(done) <= BATCH + 2
 
 
+def test_failed_deliveries_of_one_account_do_not_take_the_turns_of_its_new_ones(two: Harness) -> None:
+    """There are two kinds and two accounts: with a common turn, one would take all of the new, the other the failed."""
+    two.add_account("zeta")
+    database, at = two.services.database, datetime.now(UTC) - timedelta(minutes=2)
+    fill_inbox(two, "zeta", 500)
+    with database.transaction() as session:
+        session.execute(update(Delivery).values(attempts=1, due_at=at))
+    fill_inbox(two, "acme", WAITING)
+    new = two.deliver(samples.created("b1", START, AT), account="zeta")[0]
+    for _ in range(3):
+        two.services.inbox.process_due()
+    with database.read_only() as session:
+        assert session.get_one(Delivery, new).status == "done"
+
+
 def test_one_accounts_backlog_of_messages_delays_anothers_by_a_batch_at_most(two: Harness) -> None:
     two.process(samples.created("b1", START, AT), account="acme")
     two.process(samples.created("b1", START, AT))
@@ -237,3 +259,44 @@ def test_one_accounts_backlog_of_messages_delays_anothers_by_a_batch_at_most(two
         waiting = session.scalars(select(Notification.id).where(Notification.status == "pending")).all()
     assert own.status == "done"
     assert len(waiting) >= sender.BATCH * 2
+
+
+def test_nothing_of_an_account_goes_to_the_channels_of_another_while_the_accounts_cannot_be_read(
+    open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = open_harness(notify_default="log:")
+    harness.add_account("acme", channels=["https://acme.example/hook"])
+    harness.process(samples.created("b1", START, AT), account="acme")
+    user = harness.add_user(meetergo_user_id=samples.HOST_ID, account="acme", email="host@acme.example")
+    restarted = open_harness().services
+
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT", {}, Exception("gone"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("models.account.Account.load_all", fail)
+        with pytest.raises(AccountsUnknown):
+            link_new_users(restarted, datetime.now(UTC))
+        restarted.outbox.process_due()
+    (row,) = harness.all(Notification)
+    assert (row.recipient, row.status, row.last_error) == ("acme.example", "pending", "the accounts cannot be read")
+    link_new_users(harness.services, datetime.now(UTC))
+    assert harness.booking("acme:b1").platform_user_id == user.id
+
+
+def test_what_is_wrong_with_an_account_ends_when_it_is_disabled_though_the_scheduler_is_started_again(
+    harness: Harness,
+) -> None:
+    harness.add_account("former", is_active=False)
+    services, now = harness.services, datetime.now(UTC)
+    with services.database.transaction() as session:
+        for kind in OBSERVED:
+            Incident.record_state(session, kind, True, [], now, {}, "former")
+    alerts = open_alerts(AlertSettings.load())
+    AccountRound(
+        ScheduleSettings.load(), alerts.observed_accounts, services, now, timedelta(minutes=8), StopEvent()
+    ).run()
+    for passed in (timedelta(0), timedelta(hours=1)):
+        alerts.check(services, now + passed)
+    with services.database.read_only() as session:
+        assert not [row.kind for row in Incident.all_open(session) if row.account == "former"]

@@ -290,3 +290,15 @@ def test_an_erasure_is_a_change_without_the_guest_that_notifies_nobody(harness: 
     assert_gone(harness, JANE, "Miller", "guest-jane-1")
     assert run(JANE).exit_code != 0
     assert len(harness.changes()) == 2, "once"
+
+
+def test_errors_of_one_account_that_quote_the_guest_are_erased_with_it(harness: Harness) -> None:
+    """The last error of each row quotes nobody any more, and its body is of somebody else."""
+    harness.add_account("acme")
+    for account in ("default", "acme"):
+        (row_id,) = harness.deliver(samples.created("b1", START, AT, attendees=[OTHER]), account=account)
+        with harness.services.database.transaction() as session:
+            reference = {"delivery_id": row_id, "number": 1, "outcome": "pending", "at": AT}
+            session.add(FailedAttempt(**reference, error=f"no such guest: {JANE}"))
+    assert run(JANE, "--account", "acme").exit_code == 0
+    assert [JANE in row.error for row in harness.all(FailedAttempt)] == [True, False]

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent, Event
+from models.account import AccountsUnknown
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
@@ -74,7 +75,7 @@ class ChangeRecorder:
                     created += Notification.insert_new(session, [*self._record_change(session, change)])
                     if isinstance(change, BookingChange):
                         self.notify_listeners(session, [change])
-            except OperationalError:
+            except (OperationalError, AccountsUnknown):
                 raise
             except Exception as error:
                 if change is None:

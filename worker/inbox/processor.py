@@ -12,11 +12,19 @@ from sqlalchemy.orm import Session
 
 from meetergo import events
 from meetergo.events import BookingEvent, Event, UnreadableBody
-from models.account import DEFAULT, MAX_KEY_LENGTH, Accounts, booking_key, check_key
+from models.account import (
+    ACCOUNTS_UNKNOWN,
+    DEFAULT,
+    MAX_KEY_LENGTH,
+    Accounts,
+    AccountsUnknown,
+    booking_key,
+    check_key,
+)
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
-from models.delivery import Delivery, DueKind, DueRow
+from models.delivery import DUE_KINDS, Delivery, DueKind, DueRow
 from models.incident import Incident
 from models.retryable import Turn, waiting_accounts
 from runtime.database import Database
@@ -81,6 +89,10 @@ class _AdaptiveLimit:
             self.limit = min(max(2 * handled, 1), BATCH)
 
 
+def _turns_of_kinds() -> dict[DueKind, Turn]:
+    return {kind: Turn() for kind in DUE_KINDS}
+
+
 @dataclass(frozen=True)
 class InboxProcessor:
     """Processes deliveries.
@@ -107,7 +119,8 @@ class InboxProcessor:
     cancel_check: CancelChecks | None = None
     worker: str = field(default_factory=own_name)
     _limit: _AdaptiveLimit = field(default_factory=_AdaptiveLimit, repr=False, compare=False)
-    _turn: Turn = field(default_factory=Turn, repr=False, compare=False)
+    _turns: dict[DueKind, Turn] = field(default_factory=_turns_of_kinds, repr=False, compare=False)
+    """One for each kind: with a common one, two accounts could take turns by kind, and one's new rows never be due."""
 
     def process_due(self) -> DrainResult:
         """Handle due deliveries, each kind in its own transaction: new ones first, then failed and isolated ones."""
@@ -248,10 +261,11 @@ class InboxProcessor:
     def _claim_in_turn(self, session: Session, batch: _Batch, limit: int) -> Sequence[DueRow]:
         """Claim rows of the account whose turn it is, so that one with many waits delays others by a batch at most."""
         waiting = [DEFAULT, *waiting_accounts(session, Delivery)]
-        for account in self._turn.order(waiting):
+        turn = self._turns[batch.kind]
+        for account in turn.order(waiting):
             due = Delivery.claim_due(session, batch.kind, self.clock(), limit, account=account)
             if due:
-                self._turn.account, batch.has_more = account, True
+                turn.account, batch.has_more = account, True
                 return due
         return ()
 
@@ -341,7 +355,7 @@ class InboxProcessor:
         """Return the delivery's event, or the reason why it cannot be read."""
         account = self.accounts.default if delivery.account == DEFAULT else self.accounts.get(delivery.account)
         if account is None and not self.accounts.is_current:
-            return Transient("the accounts cannot be read")
+            return AccountsUnknown(ACCOUNTS_UNKNOWN)
         if account is None:
             return Permanent(f"there is no account {delivery.account}: bin/inbox accounts add, then replay it")
         delivery.account = account.name

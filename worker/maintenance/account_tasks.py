@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from meetergo.api.errors import ApiError
 from models.account import DEFAULT, AccountConfig, UnusableAccount
+from models.incident import IncidentKind
 from models.reconciliation import Reconciliation
 from runtime.process.stop_signal import StopEvent
 from worker.accounts import settings_of
@@ -21,6 +22,17 @@ from worker.settings import ScheduleSettings
 
 AT_ONCE = 4
 """Accounts handled at the same time: each waits for its own rate limit, and a slow one holds up few others."""
+
+OBSERVED: tuple[IncidentKind, ...] = (
+    "api_key_expiring",
+    "api_key_refused",
+    "registration_lost",
+    "reconcile_stopped",
+    "hosts_unmapped",
+    "webhooks_missed",
+    "webhooks_silent",
+)
+"""What is observed of an active account. All of it ends with the account, even if an earlier process observed it."""
 
 log = structlog.get_logger()
 
@@ -68,7 +80,7 @@ class AccountRound:
             return
         found = self.observed.setdefault(account.name, {})
         if not account.is_active:
-            found.update(dict.fromkeys(found, ABSENT))
+            found.update(dict.fromkeys(OBSERVED, ABSENT))
             return
         try:
             found.update(self._observe(account))

@@ -11,6 +11,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from models.account import AccountsUnknown
 from models.delivery import Delivery
 from models.employee import Employee
 from models.incident import Incident
@@ -131,11 +132,11 @@ def link_new_users(services: Services, now: datetime) -> int:
         _assign_meetergo_id(services, user_id, meetergo_user_id)
     with services.database.read_only() as session:
         new = PlatformUser.newly_mapped(session)
-    created, errors = 0, list[OperationalError]()
+    created, errors = 0, list[Exception]()
     for user_id in new:
         try:
             created += _link_bookings(services, user_id, now)
-        except OperationalError as error:  # a lock, or the database is down: the next sweep tries again
+        except (OperationalError, AccountsUnknown) as error:  # a lock, or the database is down: tried again
             errors.append(error)
     if created:
         services.job_queue.trigger_drain("outbox")
@@ -167,7 +168,7 @@ def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
         if attempts > MAX_CRASHES:
             raise Permanent("linking ended the scheduler")
         created = in_transaction(services.database, link)
-    except OperationalError:
+    except (OperationalError, AccountsUnknown):
         _forget_attempts(services, user_id)
         raise
     except Exception as error:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.account import DEFAULT, Accounts
+from models.account import ACCOUNTS_UNKNOWN, DEFAULT, Accounts, AccountsUnknown
 from models.booking import Booking, BookingChange, NotificationKind
 from models.notification import Notification
 from models.platform_user import HostResolver, PlatformUser
@@ -167,10 +167,16 @@ class NotificationPlanner:
             notification.redirect(fingerprint=fingerprint, channel=channel.name, recipient=recipient)
 
     def _default_channels(self, account: str) -> Channels:
-        """Return the default channels of an account: its own, else those of the settings."""
+        """Return the default channels of an account: its own, else those of the settings.
+
+        Raises:
+            AccountsUnknown: it is not known which these are.
+        """
         if account == DEFAULT:
             return self._default
         config = self._accounts.get(account)
+        if config is None and not self._accounts.is_current:
+            raise AccountsUnknown(ACCOUNTS_UNKNOWN)
         return (
             self._default
             if config is None or config.channels is None

@@ -248,10 +248,14 @@ def _line(row: Account, now: datetime) -> list[str]:
         _key_place(row),
         f"{row.api_key_expires}" if row.api_key_expires else "-",
         printable(row.api_user or "-"),
-        count(len(row.channels), "channel") if row.channels else "-",
+        count(_channels(row), "channel") if row.channels else "-",
         count(row.reconcile_days, "day") if row.reconcile_days else "-",
         age(row.created_at, now),
     ]
+
+
+def _channels(row: Account) -> int:
+    return len(row.channels) if isinstance(row.channels, list) else 0
 
 
 def _key_place(row: Account) -> str:
@@ -266,7 +270,7 @@ def _to_json(row: Account) -> dict[str, Any]:
         "api_key": _key_place(row),
         "api_key_expires": row.api_key_expires and row.api_key_expires.isoformat(),
         "api_user": row.api_user,
-        "channels": len(row.channels or []),
+        "channels": _channels(row),
         "reconcile_days": row.reconcile_days,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
