@@ -181,7 +181,11 @@ def test_three_accounts_converge_over_a_bad_line_with_one_key_expired_and_one_ad
         StatusSettings.load(), agency.harness.services.database, agency.harness.services.job_queue, datetime.now(UTC)
     )
     [finding] = [each for each in run_checks(snapshot) if each.kind == "account"]
-    assert (finding.values, finding.command) == ({"account": "acme"}, "bin/inbox accounts set acme --api-key")
+    command = "bin/inbox accounts set acme --api-key"
+    assert (finding.values, finding.command) == (
+        {"account": "acme", "kind": "api_key_refused", "command": command},
+        command,
+    )
     assert [(each.name, each.waiting, each.dead) for each in snapshot.accounts] == [
         (name, 0, 0) for name in ("default", "acme", "beta")
     ]
