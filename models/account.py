@@ -315,8 +315,8 @@ class Accounts:
         """Whether `accepts` would answer at once, since the account was read not long ago."""
         return name in self._others and time.monotonic() < self._read_at + CACHE_TIME.total_seconds()
 
-    def accepted(self, name: str) -> bool:
-        """Return what `accepts` would, as far as it is known without asking the database."""
+    def accepts_as_last_known(self, name: str) -> bool:
+        """The same as `accepts`, without asking the database."""
         config = self._others.get(name)
         return config.is_active if config else True
 

@@ -178,12 +178,12 @@ class WebhookAuth:
 
     async def _is_accepted(self, name: str) -> bool:
         if self._accounts.is_fresh(name):  # without a thread, which costs as much as all else that the loop does
-            return self._accounts.accepted(name)
+            return self._accounts.accepts_as_last_known(name)
         try:
             async with asyncio.timeout(ACCOUNT_TIMEOUT.total_seconds()):
                 return await asyncio.to_thread(self._accounts.accepts, name)
         except TimeoutError:
-            return self._accounts.accepted(name)
+            return self._accounts.accepts_as_last_known(name)
 
     def _check_address(self, path: str) -> RequestAddress:
         rest = path.removeprefix(WEBHOOK_PATH)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import TextClause, Update, bindparam, insert, text, update
 from sqlalchemy.orm import Session, make_transient, make_transient_to_detached
 
-from runtime.database import Model, insert_new, qualified_name, table_of
+from runtime.database import Model, insert_new, is_postgresql, qualified_name, table_of
 
 ROW_KEY = "key_of_row"
 """Parameter that holds the key in an UPDATE: SQLAlchemy reserves the column names for the values to set."""
@@ -47,7 +47,7 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
     model: type[Model] = type(rows[0])
     columns = _columns(model)
     values = [_values(row, columns) for row in rows]
-    if _is_postgresql(session):
+    if is_postgresql(session):
         _execute_for_all(session, _insert(qualified_name(session, model), values[0]), values)
     else:
         session.execute(insert(table_of(model)), values)
@@ -69,7 +69,7 @@ def insert_missing(session: Session, model: type[Model], values: Sequence[Values
     """
     if not values:
         return 0
-    if _is_postgresql(session):
+    if is_postgresql(session):
         insertion = _insert(qualified_name(session, model), values[0])
         return _execute_for_all(session, f"{insertion} ON CONFLICT ({', '.join(key)}) DO NOTHING", values)
     result = session.execute(insert_new(session, model, *key), values, execution_options=WITH_ROWCOUNT)
@@ -87,16 +87,12 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     if not rows:
         return
     model: type[Model] = type(rows[0])
-    if _is_postgresql(session):
+    if is_postgresql(session):
         statement = _update_from_rows(model, qualified_name(session, model), only)
         _execute_for_all(session, statement, [_key_and_values(row, only) for row in rows])
     else:
         columns = _columns(model, only)
         session.execute(_update_each(model, only), [{ROW_KEY: row.id, **_values(row, columns)} for row in rows])
-
-
-def _is_postgresql(session: Session) -> bool:
-    return session.get_bind().dialect.name == "postgresql"
 
 
 def _insert(table: str, columns: Iterable[str]) -> str:

@@ -1,6 +1,5 @@
 """The settings with which a process calls meetergo for one of several accounts."""
 
-from datetime import date
 from typing import Any, TypeVar
 
 from meetergo.api.credential import Credential, UnusableKey
@@ -28,12 +27,11 @@ def values_of(account: AccountConfig) -> dict[str, Any]:
     Raises:
         UnusableAccount: its key cannot be read, or is none of meetergo's.
     """
-    expires: date | None = account.api_key_expires
     values: dict[str, Any] = {
         "webhook_account": account.name,
         "meetergo_api_key": _key(account),
         "meetergo_api_user": account.api_user,
-        "meetergo_api_key_expires": expires,
+        "meetergo_api_key_expires": account.api_key_expires,
     }
     return values | ({"reconcile_days": account.reconcile_days} if account.reconcile_days else {})
 

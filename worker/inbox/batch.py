@@ -287,8 +287,9 @@ def _handle_in_chunks(
 ) -> Iterator[_Handled]:
     """Handle deliveries in chunks with a savepoint each, which write everything before they call the hooks.
 
-    If a chunk fails, so does none of its deliveries: it is undone, and each is handled again in a chunk of its own.
-    Thus no hook sees a row that is undone later. Chunks are small at first, so that a slow hook is noticed.
+    A chunk of several that fails is undone, and each of its deliveries is then handled in a chunk of its own, so that
+    only one whose own hook raises has failed, and no hook has seen a row that was undone later. Chunks are small at
+    first, so that a slow hook is noticed.
     """
     waiting, size, alone = _in_turns(parsed), 1, 0
     is_first = True
