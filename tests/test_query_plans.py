@@ -244,6 +244,26 @@ def test_due_rows_are_claimed_in_index_order_by_a_planner_that_expects_no_backlo
                 assert len([step for step in steps if PENDING_INDEX.search(step)]) == expected
 
 
+def test_earlier_messages_of_a_stream_are_found_by_their_booking_before_the_first_analyze(
+    large_postgresql: str, postgresql_url: str
+) -> None:
+    """A planner without statistics expects many messages of each booking, and prefers all ids up to the row's."""
+    database = Database(large_postgresql)
+    with record_statements() as statements, database.rolled_back() as session:
+        session.execute(
+            sql(session, "DELETE FROM pg_statistic WHERE starelid = CAST('meetergo_inbox.notifications' AS regclass)")
+        )
+        Notification.claim(session, datetime.now(UTC), 10, "w")
+        Notification.superseded_ids(session, datetime.now(UTC))
+        raw = session.connection().connection.dbapi_connection
+        steps = [
+            step for each in statements if "AS notifications_1" in each[0] for step in _steps(database, raw, *each)
+        ]
+    database.close()
+    assert [step for step in steps if "ix_notifications_booking_id_key" in step]
+    assert not [step for step in steps if "pk_notifications" in step]
+
+
 @pytest.mark.parametrize("model", [Delivery, Notification])
 def test_accounts_that_wait_are_found_in_the_index_of_what_waits(
     database: Database, model: type[Delivery] | type[Notification]
