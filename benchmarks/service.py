@@ -131,7 +131,7 @@ class DatabaseReader:
             self._raw = sqlite3.connect(str(parsed.database), isolation_level=None, check_same_thread=False)
         else:
             self._raw = psycopg.connect(plain(url), autocommit=True, prepare_threshold=1)
-            self._raw.execute(f"SET search_path TO {DEFAULT_SCHEMA}")
+            self._raw.execute(f"SET search_path TO {DEFAULT_SCHEMA}, public")  # earlier versions use the latter
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return the rows; parameters are `?`."""

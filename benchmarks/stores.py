@@ -39,8 +39,8 @@ class Stores:
     postgresql_url: str
     _numbers: "count[int]"
 
-    def database(self, kind: Kind) -> str:
-        """Return the URL of a new database, migrated and empty."""
+    def database(self, kind: Kind, *, migrated: bool = True) -> str:
+        """Return the URL of a new database: migrated, or without any table."""
         name = f"bench_{next(self._numbers)}"
         if kind == "sqlite":
             url = f"sqlite:///{self.folder / name}.db"
@@ -50,9 +50,10 @@ class Stores:
                 connection.execute(text(f"CREATE DATABASE {name}"))
             engine.dispose()
             url = self.postgresql_url.replace("/postgres?", f"/{name}?")
-        database = Database(url)
-        migrate(database.engine)
-        database.close()
+        if migrated:
+            database = Database(url)
+            migrate(database.engine)
+            database.close()
         return url
 
     def drop(self, url: str) -> None:
