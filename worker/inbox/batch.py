@@ -320,8 +320,8 @@ def _handle_in_chunks(parsed: Sequence[ParsedDelivery], changes: PendingChanges,
         started = time.monotonic()
         if started > deadline and not is_first:
             return
+        _prepare(waiting[0][1], changes)
         chunk = waiting[:1] if alone else _next_chunk(waiting, pace.size_within(deadline - started), changes.context)
-        _prepare(chunk[0][1], changes)
         try:
             with changes.savepoint():
                 handled = [_handle(*each, changes, calls_hooks=len(chunk) == 1) for each in chunk]
