@@ -1,16 +1,16 @@
 """Bulk writes: many rows of one table in one statement, where the ORM's flush sends many.
 
 PostgreSQL gets all rows as one JSON value. Its driver would send a message per row; client and server would then spend
-their time waking each other, and two workers would get a quarter less done.
+their time waking each other, and two workers would get a quarter less done. pydantic's encoder takes a quarter of the
+time of Python's, which was a twentieth of a worker's.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
+from pydantic_core import to_json
 from sqlalchemy import TextClause, Update, bindparam, insert, text, update
 from sqlalchemy.orm import Session, make_transient, make_transient_to_detached
 
@@ -106,7 +106,7 @@ def _rows_as_table(table: str) -> str:
 
 
 def _execute_for_all(session: Session, statement: str, values: Sequence[Values]) -> int:
-    result = session.execute(_prepared(statement), {"rows": _as_json(values)}, execution_options=WITH_ROWCOUNT)
+    result = session.execute(_prepared(statement), {"rows": to_json(values).decode()}, execution_options=WITH_ROWCOUNT)
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
@@ -143,6 +143,3 @@ def _columns(model: type[Model], only: tuple[str, ...] = ()) -> Mapping[str, str
     """Return column -> attribute, without the primary key; of the attributes `only`, if any is given."""
     attributes = [each for each in model.__mapper__.column_attrs if not each.columns[0].primary_key]
     return {each.columns[0].name: each.key for each in attributes if not only or each.key in only}
-
-
-_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat).encode

@@ -7,7 +7,6 @@ import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
@@ -120,7 +119,7 @@ def _booking_snapshot(session: Session, booking: Booking) -> BookingSnapshot:
     columns = {name: _copy(getattr(booking, name)) for name in BOOKING_COLUMNS}
     host = HostSnapshot(**{name: getattr(owner, name) for name in HOST_COLUMNS}) if owner else None
     return BookingSnapshot(
-        **columns, host=host, host_ids=sorted_ids(booking.host_ids), metadata=deepcopy(booking.metadata_)
+        **columns, host=host, host_ids=sorted_ids(booking.host_ids), metadata=_copy(booking.metadata_)
     )
 
 
@@ -129,8 +128,10 @@ def _change_snapshot(change: BookingChange) -> ChangeSnapshot:
 
 
 def _copy(value: Any) -> Any:
-    """Copy JSON; all other values are immutable, and `deepcopy` would take a third of a call to copy the times."""
-    return deepcopy(value) if isinstance(value, list | dict) else value
+    """Copy JSON; all other values are immutable. `deepcopy` would take a third of a call, as it knows neither."""
+    if isinstance(value, dict):
+        return {name: _copy(item) for name, item in value.items()}
+    return [*map(_copy, value)] if isinstance(value, list) else value
 
 
 CHANGE_COLUMNS = [each.name for each in fields(ChangeSnapshot)]
@@ -141,20 +142,22 @@ BOOKING_COLUMNS = [each.name for each in fields(BookingSnapshot) if each.name no
 @contextmanager
 def _guarded(session: Session) -> Iterator[None]:
     """Keep the hook from ending the transaction, which other deliveries share."""
-
-    def forbid(name: str) -> Callable[..., Any]:
-        def call(*_: Any, **__: Any) -> None:
-            raise HookFailed(f"the hook calls session.{name}(): leave that to the worker, which commits all or nothing")
-
-        return call
-
-    for name in FORBIDDEN_METHODS:
-        setattr(session, name, forbid(name))
+    vars(session).update(FORBIDDEN)
     try:
         yield
     finally:
-        for name in FORBIDDEN_METHODS:
+        for name in FORBIDDEN:
             delattr(session, name)
+
+
+def _forbid(name: str) -> Callable[..., Any]:
+    def call(*_: Any, **__: Any) -> None:
+        raise HookFailed(f"the hook calls session.{name}(): leave that to the worker, which commits all or nothing")
+
+    return call
+
+
+FORBIDDEN = {name: _forbid(name) for name in FORBIDDEN_METHODS}
 
 
 def _reject_deferred_result(result: Any) -> None:

@@ -161,3 +161,15 @@ def test_rows_with_an_existing_key_are_left_alone(database: Database) -> None:
         assert insert_missing(session, Booking, rows, "id") == 2
         assert insert_missing(session, Booking, [], "id") == 0
     assert stored_rows(database) == {"a": (None, 0), "b": (None, 0), "c": (None, 0), "d": ("new", 0), "e": ("new", 0)}
+
+
+@pytest.mark.usefixtures("bookings")
+def test_values_of_a_booking_survive_exactly(database: Database) -> None:
+    metadata = {"text": 'ä "\\ \u2028 😀', "numbers": [10**40, -1, 0.1, 1e-300, True, None], "nested": {"": []}}
+    at = datetime(2, 1, 1, 0, 0, 0, 123456, UTC)
+    with database.transaction() as session, unflushed(session) as page:
+        for row in load_all(page):
+            row.metadata_, row.starts_at, row.location = metadata, at, None
+        update_all(page, load_all(page))
+    with database.read_only() as session:
+        assert [(row.metadata_, row.starts_at, row.location) for row in load_all(session)] == [(metadata, at, None)] * 3

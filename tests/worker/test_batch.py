@@ -254,6 +254,26 @@ def test_a_chunk_for_whose_hooks_there_is_no_time_is_left_for_the_next_batch(
     assert len(hooked.changes()) == 9
 
 
+def test_a_steady_hook_is_called_once_for_each_change_however_slow(
+    hooked: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked.add_user(meetergo_user_id=samples.HOST_ID)
+    elapsed, parsed, parse = [0.0], list[str](), processor.InboxProcessor.parse
+    monkeypatch.setattr("worker.inbox.processor.time.monotonic", lambda: elapsed[0])
+    monkeypatch.setattr(processor.InboxProcessor, "parse", lambda self, row: parsed.append(row.id) or parse(self, row))
+
+    def take_time(_session: Session, booking: BookingSnapshot, _change: ChangeSnapshot) -> None:
+        CALLED.append(booking.id)
+        elapsed[0] += processor.MAX_BATCH_TIME.total_seconds() / 25
+
+    hooked.services.recorder.__dict__["hook"] = take_time
+    hooked.deliver(*(samples.created(f"b{number}", START, AT) for number in range(COUNT)))
+    hooked.process_due()
+    assert {row.status for row in hooked.all(Delivery)} == {"done"}
+    assert len(CALLED) == COUNT
+    assert len(parsed) < 2 * COUNT  # of the first batch, most were parsed in vain
+
+
 def test_a_booking_whose_second_hook_fails_keeps_its_first_change_and_takes_the_third(hooked: Harness) -> None:
     def fail_on_second(_session: Session, booking: Booking, change: BookingChange) -> None:
         if change.revision == 2 and change.kind == "rescheduled":

@@ -1,10 +1,11 @@
 """Process a batch of deliveries, of any size, with one statement per table instead of one per row."""
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -29,12 +30,36 @@ from worker.outbox.planner import NotificationPlanner
 MAX_NOTIFICATIONS = 500
 """Number of notifications written with one statement."""
 MAX_CHUNK_TIME = timedelta(milliseconds=60)
-"""Chunks grow while one takes less than this: what a chunk has done is lost if it is broken off."""
+"""How long a chunk takes, and by how much the last of a batch may be late: if broken off, all it did is lost."""
 
 ParsedDelivery = tuple[Delivery, Event | Failure]
 """A delivery, and its event or the reason why it cannot be read."""
 
 log = structlog.get_logger()
+
+
+@dataclass
+class HookPace:
+    """How fast the hook was lately, and so how many deliveries a chunk has. It grows by steps: a hook may turn slow.
+
+    Attributes:
+        size: number of deliveries in the next chunk.
+        seconds_each: time that one delivery took in the last.
+    """
+
+    size: int = 1
+    seconds_each: float = 0.0
+
+    def size_within(self, seconds: float) -> int:
+        """Return how many deliveries to handle in the next chunk, at least one, if this much time is left."""
+        fitting = seconds / self.seconds_each if self.seconds_each else math.inf
+        return max(1, int(min(self.size, fitting)))
+
+    def adapt(self, handled: int, seconds: float) -> None:
+        """Adjust the size after a chunk to what fits in `MAX_CHUNK_TIME`, but at most to twice of it."""
+        self.seconds_each = seconds / handled
+        self.size = 2 * max(self.size, handled)
+        self.size = self.size_within(MAX_CHUNK_TIME.total_seconds())
 
 
 @dataclass(frozen=True)
@@ -45,11 +70,13 @@ class ChangeRecorder:
         planner: plans the notifications of a change.
         hook: the platform's function, if it has one.
         database_notify: whether PostgreSQL's listeners are notified of each change.
+        hook_pace: how many changes are written before their hooks are called.
     """
 
     planner: NotificationPlanner
     hook: Hook | None
     database_notify: bool = False
+    hook_pace: HookPace = field(default_factory=HookPace, repr=False, compare=False)
 
     def notify_listeners(self, session: Session, changes: Sequence[BookingChange]) -> None:
         """Notify the database's listeners of changes, if DATABASE_NOTIFY asks for it."""
@@ -103,6 +130,7 @@ class PendingChanges:
 
     def __init__(self, recorder: ChangeRecorder, context: HandlerContext) -> None:
         self.context = context
+        self.hook_pace = recorder.hook_pace
         self._recorder = recorder
         self._session, self._planner, self._hook = context.session, recorder.planner, recorder.hook
         self._recorded: list[BookingChange] = []
@@ -127,11 +155,11 @@ class PendingChanges:
         if not self._hook:
             self._plan(change)
 
-    def call_hooks(self, is_out_of_time: Callable[[], bool] = lambda: False) -> None:
+    def call_hooks(self, deadline: float = math.inf) -> None:
         """Write the added changes, and call the hook for each with a session that has nothing else to flush.
 
         Raises:
-            OutOfTime: not every hook was called.
+            OutOfTime: not every hook was called by the deadline, in monotonic seconds.
         """
         if not self._hook or not self._changes:
             return
@@ -142,7 +170,7 @@ class PendingChanges:
         attach(self._session, *bookings)
         self._attached += bookings
         for number, change in enumerate(changes):
-            if number and is_out_of_time():
+            if number and time.monotonic() > deadline:
                 raise OutOfTime
             self._session.autoflush = True
             try:
@@ -232,7 +260,7 @@ def process_batch(
     parsed: Sequence[ParsedDelivery],
     recorder: ChangeRecorder,
     now: datetime,
-    is_out_of_time: Callable[[], bool] = lambda: False,
+    deadline: float = math.inf,
 ) -> list[Outcome]:
     """Handle deliveries in one savepoint, then end them: done, or failed.
 
@@ -244,7 +272,7 @@ def process_batch(
         parsed: deliveries and their events; those of no booking first, because users are locked before bookings.
         recorder: records their changes.
         now: the time, UTC.
-        is_out_of_time: whether to stop: the remaining deliveries are left. The first one is always handled.
+        deadline: when to stop, in monotonic seconds: the remaining deliveries are left. The first is always handled.
 
     Raises:
         Exception: one of several failed, and nothing was changed: process each alone. Or the transaction is lost.
@@ -255,7 +283,7 @@ def process_batch(
             bookings = [event for _, event in parsed if isinstance(event, BookingEvent)]
             changes = PendingChanges(recorder, HandlerContext(batch_session, now, bookings))
             handle = _handle_in_chunks if changes.has_hook and len(parsed) > 1 else _handle_each
-            for each in handle(parsed, changes, is_out_of_time):
+            for each in handle(parsed, changes, deadline):
                 handled.append(each)
             created = changes.write()
             if len(handled) < len(parsed) or any(each.error for each in handled):
@@ -272,45 +300,42 @@ def is_lost(session: Session) -> bool:
     return not session.is_active or session.connection().invalidated
 
 
-def _handle_each(
-    parsed: Sequence[ParsedDelivery], changes: PendingChanges, is_out_of_time: Callable[[], bool]
-) -> Iterator[_Handled]:
+def _handle_each(parsed: Sequence[ParsedDelivery], changes: PendingChanges, deadline: float) -> Iterator[_Handled]:
     for number, (delivery, event) in enumerate(parsed):
-        if number and is_out_of_time():
+        if number and time.monotonic() > deadline:
             return
         _prepare(event, changes)
         yield _handle(delivery, event, changes, calls_hooks=True)
 
 
-def _handle_in_chunks(
-    parsed: Sequence[ParsedDelivery], changes: PendingChanges, is_out_of_time: Callable[[], bool]
-) -> Iterator[_Handled]:
+def _handle_in_chunks(parsed: Sequence[ParsedDelivery], changes: PendingChanges, deadline: float) -> Iterator[_Handled]:
     """Handle deliveries in chunks with a savepoint each, which write everything before they call the hooks.
 
     A chunk of several that fails is undone, and each of its deliveries is then handled in a chunk of its own, so that
-    only one whose own hook raises has failed, and no hook has seen a row that was undone later. Chunks are small at
-    first, so that a slow hook is noticed.
+    only one whose own hook raises has failed, and no hook has seen a row that was undone later.
     """
-    waiting, size, alone = _in_turns(parsed), 1, 0
+    waiting, pace, alone = _in_turns(parsed), changes.hook_pace, 0
     is_first = True
-    while waiting and (is_first or not is_out_of_time()):
-        chunk = waiting[:1] if alone else _next_chunk(waiting, size, changes.context)
+    while waiting:
         started = time.monotonic()
-        _prepare(chunk[0][1], changes)
+        if started > deadline and not is_first:
+            return
+        _prepare(waiting[0][1], changes)
+        chunk = waiting[:1] if alone else _next_chunk(waiting, pace.size_within(deadline - started), changes.context)
         try:
             with changes.savepoint():
                 handled = [_handle(*each, changes, calls_hooks=len(chunk) == 1) for each in chunk]
-                changes.call_hooks(is_out_of_time)
+                changes.call_hooks(deadline + MAX_CHUNK_TIME.total_seconds())
         except Exception as error:
             if is_lost(changes.context.session):
                 raise
             if len(chunk) > 1:
-                alone, size = len(chunk), 1
+                alone, pace.size = len(chunk), 1
                 continue
             handled = [_Handled(*chunk[0], error)]
         yield from handled
         waiting, alone, is_first = waiting[len(chunk) :], max(0, alone - 1), False
-        size = 2 * size if time.monotonic() - started < MAX_CHUNK_TIME.total_seconds() else max(1, size // 2)
+        pace.adapt(len(chunk), time.monotonic() - started)
 
 
 def _in_turns(parsed: Sequence[ParsedDelivery]) -> list[ParsedDelivery]:

@@ -48,6 +48,8 @@ MAX_BATCH_TIME = timedelta(milliseconds=250)
 """A batch commits what it has after this time, because it holds locks; on SQLite the only one."""
 PARSE_SHARE = 0.5
 """Share of MAX_BATCH_TIME for parsing: later deliveries would not be handled in time."""
+FILLED_SHARE = 0.9
+"""Share of MAX_BATCH_TIME for which rows are claimed: one that is left when it ends was parsed in vain."""
 MAX_SINGLES_TIME = timedelta(seconds=1)
 """Limit for a group handled one by one after a failure: it takes longer, and a rollback would lose it all."""
 
@@ -83,10 +85,11 @@ class _AdaptiveLimit:
 
     limit: int = BATCH
 
-    def adapt(self, claimed: int, handled: int) -> None:
-        """Adjust the limit after a batch to twice the number handled."""
+    def adapt(self, claimed: int, handled: int, seconds: float) -> None:
+        """Adjust the limit after a batch to what fits in its time, but at most to twice the number handled."""
         if claimed == self.limit or handled < claimed:
-            self.limit = min(max(2 * handled, 1), BATCH)
+            share = seconds / (MAX_BATCH_TIME.total_seconds() * FILLED_SHARE)
+            self.limit = min(max(int(handled / max(share, 0.5)), 1), BATCH)
 
 
 def _turns_of_kinds() -> dict[DueKind, Turn]:
@@ -157,12 +160,14 @@ class InboxProcessor:
         return outcomes
 
     def _process_kind(self, kind: DueKind, *, is_shared: bool) -> DrainResult:
-        batch = _Batch(kind, is_shared)
+        batch, seconds = _Batch(kind, is_shared), 0.0
         try:
             with self._claimed(batch) as session:
                 if batch.has_more and kind == "new" and self.database.supports_skip_locked:
                     self.job_queue.trigger_drain("inbox")
+                started = time.monotonic()
                 outcomes = self.process_all(session, batch.rows, kind) if batch.rows else []
+                seconds = time.monotonic() - started
         except Exception as error:
             self._isolate(batch, error)
             return DrainResult.MORE
@@ -171,7 +176,7 @@ class InboxProcessor:
             return DrainResult.MORE
         self._report(outcomes)
         if batch.kind == "new":
-            self._limit.adapt(len(batch.rows), len(outcomes))
+            self._limit.adapt(len(batch.rows), len(outcomes), seconds)
         if batch.rows and not outcomes:
             self._note_stuck(batch)
             return DrainResult.IDLE
@@ -378,7 +383,7 @@ class InboxProcessor:
     def _process_group(self, session: Session, group: Sequence[ParsedDelivery], deadline: float) -> list[Outcome]:
         """Handle a group together, until `deadline` in monotonic seconds; if one of them fails, each alone."""
         try:
-            return process_batch(session, group, self.recorder, self.clock(), lambda: time.monotonic() > deadline)
+            return process_batch(session, group, self.recorder, self.clock(), deadline)
         except Exception as error:
             if len(group) == 1 or is_lost(session):
                 raise  # see `_isolate`
