@@ -19,8 +19,6 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import NamedTuple
 
-from sqlalchemy.orm import configure_mappers
-
 from runtime.process.child_processes import parent_death_preexec, request_parent_death_signal
 
 ROOT = Path(__file__).parent.parent
@@ -63,6 +61,8 @@ def program_of(command: str) -> Program | None:
 
 def preload() -> None:
     """Import all programs into this process, whose forks follow. Importing them opens nothing."""
+    from sqlalchemy.orm import configure_mappers  # late: whoever uses the fork server needs it not
+
     for module in (*PROGRAMS.values(), *IMPORTED_LATE, "dashboard.rsgi"):
         import_module(module)
     configure_mappers()
