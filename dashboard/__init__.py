@@ -22,3 +22,7 @@ How to add a screen (see `screens/deliveries.py`):
    (size, hostile text, headings, labels) walk the URL map, so they try your routes too: a route with arguments gets
    example values in `tests/dashboard/conftest.py`.
 """
+
+from runtime.process.python_check import check_python
+
+check_python()

@@ -11,6 +11,10 @@ import click
 @click.command()
 def demo() -> None:
     """Run a short demo from webhook to notification, on its own servers."""
+    from devtools.forked import start_fork_server
+
+    start_fork_server()  # first: it imports for receiver, worker and scheduler while we import for the rest
+
     from rich.console import Console
 
     from devtools.demo import command

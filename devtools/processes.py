@@ -5,19 +5,19 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
 
 import urllib3
 from honcho.environ import parse_procfile
 
+from devtools.forked import ROOT, ForkedProcess, program_of
 from runtime.process.child_processes import parent_death_preexec
 
-ROOT = Path(__file__).parent.parent
 TIMEOUT = timedelta(seconds=60)
 PROCESSES = ("web", "worker", "cron")
 """The processes that every installation needs. Only `make run` starts the dashboard too."""
@@ -45,17 +45,19 @@ def environment(settings: Mapping[str, str], folder: Path | None = None) -> dict
     return {**os.environ, "PATH": path, **python_path, "PYTHONUNBUFFERED": "1", **settings}
 
 
-def run_to_completion(name: str, env: Mapping[str, str], folder: Path) -> None:
-    """Run a command of the Procfile that ends by itself, such as `release`.
+def run_to_completion(name: str, env: Mapping[str, str], folder: Path, *, of_this_process: bool = False) -> None:
+    """Run a command of the Procfile that ends by itself, such as `release`. For `of_this_process` see `ForkedProcess`.
 
     Raises:
         ProcessFailed: it failed.
     """
-    done = subprocess.run(
-        shlex.split(commands()[name]), env=env, cwd=folder, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise ProcessFailed(f"{name} failed: {done.stderr.strip()[-2000:].removeprefix('Error: ')}")
+    program = program_of(commands()[name])
+    assert program  # noqa: S101 - all of ours are
+    with tempfile.NamedTemporaryFile() as log:
+        process = ForkedProcess(program, folder, Path(log.name), env, of_this_process=of_this_process)
+        if process.wait():
+            message = log.read().decode(errors="replace").strip()[-2000:]
+            raise ProcessFailed(f"{name} failed: {message.removeprefix('Error: ')}")
 
 
 @contextmanager
@@ -69,7 +71,9 @@ def processes(
     """
     logs = {name: folder / f"{name}.log" for name in names}
     command_lines = {**commands(), **(overrides or {})}
-    running = [_start(command_lines[name], env, folder, logs[name].open("wb")) for name in names]
+    for log in logs.values():
+        log.write_bytes(b"")
+    running = [_start(command_lines[name], env, folder, logs[name]) for name in names]
     try:
         yield logs
     finally:
@@ -97,21 +101,30 @@ def wait_until_ready(url: str, log: Path) -> None:
     raise ProcessFailed(f"the receiver did not start: {log.read_text()[-2000:]}")
 
 
-def _start(command: str, env: Mapping[str, str], folder: Path, log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """Start a process in its own session, so that Ctrl-C does not reach it: it is stopped with SIGTERM."""
-    with log:
+def _start(command: str, env: Mapping[str, str], folder: Path, log: Path) -> "ForkedProcess | subprocess.Popen[bytes]":
+    """Start a process in its own session, so that Ctrl-C does not reach it: it is stopped with SIGTERM.
+
+    Its Python is a fork, unless it is another program's, or one that a `sitecustomize.py` changes.
+    """
+    program = program_of(command)
+    folders = env.get("PYTHONPATH", "").split(os.pathsep)
+    if program and not any((Path(each) / "sitecustomize.py").exists() for each in folders if each):
+        if program.name == "receiver":  # it would start itself again, without the key
+            env = {name: value for name, value in env.items() if name != "MEETERGO_API_KEY"}
+        return ForkedProcess(program, folder, log, env)
+    with log.open("ab") as output:
         return subprocess.Popen(
             shlex.split(command),
             env=env,
             cwd=folder,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             start_new_session=True,
             preexec_fn=parent_death_preexec(),
         )
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "ForkedProcess | subprocess.Popen[bytes]") -> None:
     try:
         process.wait(TIMEOUT.total_seconds())
     except subprocess.TimeoutExpired:

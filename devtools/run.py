@@ -5,21 +5,25 @@ import secrets
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from fcntl import LOCK_EX, LOCK_NB, flock
-from functools import partial
 from pathlib import Path
+from queue import Empty
+from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
 from cryptography.fernet import Fernet
 from honcho.manager import Manager
-from honcho.printer import Printer
-from honcho.process import Popen, Process
+from honcho.printer import Message, Printer
+from honcho.process import Process
 from redis.exceptions import RedisError
 from rich.console import Console
 
 from console.cli.audit import login_name
+from devtools.forked import ForkedProcess, preload, program_of
 from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_completion
 from devtools.redis_server import free_port, private_redis_server
 from operations.dashboard_login import LoginSigner
@@ -28,7 +32,6 @@ from operations.settings import ConsoleSettings, DashboardAddressSettings
 from runtime.env_file import EnvFile, UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private
-from runtime.process.child_processes import parent_death_preexec
 from runtime.redis.client import connect
 from runtime.settings import OF_A_FILE, StoreSettings, exit_with_message
 
@@ -36,6 +39,8 @@ HOST = "127.0.0.1"
 STOPPED = (f" (rc=-{signal.SIGTERM.value})", "")
 """Part of honcho's line about a process that it stopped, and its replacement: SIGTERM is not a crash."""
 EXIT_INTERRUPTED = 130
+MAX_READ = 64 * 1024
+"""As many bytes as a pipe holds."""
 
 
 class RunSettings(ConsoleSettings, DashboardAddressSettings):
@@ -65,7 +70,8 @@ def run(folder: Path) -> int:
             log_format = {"LOG_FORMAT": "text"} if sys.stdout.isatty() else {}
             ports = {"PORT": str(settings.port), "DASHBOARD_PORT": str(settings.dashboard_port)}
             env = environment({**log_format, **redis, **ports, "HOST": HOST}, folder)
-            run_to_completion("release", env, folder)
+            preload()
+            run_to_completion("release", env, folder, of_this_process=True)
             _print_welcome(settings, read_env_file(folder / ".env"), generated, has_own_redis=bool(redis))
             code = _run_processes(env, folder)
     return 0 if code == EXIT_INTERRUPTED else code
@@ -136,28 +142,73 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _run_processes(env: dict[str, str], folder: Path) -> int:
-    manager = Manager(_Screen())
-    manager._process_ctor = _Child
+    supervisor = _Supervisor(_Screen())
     for name in (*PROCESSES, "dashboard"):
-        manager.add_process(name, f"exec {commands()[name]}", env=env, cwd=str(folder))  # no shell in between
+        supervisor.add_process(name, commands()[name], env=env, cwd=folder)
     _stop_on_hangup()
-    manager.loop()
-    return int(manager.returncode or 0)
+    supervisor.loop()
+    return int(supervisor.returncode or 0)
 
 
-class _Child(Process):  # type: ignore[misc] # honcho has no types
-    """One process and its watcher. Both end with this process, even if it is killed."""
+class _Supervisor(Manager):  # type: ignore[misc] # honcho has no types
+    """honcho's, but its processes are forks of this one, which has imported their programs; see `devtools.forked`."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._on_parent_death = parent_death_preexec(signal.SIGKILL)  # the watcher ignores all other signals
+    def __init__(self, printer: Printer) -> None:
+        super().__init__(printer)
+        self.events = _Output()
 
-    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        """Run in its own process."""
-        if self._on_parent_death:
-            self._on_parent_death()
-        self._child_ctor = partial(Popen, preexec_fn=parent_death_preexec())
-        super().run(events, ignore_signals)
+    def _start(self) -> None:
+        for entry in self._processes.values():
+            self.events.start(entry["obj"])
+
+
+class _Output:
+    """What the processes print, and that they start and stop, as honcho's queue of events."""
+
+    def __init__(self) -> None:
+        self._selector = DefaultSelector()
+        self._events: deque[Message] = deque()
+        self._begun: dict[int, bytes] = {}
+
+    def start(self, wanted: Process) -> None:
+        """Start a process."""
+        reading, writing = os.pipe()
+        program = program_of(wanted.cmd)
+        assert program  # noqa: S101 - all of the Procfile's are ours
+        process = ForkedProcess(program, wanted.cwd, writing, wanted.env, of_this_process=True)
+        os.close(writing)
+        self._selector.register(reading, EVENT_READ, (wanted, process))
+        self._add(wanted, "start", {"pid": process.pid})
+
+    def get(self, timeout: float) -> Message:
+        """Return the next event.
+
+        Raises:
+            Empty: there is none within the timeout, in seconds.
+        """
+        if not self._events:
+            for key, _ in self._selector.select(timeout):
+                self._read(key.fd, *key.data)
+        if not self._events:
+            raise Empty
+        return self._events.popleft()
+
+    def _read(self, pipe: int, wanted: Process, process: ForkedProcess) -> None:
+        """Read lines, or the end: by then the process and all its children have ended, or closed their output."""
+        data = os.read(pipe, MAX_READ)
+        lines, line_end, self._begun[pipe] = (self._begun.get(pipe, b"") + data).rpartition(b"\n")
+        if lines or line_end:
+            self._add(wanted, "line", lines + line_end)
+        if data:
+            return
+        if rest := self._begun.pop(pipe):
+            self._add(wanted, "line", rest)
+        self._selector.unregister(pipe)
+        os.close(pipe)
+        self._add(wanted, "stop", {"returncode": process.wait()})
+
+    def _add(self, wanted: Process, kind: str, data: Any) -> None:
+        self._events.append(Message(kind, data, datetime.now(), wanted.name, wanted.colour))  # noqa: DTZ005 - for eyes
 
 
 class _Screen(Printer):  # type: ignore[misc] # honcho has no types

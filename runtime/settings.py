@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 from urllib.parse import SplitResult, quote, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
@@ -180,13 +179,13 @@ def _is_plain(text: str) -> bool:
     return not any(character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in text)
 
 
-CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+CommaSeparated = Annotated[list[str], BeforeValidator(_split)]
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
 DatabaseSchema = Annotated[str, AfterValidator(check_schema)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RedisPrefix = Annotated[str, AfterValidator(_prefix)]
-WebhookKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
-BodyKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_fernet)]
+WebhookKeys = Annotated[list[str], BeforeValidator(_split), AfterValidator(_long_enough)]
+BodyKeys = Annotated[list[str], BeforeValidator(_split), AfterValidator(_fernet)]
 Account = Annotated[str, AfterValidator(_account)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 ListenHost = Annotated[str, AfterValidator(listen_host)]
@@ -197,31 +196,26 @@ class UnusableSetting(Exception):
     """A setting is well-formed but unusable here; the message says which and why."""
 
 
-class _Source(EnvSettingsSource):
-    """Read the environment and then the file. An empty variable unsets the setting.
+def _given_values(settings: type["Settings"], file: Path | None) -> dict[str, str]:
+    """Read the environment and then the file; return field -> text. An empty variable unsets the setting.
 
     Args:
         settings: the class to load.
         file: path of the file; None to read none.
+
+    Raises:
+        UnusableSetting: a value can be none of any setting.
     """
-
-    def __init__(self, settings: type[BaseSettings], file: Path | None) -> None:
-        self._file = file
-        super().__init__(settings)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        given = env_file.environment(self._file)
-        uppercase = {name: value for name, value in given.items() if name.isupper()}
-        fields = {name.upper(): field for name, field in self.settings_cls.model_fields.items()}
-        values = {
-            name.upper(): value.strip() for name, value in {**given, **uppercase}.items() if name.upper() in fields
-        }
-        secret_names = [name for name, field in fields.items() if not field.repr]
-        values |= {name: secret for name in secret_names if (secret := _secret_in_file(name, given, values.get(name)))}
-        for name, value in values.items():
-            if not _is_plain(value.translate(LINE_BREAKS)):
-                raise UnusableSetting(f"{name} cannot be used: it holds a control character, or is not UTF-8")
-        return {name.lower(): value for name, value in values.items() if value}
+    given = env_file.environment(file)
+    uppercase = {name: value for name, value in given.items() if name.isupper()}
+    fields = {name.upper(): field for name, field in settings.model_fields.items()}
+    values = {name.upper(): value.strip() for name, value in {**given, **uppercase}.items() if name.upper() in fields}
+    secret_names = [name for name, field in fields.items() if not field.repr]
+    values |= {name: secret for name in secret_names if (secret := _secret_in_file(name, given, values.get(name)))}
+    for name, value in values.items():
+        if not _is_plain(value.translate(LINE_BREAKS)):
+            raise UnusableSetting(f"{name} cannot be used: it holds a control character, or is not UTF-8")
+    return {name.lower(): value for name, value in values.items() if value}
 
 
 def _secret_in_file(name: str, given: Mapping[str, str], value: str | None) -> str | None:
@@ -250,25 +244,13 @@ LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\t"))
 """Elements of a list may be separated by line breaks: each is checked alone."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Settings of one kind of process. Values come from the environment, then from `.env`."""
 
-    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, validate_default=True)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Use constructor arguments, then the environment, then the file.
-
-        pydantic-settings itself does not read the file: it would do so before this module could report an error in it.
-        """
-        return init_settings, _Source(settings_cls, _file.get())
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**{**_given_values(type(self), _file.get()), **values})
 
     @classmethod
     def load(cls, **values: Any) -> Self:

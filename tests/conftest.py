@@ -6,10 +6,10 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -20,7 +20,6 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
-from devtools import processes
 from devtools.redis_server import redis_server
 from models.migrate import migrate
 from runtime import database as database_module
@@ -28,7 +27,6 @@ from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis.client import DEFAULT_PREFIX
-from tests import forked
 from tests.postgresql_server import empty, postgresql_server
 
 # A background shell ignores SIGINT, and nohup SIGHUP; so would the programs that tests start and interrupt.
@@ -77,24 +75,6 @@ def _share_builders(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
 
 Rule._compile_builder = _share_builders(Rule._compile_builder)
 
-
-def _fork_instead(start: Callable[..., Any]) -> Callable[..., Any]:
-    """Fork the Procfile's processes from one that has imported them: to start each takes a second of CPU time.
-
-    tests/devtools/test_run.py, test_process.py of the receiver and test_pool.py start them as an operator does.
-    """
-
-    def started(command: str, env: Mapping[str, str], folder: Path, log: IO[bytes]) -> Any:
-        process = forked.start(command, env, folder, Path(log.name))
-        if process is None:
-            return start(command, env, folder, log)
-        log.close()
-        return process
-
-    return started
-
-
-processes._start = _fork_instead(processes._start)
 
 SLOWEST_FIRST = (
     "test_incident.py",

@@ -1,12 +1,14 @@
 """The actors of the demo: a guest at meetergo, a sender of webhooks, and the operator at the command line."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
+from contextlib import chdir
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from console.__main__ import cli
 from devtools.processes import ProcessFailed
 from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox
@@ -98,14 +100,14 @@ class Actors:
     ) -> ActionResult:
         """Run a command of the operator, who types a line if it asks for one.
 
+        It runs in this process: to start another one takes longer than all commands of the demo.
+
         Raises:
             ProcessFailed: the command fails.
         """
-        command = [sys.executable, "-m", "console", *arguments]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False, input=typed
-        )
-        if done.returncode:
+        with chdir(self.folder):
+            done = CliRunner().invoke(cli, arguments, input=typed, env=self.env)
+        if done.exit_code:
             raise ProcessFailed(f"console {' '.join(arguments)} failed: {done.stderr.strip()[-1000:]}")
         return ActionResult(done.stdout.strip().splitlines()[0].strip(), when_done())
 

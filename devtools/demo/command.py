@@ -17,7 +17,7 @@ from sqlalchemy import exists, func, select
 from devtools.demo.actors import HOST, SECOND, ActionResult, Actors
 from devtools.demo.scenario import BOOKINGS, NOTHING_NEW, NOTHING_STORED, NOTIFICATIONS, scenario
 from devtools.demo.webhook_sink import WebhookSink, open_webhook_sink
-from devtools.processes import ProcessFailed, environment, processes, run_to_completion, wait_until_ready
+from devtools.processes import ProcessFailed, environment, processes, wait_until_ready
 from devtools.redis_server import free_port, private_redis_server
 from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox, sandbox
@@ -86,11 +86,12 @@ def _run_processes(
     console: Console, settings: Mapping[str, str], folder: Path, meetergo: Sandbox, sink: WebhookSink
 ) -> bool:
     env, url = environment(settings), settings["PUBLIC_URL"]
-    run_to_completion("release", env, folder)
     database = Database(settings["DATABASE_URL"])
     address = url + AddressSigner([settings["WEBHOOK_KEYS"]]).path("default")
     actors = Actors(meetergo, address, f"{url}{WEBHOOK_PATH}/default.{'A' * 43}", env, folder)
-    with processes(env, folder) as logs:
+    actors.run_command("migrate")
+    without_key = {name: value for name, value in env.items() if name != "MEETERGO_API_KEY"}  # only the operator's
+    with processes(without_key, folder) as logs:
         wait_until_ready(url, logs["web"])
         _set_up(console, actors)
         results = [_run_steps(console, database, actors), _show_bookings(console, database)]

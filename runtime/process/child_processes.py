@@ -26,11 +26,17 @@ def parent_death_preexec(number: signal.Signals = signal.SIGTERM) -> Callable[[]
     parent = os.getpid()
 
     def request_signal() -> None:
-        _libc.prctl(SET_PARENT_DEATH_SIGNAL, int(number))
+        request_parent_death_signal(number)
         if os.getppid() != parent:  # it ended meanwhile
             os.kill(os.getpid(), number)
 
     return request_signal
+
+
+def request_parent_death_signal(number: signal.Signals = signal.SIGTERM) -> None:
+    """Let the kernel send this process a signal when its parent ends, where it can."""
+    if _libc is not None:
+        _libc.prctl(SET_PARENT_DEATH_SIGNAL, int(number))
 
 
 def stop_with_parent() -> None:

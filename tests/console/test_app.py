@@ -26,7 +26,7 @@ from tests.console.terminal import terminal
 from tests.worker.harness import Harness
 
 HEAVY = frozenset(
-    """sqlalchemy psycopg alembic redis rq pydantic pydantic_settings cryptography flask werkzeug jinja2 httpx urllib3
+    """sqlalchemy psycopg alembic redis rq pydantic cryptography flask werkzeug jinja2 httpx urllib3
     requests apprise opentelemetry prometheus_client models worker receiver meetergo""".split()  # noqa: SIM905
 )
 HELP_OF_ALL = """
@@ -114,11 +114,14 @@ def test_the_start_imports_no_command_and_no_store() -> None:
 
 
 def test_status_and_lists_import_only_what_they_show() -> None:
-    program = "import sys, operations.status, console.commands.deliveries.deliveries; print(*sys.modules)"
+    program = "import sys, console, operations.status, console.commands.deliveries.deliveries; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    modules = done.stdout.split()
+    loaded = {name.partition(".")[0] for name in modules}
     assert "sqlalchemy" in loaded
     assert not {"alembic", "flask", "jinja2", "httpx", "apprise", "prometheus_client"} & loaded
+    assert "rich.table" in modules
+    assert not {"rich.traceback", "pygments", "pydantic_settings"} & {*modules}
 
 
 def test_no_command_imports_a_store_a_server_or_our_own_rules_before_it_runs() -> None:

@@ -66,6 +66,7 @@ def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path)
         assert _open_to_others(tmp_path / "data") == []
         assert_a_second_one_gives_an_error_message(tmp_path, process.pid)
         assert f"PORT={port} bin/inbox send booking_created" in log.read_text()
+        assert_its_processes_are_forks_of_one_without_threads(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, log.read_text()
         assert _is_gone(tmp_path)
@@ -77,6 +78,28 @@ def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path)
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     assert (tmp_path / "data" / "inbox.db").exists()
     assert addresses[0].rpartition("/")[2] not in log.read_text().replace(addresses[0], "")
+
+
+def assert_its_processes_are_forks_of_one_without_threads(pid: int) -> None:
+    assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1  # a fork lacks the others, which may hold locks
+    memory = [_memory(each) for each in _descendants(pid)]
+    assert len(memory) >= 8
+    assert sum(proportional for proportional, _ in memory) < sum(resident for _, resident in memory) / 3
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            yield from (child, *_descendants(child))
+
+
+def _memory(pid: int) -> tuple[int, int]:
+    """Proportional and resident set size, in kB."""
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    proportional, resident = (re.search(rf"^{name}: +(\d+)", rollup, re.MULTILINE) for name in ("Pss", "Rss"))
+    assert proportional
+    assert resident
+    return int(proportional[1]), int(resident[1])
 
 
 def assert_a_second_one_gives_an_error_message(folder: Path, pid: int) -> None:

@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from devtools.processes import ROOT, wait_until_ready
+from devtools.forked import ROOT, ForkedProcess, program_of
+from devtools.processes import wait_until_ready
 from devtools.redis_server import free_port
 from models.migrate import migrate
 from runtime.database import Database
-from tests.forked import ForkedProcess, start
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
 
 TIMEOUT_SECONDS = 60
@@ -92,9 +92,11 @@ def receiver_process(folder: Path, redis_url: str, **settings: str) -> Iterator[
     keys = dict(WEBHOOK_KEYS=f"{OLD_KEY},{KEY}", WEBHOOK_MAX_BODY=str(MAX_BODY))
     env = environment(**(stores | keys | settings))
     log = folder / "receiver.log"
+    program = program_of("python -m receiver")
+    assert program
     starts_itself_again = "MEETERGO_API_KEY" in env
-    popen = None if starts_itself_again else start("python -m receiver", env, folder, log)
-    process = Process(popen or _start_anew(env, folder, log), port, folder)
+    popen = _start_anew(env, folder, log) if starts_itself_again else ForkedProcess(program, folder, log, env)
+    process = Process(popen, port, folder)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", log)
         yield process

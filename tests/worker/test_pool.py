@@ -15,6 +15,7 @@ import pytest
 from rq import Worker
 
 import worker.__main__ as worker_main
+from devtools.forked import ForkedProcess, Program
 from devtools.processes import environment
 from devtools.send import samples
 from models.attempt import FailedAttempt
@@ -26,7 +27,6 @@ from runtime import queue
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
 from runtime.version import VERSION
-from tests.forked import ForkedProcess
 from tests.process_environment import environment_names
 from tests.scrape import free_ports, read, read_until
 from tests.worker.harness import AT, START, Harness
@@ -39,7 +39,8 @@ ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @contextmanager
 def forked_pool(folder: Path, *words: str, start_new_session: bool = False) -> Iterator[ForkedProcess]:
     """The same as `worker_pool` but for its start, where the start is not what is tested."""
-    process = ForkedProcess(worker_main.main, words, folder, folder / "worker.log", start_new_session=start_new_session)
+    program = Program(worker_main.main, "worker", words)
+    process = ForkedProcess(program, folder, folder / "worker.log", start_new_session=start_new_session)
     try:
         yield process
     finally:

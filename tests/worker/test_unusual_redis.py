@@ -14,13 +14,13 @@ from redis.exceptions import RedisError
 
 import worker.__main__ as worker_main
 from devtools import redis_server
+from devtools.forked import ForkedProcess, Program
 from devtools.send import samples
 from models.booking import Booking
 from operations.errors import store_error_message
 from runtime.queue import JobQueue
 from runtime.redis.client import connect
 from tests.console.cli import ON_SQLITE
-from tests.forked import ForkedProcess
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_pool import wait_until
 
@@ -29,7 +29,8 @@ from tests.worker.test_pool import wait_until
 def worker_pool(folder: Path, url: str) -> Iterator[Path]:
     log = folder / "worker.log"
     with patch.dict(os.environ, REDIS_URL=url):
-        process = ForkedProcess(worker_main.main, ["inbox"], folder, log, start_new_session=False)
+        program = Program(worker_main.main, "worker", ["inbox"])
+        process = ForkedProcess(program, folder, log, start_new_session=False)
     try:
         yield log
     finally:
