@@ -22,6 +22,9 @@ USERS = 2_000
 CHUNK_SIZE = 5_000
 SIZE_VARIATION = 900
 """Maximum number of bytes by which bodies differ in size."""
+METADATA_VARIATION = 300
+"""The same for bookings and their first changes."""
+NO_METADATA = '"metadata": {}'
 CHANNEL = "log"
 PLACEHOLDER_ID = "(the booking)"
 FAST = ("journal_mode=OFF", "synchronous=OFF", "foreign_keys=OFF", "cache_size=-1000000")
@@ -143,10 +146,13 @@ class _Template:
     def booking(self, number: int) -> Row:
         """Every second booking has been moved."""
         at, columns = self._at(number), self._booking if number % 2 else self._moved_booking
+        facts = f'{columns["facts"][:-1]}, "metadata": ["", {_metadata(number)}]}}'
         return {
             **{name: str(value).replace(samples.HOST_ID, host_id(number)) for name, value in columns.items()},
+            "facts": facts.replace(samples.HOST_ID, host_id(number)),
             "id": booking_id(number),
             "platform_user_id": 1 + number % USERS,
+            "metadata": _metadata(number),
             "starts_at": at,
             "ends_at": at,
             "as_of": at,
@@ -155,14 +161,12 @@ class _Template:
         }
 
     def change(self, number: int) -> Row:
-        """Every second change is the move of the booking before.
-
-        Changes of one size would leave a gap at the end of each page, into which PostgreSQL then puts the smaller ones
-        of the measurement. As many old pages would be changed, which it does not do with changes of the usual sizes.
-        """
+        """Every second change is the move of the booking before."""
         moved = number % 2
+        columns = self._moved if moved else self._created
         return {
-            **(self._moved if moved else self._created),
+            **columns,
+            "after": columns["after"].replace(NO_METADATA, f'"metadata": {_metadata(number)}'),
             "booking_id": booking_id(number - moved),
             "delivery_id": _digest(number),
             "at": self._at(number),
@@ -214,8 +218,11 @@ def _columns(booking: Booking) -> Row:
     return {
         **{name: getattr(booking, name) for name in names},
         **{name: json.dumps(getattr(booking, name)) for name in lists},
-        "metadata": "{}",
     }
+
+
+def _metadata(number: int) -> str:
+    return json.dumps({"note": "x" * (number * 37 % METADATA_VARIATION)})
 
 
 def _user(number: int) -> Row:
@@ -232,15 +239,24 @@ def _digest(number: int) -> str:
 
 
 def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
-    """Insert all rows at once, without checking foreign keys."""
+    """Insert all rows at once, without checking foreign keys.
+
+    COPY alone would leave room for a small row on half of the pages, and rows of one size on all. INSERTs of different
+    sizes use it, as our own do. Otherwise each small row of the measurement would be put on another old page, and cost
+    that whole page in the log: after a VACUUM, PostgreSQL knows where there is room.
+    """
     first = next(rows)
     with database.engine.begin() as connection:
         cursor: Any = connection.connection.cursor()
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("SET LOCAL TIME ZONE 'UTC'")
-        with cursor.copy(f"COPY {schema_of(connection)}.{table} ({', '.join(first)}) FROM STDIN") as copy:
+        columns, target = ", ".join(first), f"{schema_of(connection)}.{table}"
+        as_select = f"AS SELECT {columns} FROM {target} LIMIT 0"  # noqa: S608 - names of ours
+        cursor.execute(f"CREATE TEMP TABLE filling ON COMMIT DROP {as_select}")
+        with cursor.copy(f"COPY filling ({columns}) FROM STDIN") as copy:
             for batch_rows in _batches(first, rows):
                 copy.write("".join("\t".join(map(_in_copy, row.values())) + "\n" for row in batch_rows))
+        cursor.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM filling")  # noqa: S608 - names of ours
 
 
 def _in_copy(value: Any) -> str:
