@@ -15,7 +15,7 @@ import models.tables  # noqa: F401 - so that all tables are known
 from models.migrations.newer import find_newer, missing
 from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
 from runtime.contention import with_retry
-from runtime.database import NAMING_CONVENTION, Model, schema_of
+from runtime.database import NAMING_CONVENTION, SQLITE_SAVEPOINTS, Model, schema_of
 from runtime.database_url import DEFAULT_SCHEMA
 from runtime.errors import first_line
 
@@ -200,20 +200,23 @@ def schema_transaction(engine: Engine) -> Iterator[Connection]:
 
     SQLite changes a table by rebuilding it and dropping the old one; rows that refer to it must not be deleted with it.
     """
-    with engine.connect() as connection, _without_foreign_keys(connection), connection.begin():
+    with engine.connect() as connection, _rebuilding_tables(connection), connection.begin():
         yield connection
 
 
 @contextmanager
-def _without_foreign_keys(connection: Connection) -> Iterator[None]:
+def _rebuilding_tables(connection: Connection) -> Iterator[None]:
+    """Let SQLite ignore foreign keys, and sort the entries of a new index on disk: they can be many."""
     if connection.dialect.name != "sqlite":
         yield
         return
     raw: Any = connection.connection.dbapi_connection
     raw.execute("PRAGMA foreign_keys = OFF")
+    raw.execute("PRAGMA temp_store = FILE")
     try:
         yield
     finally:
+        raw.execute(f"PRAGMA {SQLITE_SAVEPOINTS}")
         raw.execute("PRAGMA foreign_keys = ON")
 
 

@@ -48,11 +48,15 @@ from runtime.private_files import FILE_MODE
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
 SQLITE_CACHE = "cache_size=-16384"
 """16 MiB (a negative value is in KiB): enough for the upper pages of all indexes of a large database."""
+SQLITE_SAVEPOINTS = "temp_store=MEMORY"
+"""What a savepoint needs for its rollback stays in memory. In temporary files it was two fifths of the bytes that a
+delivery made the worker write, and parts of bookings were outside of the database's folder."""
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
     SQLITE_CACHE,
+    SQLITE_SAVEPOINTS,
 )
 POSTGRESQL_CONNECT_TIMEOUT_SECONDS = 2
 POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000

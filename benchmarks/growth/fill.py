@@ -22,6 +22,9 @@ USERS = 2_000
 CHUNK_SIZE = 5_000
 SIZE_VARIATION = 900
 """Maximum number of bytes by which bodies differ in size."""
+METADATA_VARIATION = 300
+"""The same for bookings and their first changes."""
+NO_METADATA = '"metadata": {}'
 CHANNEL = "log"
 PLACEHOLDER_ID = "(the booking)"
 FAST = ("journal_mode=OFF", "synchronous=OFF", "foreign_keys=OFF", "cache_size=-1000000")
@@ -102,21 +105,17 @@ class _Template:
 
     def __init__(self, now: datetime, count: int, cipher: BodyCipher) -> None:
         self._first, self._step = now - AGE - MONTH, MONTH / count
-        created = self._first - timedelta(days=1)
-        said = samples.created(PLACEHOLDER_ID, now + timedelta(days=30), created)
-        self._body = json.dumps(said)
+        created, start = self._first - timedelta(days=1), now + timedelta(days=30)
+        moved, hour = created + timedelta(minutes=5), timedelta(hours=1)
+        self._body = json.dumps(samples.created(PLACEHOLDER_ID, start, created))
         self._filling = max(0, SMALLEST - len(self._body))
-        event = events.read(self._body.encode(), created)
-        assert isinstance(event, events.BookingEvent)  # noqa: S101 - tells mypy
         booking = Booking(id=PLACEHOLDER_ID, facts={}, attendees=[], host_ids=[], metadata_={}, version="", revision=0)
         booking.status, booking.as_of = "confirmed", created
-        change = booking.apply(event, lambda _hosts, _kind: None, created)
-        assert change is not None  # noqa: S101 - as above
-        self._booking, self._change = booking, change
-        self._json = {name: json.dumps(getattr(booking, name)) for name in ("attendees", "host_ids", "facts")}
-        self._after = json.dumps(change.after)
+        self._created, self._booking = _change(booking, self._body, created), _columns(booking)
         seen = {"id": PLACEHOLDER_ID, **booking.public_columns(), "revision": 1}
         self._payload = json.dumps({"booking": seen, "before": None, "host": None})
+        move = json.dumps(samples.rescheduled(PLACEHOLDER_ID, start + hour, moved, start))
+        self._moved, self._moved_booking = _change(booking, move, moved), _columns(booking)
         self._cipher, self._encrypted = cipher, dict[int, bytes]()
 
     def delivery(self, number: int) -> Row:
@@ -145,32 +144,30 @@ class _Template:
         return {"body": self._encrypted[more], "sealed_with": self._cipher.newest_key}
 
     def booking(self, number: int) -> Row:
-        at, whole = self._at(number), self._booking
+        """Every second booking has been moved."""
+        at, columns = self._at(number), self._booking if number % 2 else self._moved_booking
+        facts = f'{columns["facts"][:-1]}, "metadata": ["", {_metadata(number)}]}}'
         return {
+            **{name: str(value).replace(samples.HOST_ID, host_id(number)) for name, value in columns.items()},
+            "facts": facts.replace(samples.HOST_ID, host_id(number)),
             "id": booking_id(number),
             "platform_user_id": 1 + number % USERS,
-            "status": whole.status,
+            "metadata": _metadata(number),
             "starts_at": at,
             "ends_at": at,
-            "meeting_type_id": whole.meeting_type_id,
-            "meeting_name": whole.meeting_name,
-            "meeting_link": whole.meeting_link,
-            **{name: text.replace(samples.HOST_ID, host_id(number)) for name, text in self._json.items()},
-            "metadata": "{}",
             "as_of": at,
             "created_at": at,
             "updated_at": at,
-            "version": whole.version,
-            "revision": 1,
         }
 
     def change(self, number: int) -> Row:
+        """Every second change is the move of the booking before."""
+        moved = number % 2
+        columns = self._moved if moved else self._created
         return {
-            "booking_id": booking_id(number),
-            "revision": 1,
-            "kind": self._change.kind,
-            "after": self._after,
-            "news": json.dumps(self._change.notification_kinds),
+            **columns,
+            "after": columns["after"].replace(NO_METADATA, f'"metadata": {_metadata(number)}'),
+            "booking_id": booking_id(number - moved),
             "delivery_id": _digest(number),
             "at": self._at(number),
         }
@@ -199,6 +196,35 @@ class _Template:
         return (self._first + number * self._step).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
+def _change(booking: Booking, body: str, at: datetime) -> Row:
+    """Apply a body to the booking; return the columns of the change."""
+    event = events.read(body.encode(), at)
+    assert isinstance(event, events.BookingEvent)  # noqa: S101 - tells mypy
+    change = booking.apply(event, lambda _hosts, _kind: None, at)
+    assert change is not None  # noqa: S101 - as above
+    return {
+        "revision": change.revision,
+        "kind": change.kind,
+        "before": change.before and json.dumps(change.before),
+        "after": json.dumps(change.after),
+        "news": json.dumps(change.notification_kinds),
+    }
+
+
+def _columns(booking: Booking) -> Row:
+    """Return the columns of a booking that do not depend on its number."""
+    names = ("status", "meeting_type_id", "meeting_name", "meeting_link", "version", "revision")
+    lists = ("attendees", "host_ids", "facts")
+    return {
+        **{name: getattr(booking, name) for name in names},
+        **{name: json.dumps(getattr(booking, name)) for name in lists},
+    }
+
+
+def _metadata(number: int) -> str:
+    return json.dumps({"note": "x" * (number * 37 % METADATA_VARIATION)})
+
+
 def _user(number: int) -> Row:
     return {
         "external_id": str(number),
@@ -213,19 +239,30 @@ def _digest(number: int) -> str:
 
 
 def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
-    """Insert all rows at once, without checking foreign keys."""
+    """Insert all rows at once, without checking foreign keys.
+
+    COPY alone would leave room for a small row on half of the pages, and rows of one size on all. INSERTs of different
+    sizes use it, as our own do. Otherwise each small row of the measurement would be put on another old page, and cost
+    that whole page in the log: after a VACUUM, PostgreSQL knows where there is room.
+    """
     first = next(rows)
     with database.engine.begin() as connection:
         cursor: Any = connection.connection.cursor()
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("SET LOCAL TIME ZONE 'UTC'")
-        with cursor.copy(f"COPY {schema_of(connection)}.{table} ({', '.join(first)}) FROM STDIN") as copy:
+        columns, target = ", ".join(first), f"{schema_of(connection)}.{table}"
+        as_select = f"AS SELECT {columns} FROM {target} LIMIT 0"  # noqa: S608 - names of ours
+        cursor.execute(f"CREATE TEMP TABLE filling ON COMMIT DROP {as_select}")
+        with cursor.copy(f"COPY filling ({columns}) FROM STDIN") as copy:
             for batch_rows in _batches(first, rows):
                 copy.write("".join("\t".join(map(_in_copy, row.values())) + "\n" for row in batch_rows))
+        cursor.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM filling")  # noqa: S608 - names of ours
 
 
 def _in_copy(value: Any) -> str:
     """Escape backslashes twice: for JSON, or the hexadecimal form of bytes, and for COPY."""
+    if value is None:
+        return r"\N"
     if isinstance(value, bytes):
         return rf"\\x{value.hex()}"
     text = str(value)

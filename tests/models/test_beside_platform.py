@@ -20,7 +20,7 @@ from runtime.database import Database
 from tests.another_database import another_database
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "platform.md").read_text()
-OUR_LAST_REVISION = "0017"
+OUR_LAST_REVISION = "0018"
 ENV = """
 from alembic import context
 from sqlalchemy import create_engine

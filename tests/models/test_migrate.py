@@ -93,11 +93,12 @@ def test_recreating_a_table_deletes_no_referring_rows(empty_database: Database) 
     assert contents(empty_database) == before
 
 
-def test_sqlite_keeps_its_foreign_keys_after_a_migration(tmp_path: Path) -> None:
+def test_sqlite_keeps_its_settings_after_a_migration(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/kept.db", pool_size=1)
     migrate(database.engine)
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+        assert connection.exec_driver_sql("PRAGMA temp_store").scalar() == 2
     database.close()
 
 
