@@ -226,10 +226,12 @@ def _metadata(number: int) -> str:
 
 
 def _user(number: int) -> Row:
+    """A user whose bookings are linked; otherwise the scheduler would do so during the measurement."""
     return {
         "external_id": str(number),
         "meetergo_user_id": host_id(number),
         "meetergo_meeting_type_id": f"type-{number}",
+        "linked_as": f"{host_id(number)}/type-{number}",
         "email": f"host-{number}@example.com",
     }
 
