@@ -212,7 +212,10 @@ def test_with_a_hook_the_rows_are_the_same_as_without(
         assert sorted(rows[table], key=repr) == sorted(without[table], key=repr)
 
 
-def test_hooks_that_fail_in_a_batch_leave_nothing_and_no_other_hook_keeps_what_it_saw_of_them(hooked: Harness) -> None:
+def test_hooks_that_fail_in_a_batch_leave_nothing_and_no_other_hook_keeps_what_it_saw_of_them(
+    hooked: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "MAX_BATCH_TIME", timedelta(hours=1))
     hooked.add_user(meetergo_user_id=samples.HOST_ID)
     FAILING.update(["b3", "b5"])
     seen: dict[str, set[str]] = {}

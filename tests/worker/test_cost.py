@@ -23,8 +23,9 @@ COST = {
 }
 """Statements, commits, round trips to Redis of the job that empties the inbox, and looks once more."""
 
-COST_OF_THE_CLAIM_ON_SQLITE = (1, 1, 0)
-"""A claim is recorded before the transaction, not beside it: it needs one of its own, and the rows are taken again."""
+COST_OF_THE_CLAIM_ON_SQLITE = (2, 1, 0)
+"""A claim is recorded and the bodies are parsed before the transaction, whose lock is the only one. In it, the rows are
+taken and loaded again."""
 
 OUTBOX_COST = {0: (2, 1, 1), 1: (9, 3, 1), 100: (9, 3, 1), 200: (16, 5, 1)}
 """The same of the job that sends as many messages, where sending takes no time. On SQLite each claim adds a commit."""

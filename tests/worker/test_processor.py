@@ -10,7 +10,7 @@ from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from devtools.send import samples
-from meetergo.events import BookingEvent
+from meetergo.events import BookingEvent, Event
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.claim import Claim
@@ -20,7 +20,7 @@ from models.migrate import migrate
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
-from runtime.errors import Permanent
+from runtime.errors import Failure, Permanent
 from tests.another_database import another_database
 from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
@@ -259,6 +259,43 @@ def test_reading_that_takes_longer_than_a_batch_may_stops_nothing(
         assert harness.services.inbox.process_due() is DrainResult.MORE
         assert [row.status for row in harness.all(Delivery)].count("done") == done
     assert harness.services.inbox.process_due() is DrainResult.IDLE
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_sqlites_write_lock_is_free_while_bodies_are_parsed(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    parse, parsed = InboxProcessor.parse, list[str]()
+
+    def write_and_parse(self: InboxProcessor, delivery: Delivery) -> Event | Failure:
+        harness.deliver(samples.created(f"meanwhile-{len(parsed)}", START, AT))
+        parsed.append(delivery.id)
+        return parse(self, delivery)
+
+    ids = harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    monkeypatch.setattr(InboxProcessor, "parse", write_and_parse)
+    monkeypatch.setattr("worker.inbox.processor.MAX_BATCH_TIME", timedelta(minutes=1))
+    harness.services.inbox.process_due()
+    assert parsed == ids
+    assert {row.id for row in harness.all(Delivery) if row.status == "done"} == {*ids}
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_happens_to_a_row_between_its_parsing_and_the_transaction_counts(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parse, [changed, ignored] = InboxProcessor.parse, harness.deliver(CREATED, samples.created("b2", START, AT))
+
+    def change_and_parse(self: InboxProcessor, delivery: Delivery) -> Event | Failure:
+        monkeypatch.undo()
+        event = parse(self, delivery)
+        with harness.services.database.transaction() as session:
+            session.get_one(Delivery, changed).body = json.dumps(samples.created("b3", START, AT)).encode()
+            session.get_one(Delivery, changed).sealed_with = None
+            session.get_one(Delivery, ignored).finish(AT)
+        return event
+
+    monkeypatch.setattr(InboxProcessor, "parse", change_and_parse)
+    harness.services.inbox.process_due()
+    assert [row.id for row in harness.all(Booking)] == ["b3"]
 
 
 def test_only_as_many_bodies_are_claimed_and_loaded_as_there_is_room_for(

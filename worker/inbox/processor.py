@@ -1,8 +1,8 @@
 """Process due deliveries: from stored bytes to changed bookings, each delivery isolated by a savepoint."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -45,11 +45,13 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 PAGE_BYTES = 512 * 1024
 """Limit for the bodies that are loaded together."""
 MAX_BATCH_TIME = timedelta(milliseconds=250)
-"""A batch commits what it has after this time, because it holds locks; on SQLite the only one."""
+"""A batch commits what it has after this time, because it holds locks."""
+SQLITE_SHARE = 0.4
+"""Share of MAX_BATCH_TIME on SQLite: there it is the only write lock, for which the receiver waits too."""
 PARSE_SHARE = 0.5
-"""Share of MAX_BATCH_TIME for parsing: later deliveries would not be handled in time."""
+"""Share of a batch's time for parsing: later deliveries would not be handled in time."""
 FILLED_SHARE = 0.9
-"""Share of MAX_BATCH_TIME for which rows are claimed: one that is left when it ends was parsed in vain."""
+"""Share of a batch's time for which rows are claimed: one that is left when it ends was parsed in vain."""
 MAX_SINGLES_TIME = timedelta(seconds=1)
 """Limit for a group handled one by one after a failure: it takes longer, and a rollback would lose it all."""
 
@@ -58,6 +60,7 @@ CHECK_LEASE = timedelta(seconds=60)
 MAX_GROUP = 100
 """Deliveries handled together, with one statement per table instead of one per row."""
 
+NOTHING_PARSED: Mapping[str, ParsedDelivery] = {}
 Clock = Callable[[], datetime]
 log = structlog.get_logger()
 
@@ -67,12 +70,14 @@ class _Batch:
     """Rows handled in one transaction.
 
     `is_shared`: accounts beside `default` have rows that wait, so that this batch takes those of one account only.
+    `parsed`: rows by id, with what was parsed of them before the transaction; see `_parse_ahead`.
     """
 
     kind: DueKind
     is_shared: bool = False
     rows: list[DueRow] = field(default_factory=list)
     has_more: bool = False
+    parsed: dict[str, ParsedDelivery] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -81,15 +86,14 @@ class _Batch:
 
 @dataclass
 class _AdaptiveLimit:
-    """Number of new rows to claim at once: claiming rows that there is no time to handle wastes the work."""
+    """Number of new rows to claim at once: claiming and parsing rows that there is no time to handle is wasted."""
 
     limit: int = BATCH
 
-    def adapt(self, claimed: int, handled: int, seconds: float) -> None:
-        """Adjust the limit after a batch to what fits in its time, but at most to twice the number handled."""
+    def adapt(self, claimed: int, handled: int, share: float) -> None:
+        """Adjust the limit after a batch, which took this share of its time, to what fits, but at most to the double."""
         if claimed == self.limit or handled < claimed:
-            share = seconds / (MAX_BATCH_TIME.total_seconds() * FILLED_SHARE)
-            self.limit = min(max(int(handled / max(share, 0.5)), 1), BATCH)
+            self.limit = min(max(int(handled / max(share / FILLED_SHARE, 0.5)), 1), BATCH)
 
 
 def _turns_of_kinds() -> dict[DueKind, Turn]:
@@ -136,16 +140,23 @@ class InboxProcessor:
         (outcome,) = process_batch(session, [(delivery, self.parse(delivery))], self.recorder, self.clock())
         return outcome
 
-    def process_all(self, session: Session, claimed: Sequence[DueRow], kind: DueKind = "new") -> list[Outcome]:
+    def process_all(
+        self,
+        session: Session,
+        claimed: Sequence[DueRow],
+        kind: DueKind = "new",
+        ahead: Mapping[str, ParsedDelivery] = NOTHING_PARSED,
+    ) -> list[Outcome]:
         """Handle as many deliveries as time allows, in the caller's transaction. Triggers no queue.
 
         Args:
             session: holds the locks of these deliveries, and no other objects.
             claimed: the deliveries to handle. The first is always handled.
             kind: their kind.
+            ahead: what was parsed before, by id.
         """
-        deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds()
-        outcomes, parsed = self._parse_in_time(session, claimed)
+        deadline = time.monotonic() + self._max_batch_time
+        outcomes, parsed = self._parse_in_time(session, claimed, ahead)
         session.expunge_all()  # what is left of them is loaded again
         ready = list[ParsedDelivery]()
         for delivery, event in parsed:
@@ -159,6 +170,11 @@ class InboxProcessor:
             outcomes += self._process_group(session, group, deadline)
         return outcomes
 
+    @property
+    def _max_batch_time(self) -> float:
+        """In seconds."""
+        return MAX_BATCH_TIME.total_seconds() * (1 if self.database.supports_skip_locked else SQLITE_SHARE)
+
     def _process_kind(self, kind: DueKind, *, is_shared: bool) -> DrainResult:
         batch, seconds = _Batch(kind, is_shared), 0.0
         try:
@@ -166,7 +182,7 @@ class InboxProcessor:
                 if batch.has_more and kind == "new" and self.database.supports_skip_locked:
                     self.job_queue.trigger_drain("inbox")
                 started = time.monotonic()
-                outcomes = self.process_all(session, batch.rows, kind) if batch.rows else []
+                outcomes = self.process_all(session, batch.rows, kind, batch.parsed) if batch.rows else []
                 seconds = time.monotonic() - started
         except Exception as error:
             self._isolate(batch, error)
@@ -176,7 +192,7 @@ class InboxProcessor:
             return DrainResult.MORE
         self._report(outcomes)
         if batch.kind == "new":
-            self._limit.adapt(len(batch.rows), len(outcomes), seconds)
+            self._limit.adapt(len(batch.rows), len(outcomes), seconds / self._max_batch_time)
         if batch.rows and not outcomes:
             self._note_stuck(batch)
             return DrainResult.IDLE
@@ -216,9 +232,13 @@ class InboxProcessor:
         if not self.database.supports_skip_locked:
             with self.database.read_only() as session:
                 ids = self._fill(session, batch).ids
-            with self._with_claim(ids) as session:  # SQLite's only lock would block recording the claim
-                self._fill(session, batch, ids)
-                yield session
+            with self._dropping_claims():
+                self._record_claim(ids)  # SQLite's only lock would block it later
+                self._parse_ahead(batch)
+                with self.database.transaction() as session:
+                    self._fill(session, batch, ids)
+                    yield session
+                    Claim.release(session, self.worker)
             return
         with self._dropping_claims(), self.database.transaction() as session:
             if self._fill(session, batch).rows:
@@ -326,15 +346,29 @@ class InboxProcessor:
         except SQLAlchemyError as error:
             log.warning("incident.not_recorded", error=type(error).__name__)
 
-    def _parse_in_time(self, session: Session, claimed: Sequence[DueRow]) -> tuple[list[Outcome], list[ParsedDelivery]]:
-        """Parse as many deliveries as time allows; also return the outcomes of those that cannot be loaded."""
+    def _parse_ahead(self, batch: _Batch) -> None:
+        """Parse what time allows before SQLite's only write lock is taken. The rows are loaded again under it."""
         deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds() * PARSE_SHARE
+        with self.database.read_only() as session, suppress(DBAPIError, ValueError, OverflowError):  # see `_load`
+            for page in _pages(batch.rows):
+                rows = Delivery.load(session, page)
+                session.expunge_all()
+                for row in rows:
+                    if time.monotonic() > deadline:
+                        return
+                    batch.parsed[row.id] = (row, self.parse(row))
+
+    def _parse_in_time(
+        self, session: Session, claimed: Sequence[DueRow], ahead: Mapping[str, ParsedDelivery]
+    ) -> tuple[list[Outcome], list[ParsedDelivery]]:
+        """Parse as many deliveries as time allows; also return the outcomes of those that cannot be loaded."""
+        deadline = time.monotonic() + self._max_batch_time * PARSE_SHARE
         outcomes, parsed = list[Outcome](), list[ParsedDelivery]()
         for page in _pages(claimed):
             for row in self._load(session, page, outcomes):
                 if (parsed or outcomes) and time.monotonic() > deadline:
                     return outcomes, parsed
-                parsed.append((row, self.parse(row)))
+                parsed.append((row, _known(row, ahead.get(row.id)) or self.parse(row)))
         return outcomes, parsed
 
     def _load(self, session: Session, ids: Sequence[str], outcomes: list[Outcome]) -> Sequence[Delivery]:
@@ -436,6 +470,14 @@ def _keyed(event: Event, account: str) -> Event:
 
 def _key(account: str, booking_id: str) -> str:
     return check_key(booking_key(account, booking_id))
+
+
+def _known(row: Delivery, ahead: ParsedDelivery | None) -> Event | None:
+    """Return the event that was parsed before, unless the body was erased or encrypted again since."""
+    if ahead is None or isinstance(ahead[1], Failure) or ahead[0].encrypted_body != row.encrypted_body:
+        return None
+    row.account = ahead[0].account
+    return ahead[1]
 
 
 def _pages(claimed: Sequence[DueRow]) -> Iterator[list[str]]:
