@@ -76,6 +76,38 @@ def test_those_who_come_while_one_is_stored_are_stored_together(threads: ThreadP
     assert [len(each) for each in store.groups] == [1, 9]
 
 
+@pytest.mark.parametrize(("late", "groups"), [(3, [1, 5]), (ingest.ENOUGH - 2, [1, ingest.ENOUGH])])
+def test_those_who_come_soon_after_a_group_share_the_next_one(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, late: int, groups: list[int]
+) -> None:
+    """It begins at its time, or as soon as it has enough."""
+    monkeypatch.setattr(ingest, "MIN_INTERVAL", timedelta(seconds=0.5 if late == 3 else 60))
+    store = Store()
+    group = GroupCommit(store, threads)
+
+    async def commit_in_turn() -> None:
+        first, *others = (asyncio.create_task(group.commit(make_delivery(number))) for number in range(3))
+        await first
+        others += [asyncio.create_task(group.commit(make_delivery(3 + number))) for number in range(late)]
+        await asyncio.gather(*others)
+
+    asyncio.run(commit_in_turn())
+    assert [len(each) for each in store.groups] == groups
+
+
+def test_one_after_the_other_waits_for_nobody(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest, "MIN_INTERVAL", timedelta(minutes=1))
+    store = Store()
+    group = GroupCommit(store, threads)
+
+    async def commit_in_turn() -> None:
+        for number in range(3):
+            await asyncio.wait_for(group.commit(make_delivery(number)), TIMEOUT_SECONDS)
+
+    asyncio.run(commit_in_turn())
+    assert [len(each) for each in store.groups] == [1, 1, 1]
+
+
 def test_when_a_group_cannot_be_stored_each_of_it_fails_and_nobody_else(threads: ThreadPoolExecutor) -> None:
     store = Store()
     store.failing = {make_delivery(5).id}
