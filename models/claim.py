@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import String, delete, func, or_, select, text, update
+from sqlalchemy import String, delete, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
@@ -26,7 +26,7 @@ MODELS: dict[str, type[Delivery] | type[Notification]] = {"inbox": Delivery, "ou
 
 INSERT_WITHOUT_FSYNC = (
     "INSERT INTO {} (worker, queue, row_ids, claimed_at)"
-    " SELECT :worker, :queue, CAST(:row_ids AS jsonb), clock_timestamp()"
+    " SELECT %(worker)s, %(queue)s, CAST(%(row_ids)s AS jsonb), clock_timestamp()"
     " WHERE set_config('synchronous_commit', 'off', true) = 'off'"
     " ON CONFLICT (worker) DO UPDATE"
     " SET queue = excluded.queue, row_ids = excluded.row_ids, claimed_at = excluded.claimed_at"
@@ -63,8 +63,8 @@ class Claim(Model):
         values = dict(worker=worker, queue=queue, row_ids=list(row_ids), claimed_at=now)
         if database.supports_skip_locked:
             with database.one_statement() as connection:
-                insert_claim = text(INSERT_WITHOUT_FSYNC.format(qualified_name(connection, cls)))
-                connection.execute(insert_claim, values | {"row_ids": json.dumps(values["row_ids"])})
+                insert_claim = INSERT_WITHOUT_FSYNC.format(qualified_name(connection, cls))
+                connection.exec_driver_sql(insert_claim, values | {"row_ids": json.dumps(values["row_ids"])})
             return
         with database.engine.connect() as connection:
             raw: Any = connection.connection.dbapi_connection

@@ -5,11 +5,27 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from operator import itemgetter
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
-from sqlalchemy import Index, LargeBinary, String, Text, and_, exists, func, or_, select, text, update
+from sqlalchemy import (
+    Index,
+    Integer,
+    LargeBinary,
+    Select,
+    String,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -18,7 +34,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.account import DEFAULT, IS_OTHER, is_of
 from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Moment, Retryable, retryable_indexes
-from runtime.database import Model, in_range, is_postgresql, partial_index, qualified_name, sqlite_text
+from runtime.database import Model, Utc, in_range, is_postgresql, partial_index, qualified_name, sqlite_text
 from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.signed_address import ACCOUNT
 
@@ -32,6 +48,7 @@ DueKind = Literal["new", "failed", "isolated"]
 """Never tried; failed; or to be handled alone (see `Retryable.isolate`)."""
 DUE_KINDS: tuple[DueKind, ...] = get_args(DueKind)
 
+NOW = bindparam("now", type_=Utc())
 IS_ISOLATED = text("deliveries.is_isolated")
 """The same text as in the index: SQLite uses a partial index only if the condition is written identically."""
 
@@ -179,11 +196,17 @@ class Delivery(Retryable, Model):
         return EncryptedBody(self.body, self.sealed_with)
 
     @classmethod
-    def due(cls, session: Session, now: datetime) -> Due:
+    def due(cls, connection: Connection | Session, now: datetime) -> Due:
         """Return the kinds of deliveries that are due now. Takes no locks."""
-        of_kinds = (exists().where(*cls._is_due(kind, now)) for kind in DUE_KINDS)
-        *found, other = session.execute(select(*of_kinds, cls.first_other_account().scalar_subquery())).one()
+        *found, other = connection.execute(cls._due_query(), {"now": now}).one()
         return Due([kind for kind, is_there in zip(DUE_KINDS, found, strict=True) if is_there], other is not None)
+
+    @classmethod
+    @cache
+    def _due_query(cls) -> Select[Any]:
+        """Build the query once: that takes longer than the query."""
+        of_kinds = (exists().where(*cls._is_due(kind, NOW)) for kind in DUE_KINDS)
+        return cast("Select[Any]", select(*of_kinds, cls.first_other_account().scalar_subquery()))
 
     @classmethod
     def due_order(cls) -> tuple[ColumnElement[Any], ...]:
@@ -212,13 +235,20 @@ class Delivery(Retryable, Model):
             only: ids to choose from; None for any.
             account: the account to choose from; None for any.
         """
-        query = select(cls.id, func.length(cls.body)).where(*cls._is_due(kind, now)).order_by(*cls._order(kind))
-        if only is not None:
-            query = query.where(cls.id.in_(only))
+        query = cls._claim_query(kind, is_chosen=only is not None)
         if account is not None:
             query = query.where(*is_of(cls, account))
-        rows = session.execute(query.limit(limit).with_for_update(skip_locked=True))
+        rows = session.execute(query, {"now": now, "only": [*(only or ())], "limit": limit})
         return [DueRow(*row) for row in rows]
+
+    @classmethod
+    @cache
+    def _claim_query(cls, kind: DueKind, *, is_chosen: bool) -> Select[Any]:
+        query = select(cls.id, func.length(cls.body)).where(*cls._is_due(kind, NOW)).order_by(*cls._order(kind))
+        if is_chosen:
+            query = query.where(cls.id.in_(bindparam("only", expanding=True)))
+        query = query.limit(bindparam("limit", type_=Integer)).with_for_update(skip_locked=True)
+        return cast("Select[Any]", query)
 
     @classmethod
     def load(cls, session: Session, ids: Sequence[str]) -> Sequence["Delivery"]:
@@ -246,7 +276,7 @@ class Delivery(Retryable, Model):
         session.execute(query.values(is_isolated=True), execution_options={"synchronize_session": False})
 
     @classmethod
-    def is_due(cls, now: datetime) -> ColumnElement[bool]:
+    def is_due(cls, now: Moment) -> ColumnElement[bool]:
         """Rows that a drain job takes. Untried rows are always due: a wrong clock may have set their `due_at`."""
         return and_(cls.has_status("pending"), or_(cls.attempts == 0, cls.due_at <= now))
 
@@ -264,7 +294,7 @@ class Delivery(Retryable, Model):
         return and_(cls.is_due(now - after), or_(cls.due_at <= now - after, cls.due_at > now + after))
 
     @classmethod
-    def _is_due(cls, kind: DueKind, now: datetime) -> tuple[Any, ...]:
+    def _is_due(cls, kind: DueKind, now: Moment) -> tuple[Any, ...]:
         if kind == "new":
             return cls.has_status("pending"), cls.attempts == 0, cls.is_isolated.is_(False)
         if kind == "failed":

@@ -133,7 +133,7 @@ class Retryable:
         return and_(cls.has_status("pending"), cls.due_at > now)
 
     @classmethod
-    def is_due(cls, now: datetime) -> ColumnElement[bool]:
+    def is_due(cls, now: Moment) -> ColumnElement[bool]:
         """Rows that a drain takes."""
         return and_(cls.has_status("pending"), cls.due_at <= now)
 

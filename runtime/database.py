@@ -211,6 +211,7 @@ class Database:
         schema: str = DEFAULT_SCHEMA,
     ) -> None:
         self.engine = open_engine(url, pool_size, statement_timeout, pre_ping, schema)
+        self._reader = self.engine.execution_options(sqlite_begin="DEFERRED")
         self._probe = _probe_statement(schema_of(self.engine))
 
     @contextmanager
@@ -226,17 +227,18 @@ class Database:
             yield connection
 
     @contextmanager
-    def one_statement(self) -> Iterator[Connection]:
+    def one_statement(self, *, read_only: bool = False) -> Iterator[Connection]:
         """Open a connection for one statement. On PostgreSQL it commits alone, which saves two round trips.
 
-        Behind a pooler it is a transaction, which has the timeouts.
+        Behind a pooler it is a transaction, which has the timeouts. On SQLite, one that only reads waits for no writer.
         """
-        with self.engine.connect() as connection:
-            if not self.supports_skip_locked or is_pooled(connection):
-                yield connection
-                connection.commit()
-            else:
+        with (self._reader if read_only else self.engine).connect() as connection:
+            if self.supports_skip_locked and not is_pooled(connection):
                 yield connection.execution_options(isolation_level="AUTOCOMMIT")
+            else:
+                yield connection
+                if not read_only:
+                    connection.commit()
 
     @contextmanager
     def rolled_back(self) -> Iterator[Session]:
@@ -252,8 +254,7 @@ class Database:
     @contextmanager
     def read_only(self) -> Iterator[Session]:
         """Open a session that only reads, and so does not wait for writers."""
-        reader = self.engine.execution_options(sqlite_begin="DEFERRED")
-        with Session(reader, expire_on_commit=False) as session:
+        with Session(self._reader, expire_on_commit=False) as session:
             yield session
 
     def probe_write(self) -> None:

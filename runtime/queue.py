@@ -208,7 +208,9 @@ class JobQueue:
 
     def _trigger_drain(self, queue_name: QueueName) -> None:
         if self.redis.set(self._flags[queue_name], 1, nx=True, ex=TRIGGER_TTL):
-            self._enqueue(queue_name, DRAIN, (queue_name,), f"empty the {queue_name}")
+            with self.redis.pipeline() as pipeline:  # RQ alone makes two round trips
+                self._enqueue(queue_name, DRAIN, (queue_name,), f"empty the {queue_name}", pipeline=pipeline)
+                pipeline.execute()
 
     def _enqueue(
         self,

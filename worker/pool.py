@@ -101,12 +101,16 @@ class QueueWorker(SimpleWorker):
             log.warning("job.dead", queue=job.origin, job_id=job.id, error=type(exc_info[1]).__name__)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Send a heartbeat, and register again if Redis was emptied."""
-        super().heartbeat(timeout, pipeline)
-        if self.birth_date is None:
+        """Send a heartbeat, and register again if Redis was emptied; in one round trip, which each job waits for."""
+        if pipeline is None:
+            with self.connection.pipeline() as own_pipeline:
+                self.heartbeat(timeout, own_pipeline)
+                own_pipeline.execute()
             return
-        (self.connection if pipeline is None else pipeline).hset(self.key, mapping=self.serialize())
-        worker_registration.register(self, pipeline)
+        super().heartbeat(timeout, pipeline)
+        if self.birth_date is not None:
+            pipeline.hset(self.key, mapping=self.serialize())
+            worker_registration.register(self, pipeline)
 
     def handle_warm_shutdown_request(self) -> None:
         """Stop on a signal: the current job begins nothing new."""

@@ -13,7 +13,7 @@ from tests.receiver.in_process import ReceiverInProcess
 Figures = tuple[int, int, int]
 
 COST = {
-    "the first, which triggers a drain": (1, 1, 3),
+    "the first, which triggers a drain": (1, 1, 2),
     "one while a drain is triggered": (1, 1, 1),
     "a repeat": (1, 1, 1),
     "one that is refused": (0, 0, 0),

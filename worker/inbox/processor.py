@@ -131,8 +131,8 @@ class InboxProcessor:
 
     def process_due(self) -> DrainResult:
         """Handle due deliveries, each kind in its own transaction: new ones first, then failed and isolated ones."""
-        with self.database.read_only() as session:
-            due, is_shared = Delivery.due(session, self.clock())
+        with self.database.one_statement(read_only=True) as connection:
+            due, is_shared = Delivery.due(connection, self.clock())
         return max((self._process_kind(kind, is_shared=is_shared) for kind in due), default=DrainResult.IDLE)
 
     def process(self, session: Session, delivery: Delivery) -> Outcome:
