@@ -91,7 +91,7 @@ class _AdaptiveLimit:
     limit: int = BATCH
 
     def adapt(self, claimed: int, handled: int, share: float) -> None:
-        """Adjust the limit after a batch, which took this share of its time, to what fits, but at most to the double."""
+        """Adjust the limit after a batch, which took this share of its time, to what fits, but at most double it."""
         if claimed == self.limit or handled < claimed:
             self.limit = min(max(int(handled / max(share / FILLED_SHARE, 0.5)), 1), BATCH)
 
