@@ -30,9 +30,9 @@ PROGRAMS = {
     "worker.scheduler": "worker.scheduler",
 }
 """What `python -m` names in the Procfile -> module with its function `main`."""
-IMPORTED_LATE = ("receiver.server", "receiver.app", "worker.jobs", "operations.runs.executor")
+IMPORTED_LATE = ("receiver.server", "receiver.app", "worker.jobs", "operations.runs.executor", "dashboard.rsgi")
 """What the programs import when they run."""
-PRELOADED = tuple({*PROGRAMS.values(), *IMPORTED_LATE} - {PROGRAMS["dashboard"]})
+PRELOADED = tuple(module for module in (*PROGRAMS.values(), *IMPORTED_LATE) if not module.startswith("dashboard"))
 """What the fork server imports: nobody needs the dashboard of it."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -41,12 +41,10 @@ class Program(NamedTuple):
     """A program to run in a fork.
 
     Attributes:
-        main: its function, by module and name.
-        name: what `python -m` calls it.
+        name: what `python -m` calls it, one of `PROGRAMS`.
         arguments: command line without the program's name.
     """
 
-    main: Callable[[], None]
     name: str
     arguments: Sequence[str] = ()
 
@@ -56,14 +54,14 @@ def program_of(command: str) -> Program | None:
     python, *words = shlex.split(command)
     if python != "python" or words[:1] != ["-m"] or words[1] not in PROGRAMS:
         return None
-    return Program(import_module(PROGRAMS[words[1]]).main, words[1], words[2:])
+    return Program(words[1], words[2:])
 
 
 def preload() -> None:
     """Import all programs into this process, whose forks follow. Importing them opens nothing."""
     from sqlalchemy.orm import configure_mappers  # late: whoever uses the fork server needs it not
 
-    for module in (*PROGRAMS.values(), *IMPORTED_LATE, "dashboard.rsgi"):
+    for module in (*PROGRAMS.values(), *IMPORTED_LATE):
         import_module(module)
     configure_mappers()
     gc.collect()
@@ -93,6 +91,8 @@ class ForkedProcess:
         of_this_process: bool = False,
     ) -> None:
         environment = dict(os.environ if environment is None else environment)
+        if isinstance(output, Path):
+            output.touch()
         if not of_this_process:
             start_fork_server()
         end_with_parent = parent_death_preexec() if of_this_process else request_parent_death_signal
@@ -179,7 +179,7 @@ def _run(
     sys.argv[1:] = program.arguments
     sys.orig_argv = [sys.executable, "-m", program.name, *program.arguments]  # for `reexec_without`
     _redirect(output)
-    program.main()
+    import_module(PROGRAMS[program.name]).main()
 
 
 def _redirect(output: Path | int) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from psycopg.errors import UndefinedColumn, UndefinedTable
 from redis.exceptions import RedisError
 from sqlalchemy import DateTime, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,6 +25,8 @@ from runtime.redis.other_queues import orphaned_queues
 RATE_WINDOW = timedelta(minutes=5)
 """Window over which rates are averaged."""
 
+UNDEFINED_SQLSTATES = {"42P01", "42703"}
+"""undefined_table, undefined_column."""
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """Clock difference between machines that is tolerated."""
 FUTURE_WINDOW = timedelta(days=1)
@@ -161,7 +162,7 @@ def is_schema_outdated(error: Exception) -> bool:
     """Whether an error means that the database's schema is not that of this version."""
     cause = getattr(error, "orig", None)
     is_sqlite_error = str(cause).startswith(("no such table", "no such column"))
-    return isinstance(cause, UndefinedTable | UndefinedColumn) or (
+    return getattr(cause, "sqlstate", None) in UNDEFINED_SQLSTATES or (
         isinstance(error, SQLAlchemyError) and is_sqlite_error
     )
 

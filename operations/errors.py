@@ -2,7 +2,6 @@
 
 import sqlite3
 
-from psycopg.errors import DiskFull, InsufficientPrivilege, ReadOnlySqlTransaction
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
@@ -15,6 +14,7 @@ from runtime.redis.client import NotWritable
 
 MIGRATE_COMMAND = "bin/inbox migrate"
 PASSWORD_REQUIRED = ("NOAUTH", "Authentication required", "must be called with the client already authenticated")
+READ_ONLY_SQLSTATE, DISK_FULL_SQLSTATE, INSUFFICIENT_PRIVILEGE_SQLSTATE = "25006", "53100", "42501"
 TABLES_MISSING = f"the database does not have the tables of this version: {MIGRATE_COMMAND}"
 
 StoreError = (DBAPIError, NoConnectionFree, RedisError)
@@ -38,12 +38,12 @@ def store_error_message(error: Exception) -> str:
     if is_schema_outdated(error):
         return TABLES_MISSING
     cause, message = getattr(error, "orig", None), first_line(error)
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    if isinstance(cause, ReadOnlySqlTransaction) or code == sqlite3.SQLITE_READONLY:
+    code, sqlstate = getattr(cause, "sqlite_errorcode", 0) & 0xFF, getattr(cause, "sqlstate", None)
+    if sqlstate == READ_ONLY_SQLSTATE or code == sqlite3.SQLITE_READONLY:
         return f"the database can be read, but not written: {message}"
-    if isinstance(cause, DiskFull) or code == sqlite3.SQLITE_FULL:
+    if sqlstate == DISK_FULL_SQLSTATE or code == sqlite3.SQLITE_FULL:
         return f"the disk of the database is full: {message}"
-    if isinstance(cause, InsufficientPrivilege):
+    if sqlstate == INSUFFICIENT_PRIVILEGE_SQLSTATE:
         return f"the user in DATABASE_URL lacks a privilege: {message}"
     if isinstance(error, OperationalError | InterfaceError | NoConnectionFree):
         return f"the database does not answer: {first_line(error)}"

@@ -10,11 +10,6 @@ from functools import cache
 from typing import Any, ClassVar
 from uuid import uuid4
 
-import psycopg
-from psycopg.abc import AdaptContext, Buffer
-from psycopg.adapt import Loader
-from psycopg.errors import _WaitTimeout
-from psycopg.types.datetime import TimestamptzLoader
 from sqlalchemy import (
     JSON,
     ColumnClause,
@@ -65,7 +60,6 @@ POSTGRESQL_TCP_TIMEOUT_MILLISECONDS = 3_000
 POOL_TIMEOUT_SECONDS = 2
 ROUND_TRIP = timedelta(milliseconds=200)
 """How much longer than the statement timeout the client waits for the response."""
-WAIT_INTERVAL_SECONDS = 0.1
 ISOLATION = "READ COMMITTED"
 SESSION_SETTINGS = {
     "timezone": "UTC",
@@ -132,25 +126,6 @@ def in_range(value: datetime) -> datetime:
 def sqlite_text(value: datetime) -> str:
     """Return a time in UTC as SQLAlchemy stores it in SQLite."""
     return value.replace(tzinfo=None).isoformat(" ", "microseconds")
-
-
-class TolerantTimestamp(Loader):
-    """Loads times that Python cannot hold, such as `infinity`, as the nearest valid one.
-
-    One such row must not fail a whole query.
-    """
-
-    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
-        super().__init__(oid, context)
-        self._exact = TimestamptzLoader(oid, context)
-
-    def load(self, data: Buffer) -> datetime:
-        """Load a time, clamped to `EARLIEST` or `LATEST` if Python cannot hold it."""
-        try:
-            return self._exact.load(data)
-        except psycopg.DataError:
-            text = bytes(data)
-            return EARLIEST if text.startswith(b"-") or text.endswith(b"BC") else LATEST
 
 
 JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -430,9 +405,11 @@ def open_engine(
         isolation_level=ISOLATION,
         **options,
     )
+    from runtime.postgresql import register_tolerant_timestamps
+
     connector = _connector(url, statement_timeout)
     event.listen(engine, "do_connect", connector.connect)
-    event.listen(engine, "connect", _register_tolerant_timestamps)
+    event.listen(engine, "connect", register_tolerant_timestamps)
     event.listen(engine, "begin", connector.begin)
     event.listen(engine, "handle_error", _discard_unwritable)
     return engine
@@ -450,26 +427,23 @@ def _connect_arguments(url: str) -> dict[str, Any]:
 
 
 def _connector(url: str, statement_timeout: timedelta) -> Connector:
+    from runtime.postgresql import (
+        connection_class,  # late: its driver takes a tenth of the start of a command on SQLite
+    )
+
     query = make_url(url).query
     milliseconds = int(statement_timeout.total_seconds() * 1000)
     lock_timeout = POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS
     if milliseconds:  # at the same time, the statement's would be reported
         lock_timeout = min(lock_timeout, max(1, milliseconds * 9 // 10))
     settings = SESSION_SETTINGS | {"lock_timeout": str(lock_timeout), "statement_timeout": str(milliseconds)}
-    connection_class: type[psycopg.Connection[Any]] = psycopg.Connection
-    if statement_timeout:
-        connection_class = _with_client_timeout((statement_timeout + ROUND_TRIP).total_seconds())
     options = query.get("options", "")
     return Connector(
-        connection_class,
+        connection_class(statement_timeout + ROUND_TRIP if statement_timeout else None),
         settings,
         options if isinstance(options, str) else " ".join(options),
         may_prepare="prepare_threshold" in query,
     )
-
-
-def _register_tolerant_timestamps(connection: Any, _record: Any) -> None:
-    connection.adapters.register_loader("timestamptz", TolerantTimestamp)
 
 
 def _discard_unwritable(context: ExceptionContext) -> None:
@@ -479,7 +453,7 @@ def _discard_unwritable(context: ExceptionContext) -> None:
 
 
 def _is_unwritable(error: BaseException | None) -> bool:
-    if isinstance(error, psycopg.Error):
+    if error is not None and hasattr(error, "sqlstate"):
         return (error.sqlstate or "") in NOT_WRITABLE_SQLSTATES or "recovery" in str(error)
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in NOT_WRITABLE_SQLITE_CODES
@@ -488,24 +462,10 @@ def _is_unwritable(error: BaseException | None) -> bool:
 def is_lock_timeout(error: BaseException) -> bool:
     """Whether a transaction waited too long for a lock, so that the database itself may be well."""
     cause = getattr(error, "orig", None)
-    if isinstance(cause, psycopg.Error):
+    if cause is not None and hasattr(cause, "sqlstate"):
         return cause.sqlstate in LOCK_SQLSTATES
     code = getattr(cause, "sqlite_errorcode", None)
     return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
-
-
-def _with_client_timeout(client_timeout: float) -> type[psycopg.Connection[Any]]:
-    """Return a connection class with a client-side timeout: a server that hangs cannot enforce its own timeouts."""
-
-    class ClientTimeoutConnection(psycopg.Connection[Any]):
-        def wait(self, gen: Any, interval: float = WAIT_INTERVAL_SECONDS, timeout: float | None = None) -> Any:
-            try:
-                return super().wait(gen, interval, timeout or client_timeout)
-            except _WaitTimeout:
-                self.close()  # mid-response, so the connection cannot be reused
-                raise psycopg.OperationalError("the server did not answer in time") from None
-
-    return ClientTimeoutConnection
 
 
 def _create_sqlite(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:

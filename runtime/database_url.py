@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -103,9 +101,12 @@ def _check_postgresql(parts: URL) -> None:
 
 def _check_option(name: str, value: str) -> None:
     """Check that libpq accepts an option, including values that it would check only when it connects."""
+    from psycopg import Error  # late: see runtime/postgresql.py
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
     try:
         conninfo_to_dict(make_conninfo(**{name: value}))
-    except psycopg.Error:
+    except Error:
         raise ValueError(f"it has an option unknown to PostgreSQL's driver: {name[:40]}") from None
     if name in NUMERIC and not value.strip().lstrip("+-").isdigit():
         raise ValueError(f"its option {name} should be a number")

@@ -7,11 +7,13 @@ session mode. A connection to the server itself makes its settings once, when it
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
+
+if TYPE_CHECKING:
+    import psycopg
 
 REFUSAL = "startup parameter"
 """Part of the error of a PgBouncer that does not take `options`: all of it (1.18), or a setting in it (1.20)."""
@@ -38,7 +40,7 @@ class Connector:
 
     def __init__(
         self,
-        connection_class: type[psycopg.Connection[Any]],
+        connection_class: "type[psycopg.Connection[Any]]",
         settings: Mapping[str, str],
         options: str,
         may_prepare: bool,
@@ -57,7 +59,7 @@ class Connector:
 
     def connect(
         self, _dialect: Dialect, record: ConnectionPoolEntry, arguments: Sequence[Any], keywords: Mapping[str, Any]
-    ) -> psycopg.Connection[Any]:
+    ) -> "psycopg.Connection[Any]":
         """Open a connection, for SQLAlchemy's event `do_connect`. The server itself is asked one question more.
 
         Raises:
@@ -76,13 +78,15 @@ class Connector:
 
     def _connect_with_options(
         self, arguments: Sequence[Any], keywords: Mapping[str, Any]
-    ) -> psycopg.Connection[Any] | None:
+    ) -> "psycopg.Connection[Any] | None":
         """Return None if a pooler does not take the options; it is not asked again."""
+        from psycopg import OperationalError  # late: see runtime/postgresql.py
+
         if self._refuses_options:
             return None
         try:
             return self._connection_class.connect(*arguments, **{**keywords, "options": self.options})
-        except psycopg.OperationalError as error:
+        except OperationalError as error:
             if REFUSAL not in str(error):
                 raise
         self._refuses_options = True
@@ -119,7 +123,7 @@ def _escaped(value: str) -> str:
     return re.sub(r"([\s\\])", r"\\\1", value)
 
 
-def _is_pooled(connection: psycopg.Connection[Any]) -> bool:
+def _is_pooled(connection: "psycopg.Connection[Any]") -> bool:
     """Whether another process answers than the one that the connection was opened to, by its own word.
 
     A pooler invents the process id, since it belongs to no process of the server. That `options` were accepted says

@@ -121,7 +121,7 @@ def test_status_and_lists_import_only_what_they_show() -> None:
     assert "sqlalchemy" in loaded
     assert not {"alembic", "flask", "jinja2", "httpx", "apprise", "prometheus_client"} & loaded
     assert "rich.table" in modules
-    assert not {"rich.traceback", "pygments", "pydantic_settings"} & {*modules}
+    assert not {"rich.traceback", "pygments", "pydantic_settings", "psycopg"} & {*modules}
 
 
 def test_no_command_imports_a_store_a_server_or_our_own_rules_before_it_runs() -> None:

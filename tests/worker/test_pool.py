@@ -39,7 +39,7 @@ ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @contextmanager
 def forked_pool(folder: Path, *words: str, start_new_session: bool = False) -> Iterator[ForkedProcess]:
     """The same as `worker_pool` but for its start, where the start is not what is tested."""
-    program = Program(worker_main.main, "worker", words)
+    program = Program("worker", words)
     process = ForkedProcess(program, folder, folder / "worker.log", start_new_session=start_new_session)
     try:
         yield process

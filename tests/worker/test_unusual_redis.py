@@ -12,7 +12,6 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-import worker.__main__ as worker_main
 from devtools import redis_server
 from devtools.forked import ForkedProcess, Program
 from devtools.send import samples
@@ -29,7 +28,7 @@ from tests.worker.test_pool import wait_until
 def worker_pool(folder: Path, url: str) -> Iterator[Path]:
     log = folder / "worker.log"
     with patch.dict(os.environ, REDIS_URL=url):
-        program = Program(worker_main.main, "worker", ["inbox"])
+        program = Program("worker", ["inbox"])
         process = ForkedProcess(program, folder, log, start_new_session=False)
     try:
         yield log

@@ -1,0 +1,58 @@
+"""What the driver of PostgreSQL is taught: to load any time, and to wait no longer than the client wants.
+
+Imported only where the database is PostgreSQL.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
+from psycopg.errors import _WaitTimeout
+from psycopg.types.datetime import TimestamptzLoader
+
+from runtime.database import EARLIEST, LATEST
+
+WAIT_INTERVAL_SECONDS = 0.1
+
+
+class TolerantTimestamp(Loader):
+    """Loads times that Python cannot hold, such as `infinity`, as the nearest valid one.
+
+    One such row must not fail a whole query.
+    """
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        self._exact = TimestamptzLoader(oid, context)
+
+    def load(self, data: Buffer) -> datetime:
+        """Load a time, clamped to `EARLIEST` or `LATEST` if Python cannot hold it."""
+        try:
+            return self._exact.load(data)
+        except psycopg.DataError:
+            text = bytes(data)
+            return EARLIEST if text.startswith(b"-") or text.endswith(b"BC") else LATEST
+
+
+def register_tolerant_timestamps(connection: Any, _record: Any) -> None:
+    """Let a new connection load them, for SQLAlchemy's event `connect`."""
+    connection.adapters.register_loader("timestamptz", TolerantTimestamp)
+
+
+def connection_class(client_timeout: timedelta | None) -> type[psycopg.Connection[Any]]:
+    """Return a connection class with a client-side timeout: a server that hangs cannot enforce its own timeouts."""
+    if client_timeout is None:
+        return psycopg.Connection
+    seconds = client_timeout.total_seconds()
+
+    class ClientTimeoutConnection(psycopg.Connection[Any]):
+        def wait(self, gen: Any, interval: float = WAIT_INTERVAL_SECONDS, timeout: float | None = None) -> Any:
+            try:
+                return super().wait(gen, interval, timeout or seconds)
+            except _WaitTimeout:
+                self.close()  # mid-response, so the connection cannot be reused
+                raise psycopg.OperationalError("the server did not answer in time") from None
+
+    return ClientTimeoutConnection
