@@ -1,5 +1,6 @@
 """What a batch of deliveries costs the worker: statements, commits and round trips to Redis, counted."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -97,8 +98,11 @@ def test_with_a_hook_a_chunk_adds_its_savepoint_and_the_writes_that_its_hooks_se
     monkeypatch.setattr("worker.inbox.batch.MAX_CHUNK_TIME", timedelta(hours=1))
     warm_harness.services.recorder.__dict__["hook"] = do_nothing
     statements = []
+    for host in range(3):
+        warm_harness.add_user(external_id=f"host {host}", meetergo_user_id=f"host-{host}")
     for number in (7, 56, 64):  # 1 + 2 + 4, then 8 + 16 + 32, then one chunk
-        warm_harness.deliver(*mix.same_event("booking_created", None, f"hook-{number}", number, NOW))
+        bodies = map(json.loads, mix.same_event("booking_created", None, f"hook-{number}", number, NOW))
+        warm_harness.deliver(*(body | {"hostIds": [f"host-{each % 3}"]} for each, body in enumerate(bodies)))
         with count_queries(proxy) as count:
             jobs.drain("inbox")
         assert count.commits <= 2
