@@ -37,7 +37,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from runtime.database_url import DEFAULT_SCHEMA, driver_options
-from runtime.pooler import Connector, is_pooled
+from runtime.postgresql.pooler import Connector, is_pooled
 from runtime.private_files import FILE_MODE
 from runtime.write_queue import POLL_INTERVAL, first_in_queue
 
@@ -405,7 +405,7 @@ def open_engine(
         isolation_level=ISOLATION,
         **options,
     )
-    from runtime.postgresql import register_tolerant_timestamps
+    from runtime.postgresql.driver import register_tolerant_timestamps  # late: a tenth of a command's start on SQLite
 
     connector = _connector(url, statement_timeout)
     event.listen(engine, "do_connect", connector.connect)
@@ -427,9 +427,7 @@ def _connect_arguments(url: str) -> dict[str, Any]:
 
 
 def _connector(url: str, statement_timeout: timedelta) -> Connector:
-    from runtime.postgresql import (
-        connection_class,  # late: its driver takes a tenth of the start of a command on SQLite
-    )
+    from runtime.postgresql.driver import connection_class
 
     query = make_url(url).query
     milliseconds = int(statement_timeout.total_seconds() * 1000)

@@ -101,7 +101,7 @@ def _check_postgresql(parts: URL) -> None:
 
 def _check_option(name: str, value: str) -> None:
     """Check that libpq accepts an option, including values that it would check only when it connects."""
-    from psycopg import Error  # late: see runtime/postgresql.py
+    from psycopg import Error  # late: see runtime/postgresql/driver.py
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
     try:

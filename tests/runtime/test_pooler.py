@@ -16,7 +16,7 @@ from models.claim import Claim
 from models.migrate import migrate
 from models.migrations.newer import is_up_to_date
 from runtime.database import Database
-from runtime.pooler import split_options
+from runtime.postgresql.pooler import split_options
 from tests.another_database import another_database
 from tests.pgbouncer import MISSING, PROGRAM, PgBouncer, pgbouncer
 from tests.runtime.test_database_sessions import AT, ODD_SESSION_SETTINGS, administer

@@ -80,7 +80,7 @@ class Connector:
         self, arguments: Sequence[Any], keywords: Mapping[str, Any]
     ) -> "psycopg.Connection[Any] | None":
         """Return None if a pooler does not take the options; it is not asked again."""
-        from psycopg import OperationalError  # late: see runtime/postgresql.py
+        from psycopg import OperationalError  # late: see runtime/postgresql/driver.py
 
         if self._refuses_options:
             return None
