@@ -40,18 +40,18 @@ from worker.metrics import Metrics, NoMetrics
 BATCH = 200
 MAX_ROWS: dict[DueKind, int] = {"new": BATCH, "failed": 20, "isolated": 1}
 """Rows claimed at once. The limit for failed rows bounds how long they delay healthy ones."""
+MAX_SQLITE_ROWS = 100
+"""The same on SQLite, whose only write lock a batch holds: the receiver waits for it, too."""
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """Limit for the bodies of a batch: once parsed they take 25 times as much memory."""
 PAGE_BYTES = 512 * 1024
 """Limit for the bodies that are loaded together."""
 MAX_BATCH_TIME = timedelta(milliseconds=250)
-"""A batch commits what it has after this time, because it holds locks."""
-SQLITE_SHARE = 0.4
-"""Share of MAX_BATCH_TIME on SQLite: there it is the only write lock, for which the receiver waits too."""
+"""A batch commits what it has after this time, because it holds locks; on SQLite the only one."""
 PARSE_SHARE = 0.5
-"""Share of a batch's time for parsing: later deliveries would not be handled in time."""
+"""Share of MAX_BATCH_TIME for parsing: later deliveries would not be handled in time."""
 FILLED_SHARE = 0.9
-"""Share of a batch's time for which rows are claimed: one that is left when it ends was parsed in vain."""
+"""Share of MAX_BATCH_TIME for which rows are claimed: one that is left when it ends was parsed in vain."""
 MAX_SINGLES_TIME = timedelta(seconds=1)
 """Limit for a group handled one by one after a failure: it takes longer, and a rollback would lose it all."""
 
@@ -86,14 +86,15 @@ class _Batch:
 
 @dataclass
 class _AdaptiveLimit:
-    """Number of new rows to claim at once: claiming and parsing rows that there is no time to handle is wasted."""
+    """Number of new rows to claim at once: claiming rows that there is no time to handle wastes the work."""
 
     limit: int = BATCH
 
-    def adapt(self, claimed: int, handled: int, share: float) -> None:
-        """Adjust the limit after a batch, which took this share of its time, to what fits, but at most double it."""
+    def adapt(self, claimed: int, handled: int, seconds: float) -> None:
+        """Adjust the limit after a batch to what fits in its time, but at most to twice the number handled."""
         if claimed == self.limit or handled < claimed:
-            self.limit = min(max(int(handled / max(share / FILLED_SHARE, 0.5)), 1), BATCH)
+            share = seconds / (MAX_BATCH_TIME.total_seconds() * FILLED_SHARE)
+            self.limit = min(max(int(handled / max(share, 0.5)), 1), BATCH)
 
 
 def _turns_of_kinds() -> dict[DueKind, Turn]:
@@ -155,7 +156,7 @@ class InboxProcessor:
             kind: their kind.
             ahead: what was parsed before, by id.
         """
-        deadline = time.monotonic() + self._max_batch_time
+        deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds()
         outcomes, parsed = self._parse_in_time(session, claimed, ahead)
         session.expunge_all()  # what is left of them is loaded again
         ready = list[ParsedDelivery]()
@@ -169,11 +170,6 @@ class InboxProcessor:
                 break
             outcomes += self._process_group(session, group, deadline)
         return outcomes
-
-    @property
-    def _max_batch_time(self) -> float:
-        """In seconds."""
-        return MAX_BATCH_TIME.total_seconds() * (1 if self.database.supports_skip_locked else SQLITE_SHARE)
 
     def _process_kind(self, kind: DueKind, *, is_shared: bool) -> DrainResult:
         batch, seconds = _Batch(kind, is_shared), 0.0
@@ -192,7 +188,7 @@ class InboxProcessor:
             return DrainResult.MORE
         self._report(outcomes)
         if batch.kind == "new":
-            self._limit.adapt(len(batch.rows), len(outcomes), seconds / self._max_batch_time)
+            self._limit.adapt(len(batch.rows), len(outcomes), seconds)
         if batch.rows and not outcomes:
             self._note_stuck(batch)
             return DrainResult.IDLE
@@ -269,7 +265,8 @@ class InboxProcessor:
 
     def _fill(self, session: Session, batch: _Batch, among: Sequence[str] | None = None) -> _Batch:
         """Fill a batch up to the limits for rows and for bytes, but with at least one row."""
-        limit = min(MAX_ROWS[batch.kind], self._limit.limit)
+        most = BATCH if self.database.supports_skip_locked else MAX_SQLITE_ROWS
+        limit = min(MAX_ROWS[batch.kind], self._limit.limit, most)
         if batch.is_shared and among is None:
             due = self._claim_in_turn(session, batch, limit)
         else:
@@ -362,7 +359,7 @@ class InboxProcessor:
         self, session: Session, claimed: Sequence[DueRow], ahead: Mapping[str, ParsedDelivery]
     ) -> tuple[list[Outcome], list[ParsedDelivery]]:
         """Parse as many deliveries as time allows; also return the outcomes of those that cannot be loaded."""
-        deadline = time.monotonic() + self._max_batch_time * PARSE_SHARE
+        deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds() * PARSE_SHARE
         outcomes, parsed = list[Outcome](), list[ParsedDelivery]()
         for page in _pages(claimed):
             for row in self._load(session, page, outcomes):
