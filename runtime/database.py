@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from functools import cache
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -39,7 +40,6 @@ from sqlalchemy.types import TypeDecorator
 from runtime.database_url import DEFAULT_SCHEMA, driver_options
 from runtime.postgresql.pooler import Connector, is_pooled
 from runtime.private_files import FILE_MODE
-from runtime.write_queue import POLL_INTERVAL, first_in_queue
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
 SQLITE_CACHE = "cache_size=-16384"
@@ -72,8 +72,12 @@ SESSION_SETTINGS = {
 """Settings that the driver or our code relies on, and that a database or role may override. See also `open_engine`."""
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 BEGIN = "BEGIN IMMEDIATE"
+WRITE_QUEUE_SUFFIX = "-queue"
+"""Of the empty file beside a SQLite database in which writers queue: locks of the database file itself are SQLite's."""
+POLL_INTERVAL = timedelta(milliseconds=2)
+"""How often a waiting transaction polls the lock of the queue and, as the first in it, SQLite's write lock."""
 YIELD = 5 * POLL_INTERVAL
-"""Pause between two transactions on SQLite, so that other processes get the write lock."""
+"""Pause between two transactions on SQLite, so that the platform gets the write lock too, which does not queue."""
 
 NOT_WRITABLE_SQLSTATES = {
     "25006",  # read_only_sql_transaction: a standby, a demoted primary, a hoster's full disk
@@ -493,7 +497,7 @@ def _begin_as_writer(connection: Connection) -> None:
     until = time.monotonic() + SQLITE_BUSY_TIMEOUT_SECONDS
     raw.execute("PRAGMA busy_timeout = 0")
     try:
-        with first_in_queue(connection.engine.url.database or "", until):
+        with _first_in_queue(connection.engine.url.database or "", until):
             while time.monotonic() < until:
                 try:
                     raw.execute(BEGIN)
@@ -506,3 +510,51 @@ def _begin_as_writer(connection: Connection) -> None:
     finally:
         with suppress(sqlite3.ProgrammingError):  # the connection was discarded and is closed
             raw.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_SECONDS * 1000:.0f}")
+
+
+@contextmanager
+def _first_in_queue(database: str, until: float) -> Iterator[None]:
+    """Wait to be the first of those that wait for a database file's write lock, and be it until the end of the block.
+
+    SQLite gives its lock to whoever asks in the moment in which it is free. That is nearly always the writer that has
+    just released it and begins again, so that others wait for seconds beside one that is busy. Here only the first in
+    the queue asks, and who begins again is behind those that wait. The kernel holds the place, and ends it with the
+    process. Without a file that can be locked there is no queue.
+
+    Args:
+        database: path of the database.
+        until: when to stop waiting, in monotonic seconds. Then it goes on without its place.
+    """
+    try:
+        file = _open_write_queue(database)
+    except OSError:
+        yield
+        return
+    try:
+        with suppress(OSError):
+            _lock(file, until)
+        yield
+    finally:
+        with suppress(OSError):
+            flock(file, LOCK_UN)  # not only closed: a process forked meanwhile has it open too
+        os.close(file)
+
+
+def _open_write_queue(database: str) -> int:
+    """Open the file that is locked, and make it if it is missing.
+
+    Raises:
+        OSError: it cannot be opened, or the database has no path.
+    """
+    if not database or database.startswith(("file:", ":memory:")):
+        raise FileNotFoundError(database)
+    return os.open(database + WRITE_QUEUE_SUFFIX, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
+
+
+def _lock(file: int, until: float) -> None:
+    while True:
+        with suppress(BlockingIOError):
+            return flock(file, LOCK_EX | LOCK_NB)
+        if time.monotonic() > until:
+            return None
+        time.sleep(POLL_INTERVAL.total_seconds())

@@ -36,7 +36,7 @@ MOST_MODULES = {
     "models": 29,
     "models/migrations/versions": 99,
     "operations": 18,
-    "runtime": 20,
+    "runtime": 17,
     "receiver": 13,
     "worker": 18,
     "worker/channels": 12,

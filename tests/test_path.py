@@ -18,6 +18,7 @@ from sqlalchemy import event
 
 from devtools.demo.webhook_sink import open_webhook_sink
 from devtools.send import samples
+from models.delivery import Delivery
 from tests.path_trace import ROOT, Trace, tracing
 from tests.receiver.conftest import ADDRESS, MakeApp, make_app
 from tests.receiver.in_process import Headers, Protocol, Scope
@@ -75,6 +76,8 @@ def trace_request(make_app: MakeApp) -> Trace:
 
 
 def trace_job(harness: Harness) -> Trace:
+    for build_query in (Delivery._due_query, Delivery._claim_query):  # as in a process that has built none
+        build_query.__func__.cache_clear()  # type: ignore[attr-defined]
     engine = harness.services.database.engine
     statements: list[str] = []
 

@@ -13,8 +13,7 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import text
 
-from runtime import write_queue
-from runtime.database import SQLITE_BUSY_TIMEOUT_SECONDS, Database
+from runtime.database import SQLITE_BUSY_TIMEOUT_SECONDS, WRITE_QUEUE_SUFFIX, Database
 from runtime.private_files import GROUP_AND_OTHERS
 
 BUSY_WRITERS, WRITES = 2, 25
@@ -73,10 +72,10 @@ def test_a_writer_waits_for_a_few_turns_of_those_that_begin_again_at_once(path: 
 
 
 def test_the_place_of_a_killed_process_is_free(path: str, database: Database) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLDER, path + write_queue.SUFFIX], stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen([sys.executable, "-c", HOLDER, path + WRITE_QUEUE_SUFFIX], stdout=subprocess.PIPE) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == b"first\n"
-        with pytest.raises(BlockingIOError), Path(path + write_queue.SUFFIX).open() as file:
+        with pytest.raises(BlockingIOError), Path(path + WRITE_QUEUE_SUFFIX).open() as file:
             flock(file, LOCK_EX | LOCK_NB)
         holder.send_signal(signal.SIGKILL)
         started = time.monotonic()
@@ -89,7 +88,7 @@ def test_who_stays_first_without_writing_delays_a_write_but_does_not_fail_it(
     path: str, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runtime.database.SQLITE_BUSY_TIMEOUT_SECONDS", 0.05)
-    with Path(path + write_queue.SUFFIX).open() as file:
+    with Path(path + WRITE_QUEUE_SUFFIX).open() as file:
         flock(file, LOCK_EX)
         with database.transaction() as session:
             session.execute(text("DELETE FROM turns"))
@@ -104,4 +103,4 @@ def test_a_database_named_by_a_uri_has_no_queue(tmp_path: Path) -> None:
 
 
 def test_the_file_of_the_queue_is_private(path: str, database: Database) -> None:
-    assert Path(path + write_queue.SUFFIX).stat().st_mode & GROUP_AND_OTHERS == 0
+    assert Path(path + WRITE_QUEUE_SUFFIX).stat().st_mode & GROUP_AND_OTHERS == 0
