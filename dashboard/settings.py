@@ -4,7 +4,6 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import NoDecode
 
 from operations.settings import DashboardAddressSettings, StatusSettings
 from receiver.settings import HEADER
@@ -39,7 +38,7 @@ class DashboardSettings(WorkerSettings, StatusSettings, DashboardAddressSettings
     role is in `dashboard_role_header`, and `read` if that header is missing.
     """
 
-    dashboard_proxies: Annotated[CommaSeparated, NoDecode, AfterValidator(_networks)] = Field([])
+    dashboard_proxies: Annotated[CommaSeparated, AfterValidator(_networks)] = Field([])
     dashboard_user_header: HeaderName = "X-Forwarded-User"
     dashboard_role_header: HeaderName = "X-Forwarded-Role"
 
