@@ -107,7 +107,9 @@ def service(
     own = {"HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
     env = processes.environment({**stores, **keys, **own, **settings})
     before = {*machine.children(os.getpid())}
-    with processes.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, overrides) as logs:
+    with processes.processes(
+        env, Path(mkdtemp(prefix="service-", dir=folder)), names, overrides, are_forked=False
+    ) as logs:
         if "web" in names:
             processes.wait_until_ready(f"http://{env['HOST']}:{port}", logs["web"])
         yield Service(url, env["HOST"], port, logs, sorted({*machine.children(os.getpid())} - before))

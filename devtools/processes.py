@@ -62,9 +62,22 @@ def run_to_completion(name: str, env: Mapping[str, str], folder: Path, *, of_thi
 
 @contextmanager
 def processes(
-    env: Mapping[str, str], folder: Path, names: Sequence[str] = PROCESSES, overrides: Mapping[str, str] | None = None
+    env: Mapping[str, str],
+    folder: Path,
+    names: Sequence[str] = PROCESSES,
+    overrides: Mapping[str, str] | None = None,
+    *,
+    are_forked: bool = True,
 ) -> Iterator[dict[str, Path]]:
     """Run commands of the Procfile, or overrides, until the block ends; each logs to a file in the folder.
+
+    Args:
+        env: their environment.
+        folder: where they run and log.
+        names: which of the Procfile's.
+        overrides: name -> command, instead of the Procfile's.
+        are_forked: whether they may be forks of one that has imported their programs. Such a process is not a child of
+            this one, and runs on the processor cores that were allowed when the first was started.
 
     Yields:
         Name -> log file.
@@ -73,7 +86,8 @@ def processes(
     command_lines = {**commands(), **(overrides or {})}
     for log in logs.values():
         log.write_bytes(b"")
-    running = [_start(command_lines[name], env, folder, logs[name]) for name in names]
+    start = _start if are_forked else _start_python
+    running = [start(command_lines[name], env, folder, logs[name]) for name in names]
     try:
         yield logs
     finally:
@@ -112,6 +126,10 @@ def _start(command: str, env: Mapping[str, str], folder: Path, log: Path) -> "Fo
         if program.name == "receiver":  # it would start itself again, without the key
             env = {name: value for name, value in env.items() if name != "MEETERGO_API_KEY"}
         return ForkedProcess(program, folder, log, env)
+    return _start_python(command, env, folder, log)
+
+
+def _start_python(command: str, env: Mapping[str, str], folder: Path, log: Path) -> "subprocess.Popen[bytes]":
     with log.open("ab") as output:
         return subprocess.Popen(
             shlex.split(command),
