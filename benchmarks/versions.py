@@ -69,11 +69,7 @@ class Version:
 
     def _command(self, name: str) -> list[str]:
         program, *arguments = shlex.split(parse_procfile((self.root / "Procfile").read_text()).processes[name])
-        return [
-            sys.executable if program == "python" else program,
-            *arguments,
-            *(["inbox"] if name == "worker" else []),
-        ]
+        return [sys.executable if program == "python" else program, *arguments]
 
     def _environment(self) -> dict[str, str]:
         return environment({**self.settings, "PYTHONPATH": str(self.root)})

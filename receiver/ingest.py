@@ -32,8 +32,8 @@ MAX_ROWS, MAX_BYTES = 500, 8 * 1024 * 1024
 MIN_INTERVAL = timedelta(milliseconds=10)
 """From the beginning of a batch to that of the next while deliveries arrive faster than they are committed. The first
 of a batch costs about eight times as much as each further one: the commit, the trigger, and waking the threads."""
-ENOUGH = 16
-"""Deliveries for which a batch begins sooner: the costs of the first are small beside those of so many."""
+MIN_ROWS = 16
+"""A batch of as many begins before the interval is over: beside their costs, those of the first are small."""
 MAX_WAIT = timedelta(seconds=3)
 """After this time a delivery goes to Redis instead. The sender waits 5 s, and a disk may not answer at all."""
 
@@ -172,7 +172,7 @@ class GroupCommit:
     """Commits concurrent deliveries in batches, one batch at a time. Belongs to one event loop.
 
     The first delivery is committed at once. Those that arrive during a commit form the next batch, which begins
-    `MIN_INTERVAL` after the one before, or with `ENOUGH`. A delivery that meets no other does not wait for more.
+    `MIN_INTERVAL` after the one before, or with `MIN_ROWS` deliveries. One that meets no other does not wait for more.
 
     All share one timer. One of `asyncio.timeout` for each would cost as much as the verification of a signature.
 
@@ -204,7 +204,7 @@ class GroupCommit:
         is_stored: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(Waiting(new_delivery, is_stored, deadline))
         self._timer = self._timer or loop.call_at(deadline, self._expire)
-        if not self._is_underway or (self._scheduled and len(self._waiting) >= ENOUGH):
+        if not self._is_underway or (self._scheduled and len(self._waiting) >= MIN_ROWS):
             self._commit_waiting()
         return await is_stored
 
@@ -251,7 +251,7 @@ class GroupCommit:
         _resume(self._underway, is_stored=not commit.cancelled() and error is None and commit.result())
         if self._waiting:
             self._underway = []
-            next_at = self._next_at if len(self._waiting) < ENOUGH else 0.0
+            next_at = self._next_at if len(self._waiting) < MIN_ROWS else 0.0
             self._scheduled = asyncio.get_running_loop().call_at(next_at, self._commit_waiting)
         else:
             self._commit_waiting()

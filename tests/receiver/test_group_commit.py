@@ -76,7 +76,7 @@ def test_those_who_come_while_one_is_stored_are_stored_together(threads: ThreadP
     assert [len(each) for each in store.groups] == [1, 9]
 
 
-@pytest.mark.parametrize(("late", "groups"), [(3, [1, 5]), (ingest.ENOUGH - 2, [1, ingest.ENOUGH])])
+@pytest.mark.parametrize(("late", "groups"), [(3, [1, 5]), (ingest.MIN_ROWS - 2, [1, ingest.MIN_ROWS])])
 def test_those_who_come_soon_after_a_group_share_the_next_one(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, late: int, groups: list[int]
 ) -> None:

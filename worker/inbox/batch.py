@@ -56,7 +56,7 @@ class HookPace:
         return max(1, int(min(self.size, fitting)))
 
     def adapt(self, handled: int, seconds: float) -> None:
-        """Adjust the size after a chunk to what fits in `MAX_CHUNK_TIME`, but at most to twice of it."""
+        """Adjust the size after a chunk to what fits in `MAX_CHUNK_TIME`, but at most to twice the last size."""
         self.seconds_each = seconds / handled
         self.size = 2 * max(self.size, handled)
         self.size = self.size_within(MAX_CHUNK_TIME.total_seconds())

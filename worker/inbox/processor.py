@@ -154,7 +154,7 @@ class InboxProcessor:
             session: holds the locks of these deliveries, and no other objects.
             claimed: the deliveries to handle. The first is always handled.
             kind: their kind.
-            ahead: what was parsed before, by id.
+            ahead: what was parsed before the transaction, by id.
         """
         deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds()
         outcomes, parsed = self._parse_in_time(session, claimed, ahead)
@@ -473,7 +473,7 @@ def _known(row: Delivery, ahead: ParsedDelivery | None) -> Event | None:
     """Return the event that was parsed before, unless the body was erased or encrypted again since."""
     if ahead is None or isinstance(ahead[1], Failure) or ahead[0].encrypted_body != row.encrypted_body:
         return None
-    row.account = ahead[0].account
+    row.account = ahead[0].account  # as `parse` sets it
     return ahead[1]
 
 
