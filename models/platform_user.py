@@ -138,7 +138,7 @@ class HostResolver:
 
     def prefetch(self, host_ids: Iterable[str]) -> None:
         """Load many users at once into the cache. Values that are not ids are ignored."""
-        wanted = {host_id for host_id in host_ids if isinstance(host_id, str)} - self._hosts.keys()
+        wanted = {host_id for host_id in host_ids if isinstance(host_id, str) and host_id not in self._hosts}
         if wanted:
             self._hosts |= dict.fromkeys(wanted)
             query = select(PlatformUser).where(PlatformUser.meetergo_user_id.in_(wanted), self._is_own)
