@@ -124,7 +124,9 @@ class Utc(TypeDecorator[datetime]):
 
 def in_range(value: datetime) -> datetime:
     """Return a time in UTC, clamped to what both databases and Python can hold with any time zone."""
-    return min(max(value, EARLIEST), LATEST).astimezone(UTC)
+    if not EARLIEST <= value <= LATEST:
+        value = min(max(value, EARLIEST), LATEST)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 def sqlite_text(value: datetime) -> str:

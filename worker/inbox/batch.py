@@ -406,7 +406,8 @@ def _end(session: Session, handled: Sequence[_Handled], now: datetime, *, create
             delivery.set_event(event)
         if error is None:
             notes = (delivery.note, note, event.note if isinstance(event, Event) else None)
-            delivery.note = "; ".join(filter(None, notes)) or None
+            if any(notes):
+                delivery.note = "; ".join(filter(None, notes))
             delivery.finish(now)
         else:
             delivery.fail(error, now)

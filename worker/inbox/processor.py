@@ -394,7 +394,8 @@ class InboxProcessor:
             return AccountsUnknown(ACCOUNTS_UNKNOWN)
         if account is None:
             return Permanent(f"there is no account {delivery.account}: bin/inbox accounts add, then replay it")
-        delivery.account = account.name
+        if delivery.account != account.name:
+            delivery.account = account.name
         try:
             body, is_authoritative = self.cipher.decrypt(delivery.encrypted_body), delivery.source == "reconcile"
             event = _keyed(events.read(body, delivery.received_at, is_authoritative=is_authoritative), account.name)
@@ -473,7 +474,8 @@ def _known(row: Delivery, ahead: ParsedDelivery | None) -> Event | None:
     """Return the event that was parsed before, unless the body was erased or encrypted again since."""
     if ahead is None or isinstance(ahead[1], Failure) or ahead[0].encrypted_body != row.encrypted_body:
         return None
-    row.account = ahead[0].account  # as `parse` sets it
+    if row.account != ahead[0].account:  # as `parse` sets it
+        row.account = ahead[0].account
     return ahead[1]
 
 
