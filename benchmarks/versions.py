@@ -1,8 +1,8 @@
 """`python -m benchmarks.versions COMMIT`: this version beside an earlier one, in alternation on the same stores.
 
-Both run as their own Procfile starts them, each from its own folder, in this Python with its packages. They are given
-the same deliveries: first the receiver alone, as fast as it answers, then the worker of each queue alone, until it has
-nothing left.
+Both run as their own Procfile starts them, each from its own folder and with the packages that it requires. They are
+given the same deliveries: first the receiver alone, as fast as it answers, then the worker of each queue alone, until
+it has nothing left.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ WARM_UP_SHARE = 0.2
 """Share of the deliveries that is not counted: the first ones."""
 POLL_INTERVAL_SECONDS = 0.02
 TIMEOUT_SECONDS = 300.0
+QUIETLY = ("--quiet", "--disable-pip-version-check", "--requirement")
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,13 @@ class Version:
 
     Attributes:
         root: its folder.
+        python: the Python that has its packages.
         logs: where its processes print.
         settings: environment of its processes.
     """
 
     root: Path
+    python: Path
     logs: Path
     settings: Mapping[str, str]
 
@@ -69,13 +73,13 @@ class Version:
 
     def _command(self, name: str) -> list[str]:
         program, *arguments = shlex.split(parse_procfile((self.root / "Procfile").read_text()).processes[name])
-        return [sys.executable if program == "python" else program, *arguments]
+        return [str(self.python) if program == "python" else program, *arguments]
 
     def _environment(self) -> dict[str, str]:
         return environment({**self.settings, "PYTHONPATH": str(self.root)})
 
 
-def measure(root: Path, kind: Kind, servers: Stores, count: int) -> dict[str, float]:
+def measure(root: Path, python: Path, kind: Kind, servers: Stores, count: int) -> dict[str, float]:
     """Measure a version on an empty database.
 
     Returns:
@@ -88,7 +92,7 @@ def measure(root: Path, kind: Kind, servers: Stores, count: int) -> dict[str, fl
     own = {"HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
     servers.empty_redis()
     with TemporaryDirectory() as name:
-        version = Version(root, Path(name), {**stores_settings, **keys, **own})
+        version = Version(root, python, Path(name), {**stores_settings, **keys, **own})
         version.run("release")
         try:
             with open_reader(url) as reader:
@@ -118,8 +122,7 @@ def _measure_receiver(version: Version, port: int, reader: DatabaseReader, count
 
 def _measure_worker(version: Version, reader: DatabaseReader, queue: str, table: str) -> dict[str, float]:
     count = reader.pending(table)
-    arguments = ["inbox"] if queue == "inbox" else []  # only both queues together begin without a new webhook
-    with version.running("worker", *arguments) as pid:
+    with version.running("worker", queue) as pid:
         _wait_until_at_most(reader, table, int(count * (1 - WARM_UP_SHARE)))
         began, before, spent_before = time.monotonic(), reader.pending(table), _processor_seconds(pid, reader)
         _wait_until_at_most(reader, table, 0)
@@ -147,13 +150,20 @@ def _add_hosts(reader: DatabaseReader) -> None:
 
 
 @contextmanager
-def checked_out(commit: str) -> Iterator[Path]:
-    """Check a commit out in a temporary folder."""
+def checked_out(commit: str) -> Iterator[tuple[Path, Path]]:
+    """Check a commit out in a temporary folder, with an environment of the packages that it requires.
+
+    Yields:
+        The folder, and the environment's Python.
+    """
     with TemporaryDirectory(prefix="version-") as name:
-        root = Path(name) / "version"
+        root, packages = Path(name) / "version", Path(name) / "venv"
         subprocess.run(["git", "worktree", "add", "--detach", "--quiet", root, commit], cwd=ROOT, check=True)  # noqa: S607
         try:
-            yield root
+            venv.create(packages, with_pip=True)
+            python = packages / "bin/python"
+            subprocess.run([python, "-m", "pip", "install", *QUIETLY, root / "requirements.txt"], check=True)
+            yield root, python
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", root], cwd=ROOT, check=True)  # noqa: S607
 
@@ -164,16 +174,20 @@ def main() -> None:
     parser.add_argument("commit", help="the earlier version: any name that git knows")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=8_000, help="deliveries in each measurement (%(default)s)")
+    parser.add_argument("--on", choices=KINDS, action="append", help="only on this database (both)")
     options = parser.parse_args()
     with machine.on(machine.SERVER), stores() as servers, checked_out(options.commit) as earlier:
-        for kind in KINDS:
-            _compare(kind, servers, {options.commit: earlier, "this version": ROOT}, options)
+        versions = {options.commit: earlier, "this version": (ROOT, Path(sys.executable))}
+        for kind in options.on or KINDS:
+            _compare(kind, servers, versions, options)
 
 
-def _compare(kind: Kind, servers: Stores, roots: Mapping[str, Path], options: argparse.Namespace) -> None:
+def _compare(
+    kind: Kind, servers: Stores, versions: Mapping[str, tuple[Path, Path]], options: argparse.Namespace
+) -> None:
     print(f"{NAMES[kind]}:", flush=True)
     rounds = Rounds(options.rounds)
-    setups = {name: partial(measure, root, kind, servers, options.count) for name, root in roots.items()}
+    setups = {name: partial(measure, *version, kind, servers, options.count) for name, version in versions.items()}
     figures = rounds.alternate(setups)
     if rounds.failures:
         sys.exit(f"no comparison: {rounds.failures}")
