@@ -39,6 +39,8 @@ MOST_BEHIND = 0.02
 LATE_SECONDS = 1.0
 """And if the last response is no later than this, and the backlog is then processed as quickly."""
 LONGEST_QUIET_SECONDS = 60.0
+A_WORKER_FOR_EACH_CORE = {"worker": f"python -m worker -n {len(machine.CORES)}"}
+"""On PostgreSQL, as docs/operations.md advises: one process alone waits for the disk and the server half of the time."""
 INBOX, OUTBOX = {"worker": "python -m worker inbox"}, {"worker": "python -m worker outbox"}
 
 LoadTrial = dict[str, Any]
@@ -200,7 +202,8 @@ def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service,
     """Run one half of the service on one core, without sending notifications; or all of it on all cores."""
     url = _in_use(stores, kind)
     stores.empty_redis()
-    which, instead = (names, INBOX) if names else (processes.PROCESSES, None)
+    whole = A_WORKER_FOR_EACH_CORE if kind == "postgresql" else None
+    which, instead = (names, INBOX) if names else (processes.PROCESSES, whole)
     cores, others = ((machine.SERVER,), (machine.LOAD,)) if names else (machine.CORES, machine.CORES)
     with ExitStack() as stack:
         stack.callback(stores.drop, url)
