@@ -23,7 +23,6 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.engine import Connection
@@ -33,7 +32,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.account import DEFAULT, IS_OTHER, is_of
-from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Moment, Retryable, retryable_indexes
+from models.retryable import MAX_ATTEMPTS, Moment, Retryable, retryable_indexes
 from runtime.database import Model, Utc, in_range, is_postgresql, partial_index, qualified_name, sqlite_text
 from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.signed_address import ACCOUNT
@@ -49,8 +48,6 @@ DueKind = Literal["new", "failed", "isolated"]
 DUE_KINDS: tuple[DueKind, ...] = get_args(DueKind)
 
 NOW = bindparam("now", type_=Utc())
-IS_ISOLATED = text("deliveries.is_isolated")
-"""The same text as in the index: SQLite uses a partial index only if the condition is written identically."""
 
 COLUMNS = "id, account, source, body, sealed_with, received_at, due_at, status, attempts"
 INSERT_ARRAYS = f"""
@@ -299,7 +296,7 @@ class Delivery(Retryable, Model):
             return cls.has_status("pending"), cls.attempts == 0, cls.is_isolated.is_(False)
         if kind == "failed":
             return cls.has_status("pending"), cls.attempts > 0, cls.due_at <= now, cls.is_isolated.is_(False)
-        return cls.is_due(now), cls.crashes < MAX_CRASHES, IS_ISOLATED
+        return cls.is_due(now), *cls.is_to_be_tried_alone()
 
     @classmethod
     def _order(cls, kind: DueKind) -> tuple[Any, ...]:

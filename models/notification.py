@@ -267,7 +267,7 @@ class Notification(Retryable, Model):
 
     @classmethod
     def _isolated(cls, now: datetime) -> "Select[Notification]":
-        return select(cls).where(cls.is_due(now), cls.is_isolated, ~cls._has_earlier_unsent())
+        return select(cls).where(cls.is_due(now), *cls.is_to_be_tried_alone(), ~cls._has_earlier_unsent())
 
     @classmethod
     def _claim(

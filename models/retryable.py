@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from string import ascii_letters, digits
 from typing import Any, Literal
 
-from sqlalchemy import Index, Select, String, Text, and_, false, literal, select, update
+from sqlalchemy import Index, Select, String, Text, TextClause, and_, false, literal, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -26,6 +26,7 @@ MAX_BACKOFF = timedelta(hours=1)
 MAX_CRASHES = 3
 """Crashes after which a row is dead. A single crash proves nothing: an operator or the OOM killer may cause it."""
 WORKER_DIED = "its processing ended the worker"
+IS_ISOLATED = text("is_isolated")
 MAX_WAIT = MAX_RETRY_AFTER + MAX_BACKOFF
 """Longest wait of a failed row. A `due_at` beyond it was written by a wrong clock."""
 
@@ -112,6 +113,15 @@ class Retryable:
         The status is inlined as a literal so that the planner can use the partial indexes of `retryable_indexes`.
         """
         return cls.status == literal(status, literal_execute=True)
+
+    @classmethod
+    def is_to_be_tried_alone(cls) -> tuple[ColumnElement[bool] | TextClause, ...]:
+        """Conditions for pending rows that are isolated, in the terms of their index.
+
+        SQLite uses a partial index only if the condition is written in the same words, and prefers the index of all
+        pending rows unless the first column of this one is bounded, too; see `record_crash`.
+        """
+        return cls.crashes < MAX_CRASHES, IS_ISOLATED
 
     @classmethod
     def first_other_account(cls) -> Select[str]:

@@ -244,6 +244,22 @@ def test_due_rows_are_claimed_in_index_order_by_a_planner_that_expects_no_backlo
                 assert len([step for step in steps if PENDING_INDEX.search(step)]) == expected
 
 
+def test_isolated_messages_are_found_in_their_index_beside_a_backlog(database: Database) -> None:
+    """Each batch asks for them, and a backlog has as many batches as it is long."""
+    now = datetime.now(UTC)
+    with record_statements() as statements, database.rolled_back() as session:
+        session.execute(sql(session, f"UPDATE notifications SET status = 'pending', due_at = '{YEARS_AGO}'"))
+        statements.clear()
+        assert Notification.look_ahead(session, now) == (False, False)
+        assert Notification.claim_isolated(session, now, "w") == []
+        raw = session.connection().connection.dbapi_connection
+        steps = [_steps(database, raw, *each) for each in statements if each[0].startswith("SELECT")]
+    assert len(steps) == 2
+    for each in steps:
+        assert [step for step in each if "ix_notifications_isolated" in step]
+        assert not [step for step in each if "ix_notifications_due " in f"{step} " or SORT_STEP.search(step)]
+
+
 def test_earlier_messages_of_a_stream_are_found_by_their_booking_before_the_first_analyze(
     large_postgresql: str, postgresql_url: str
 ) -> None:
