@@ -2,20 +2,37 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from hashlib import sha256
 from secrets import token_hex
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import ForeignKey, Index, Select, String, Text, and_, exists, false, func, select, tuple_, update
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    Integer,
+    Select,
+    String,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
 from models.account import DEFAULT, IS_OTHER, is_of
 from models.booking import BookingChange, NotificationKind
-from models.delivery import LATE_AFTER, Delivery
+from models.delivery import LATE_AFTER, NOW, Delivery
 from models.retryable import Moment, Retryable, retryable_indexes
 from runtime.bulk import insert_missing
-from runtime.database import Model, partial_index
+from runtime.database import Model, partial_index, table_of
 
 RESEND_COLUMNS = (
     "account",
@@ -243,31 +260,46 @@ class Notification(Retryable, Model):
             excluding: fingerprints of channels not to use now.
             account: the account to choose from; None for any.
         """
-        query = select(cls).where(cls.is_due(now), ~cls.is_isolated, ~cls._has_earlier_unsent())
+        query = cls._claim_query(is_isolated=False)
         if account is not None:
             query = query.where(*is_of(cls, account))
-        return cls._claim(session, query.order_by(cls.due_at, cls.id).limit(limit), now, worker, excluding)
+        return cls._claim(session, query, now, limit, worker, excluding)
 
     @classmethod
     def claim_isolated(
         cls, session: Session, now: datetime, worker: str, *, excluding: Collection[str] = ()
     ) -> "Sequence[Notification]":
         """Claim one isolated notification, to be sent alone because a worker died while sending its batch."""
-        query = cls._isolated(now).order_by(cls.crashes, cls.due_at, cls.id).limit(1)
-        return cls._claim(session, query, now, worker, excluding)
+        return cls._claim(session, cls._claim_query(is_isolated=True), now, 1, worker, excluding)
 
     @classmethod
     def look_ahead(cls, session: Session, now: datetime, *, excluding: Collection[str] = ()) -> tuple[bool, bool]:
         """Return whether `claim_isolated` would find one, and whether accounts beside `default` have pending ones."""
-        query = cls._isolated(now)
-        if excluding:
-            query = query.where(cls.fingerprint.not_in(excluding))
-        has_isolated, other = session.execute(select(query.exists(), cls.first_other_account().scalar_subquery())).one()
+        query = cls._look_ahead_query(is_excluding=bool(excluding))
+        has_isolated, other = session.execute(query, {"now": now, "excluding": [*excluding]}).one()
         return bool(has_isolated), other is not None
 
     @classmethod
-    def _isolated(cls, now: datetime) -> "Select[Notification]":
-        return select(cls).where(cls.is_due(now), *cls.is_to_be_tried_alone(), ~cls._has_earlier_unsent())
+    @cache
+    def _look_ahead_query(cls, *, is_excluding: bool) -> Select[Any]:
+        conditions = cls._is_claimable(is_isolated=True)
+        if is_excluding:
+            conditions = (*conditions, cls.fingerprint.not_in(bindparam("excluding", expanding=True)))
+        other = cls.first_other_account().scalar_subquery()
+        return cast("Select[Any]", select(exists().where(*conditions), other))
+
+    @classmethod
+    @cache
+    def _claim_query(cls, *, is_isolated: bool) -> "Select[Notification]":
+        """Build the query once: that takes longer than the query."""
+        order = (cls.crashes, cls.due_at, cls.id) if is_isolated else (cls.due_at, cls.id)
+        query = select(cls).where(*cls._is_claimable(is_isolated=is_isolated)).order_by(*order)
+        return query.limit(bindparam("limit", type_=Integer)).with_for_update(skip_locked=True)
+
+    @classmethod
+    def _is_claimable(cls, *, is_isolated: bool) -> tuple[Any, ...]:
+        is_of_kind = cls.is_to_be_tried_alone() if is_isolated else (~cls.is_isolated,)
+        return cls.is_due(NOW), *is_of_kind, ~cls._has_earlier_unsent()
 
     @classmethod
     def _claim(
@@ -275,17 +307,23 @@ class Notification(Retryable, Model):
         session: Session,
         query: "Select[Notification]",
         now: datetime,
+        limit: int,
         worker: str,
         excluding: Collection[str],
     ) -> "Sequence[Notification]":
         if excluding:
             query = query.where(cls.fingerprint.not_in(excluding))
-        rows = session.scalars(query.with_for_update(skip_locked=True)).all()
+        rows = session.scalars(query, {"now": now, "limit": limit}).all()
         if rows:
-            lease = update(cls).where(cls.id.in_([row.id for row in rows]))
-            values = dict(due_at=now + SEND_LEASE, claimed_by=worker)
-            session.execute(lease.values(values), execution_options={"synchronize_session": False})
+            lease = {"ids": [row.id for row in rows], "until": now + SEND_LEASE, "holder": worker}
+            session.execute(cls._lease_statement(), lease)
         return rows
+
+    @classmethod
+    @cache
+    def _lease_statement(cls) -> Update:
+        is_claimed = cls.id.in_(bindparam("ids", expanding=True))
+        return update(table_of(cls)).where(is_claimed).values(due_at=bindparam("until"), claimed_by=bindparam("holder"))
 
     @classmethod
     def release(
@@ -326,10 +364,16 @@ class Notification(Retryable, Model):
             row.finish(now)
         if not sent:
             return 0
-        done = update(cls).where(cls.id.in_([row.id for row in sent]), *cls._is_claimed_by(worker))
-        values = dict(status="done", ended_at=now, last_error=None, claimed_by=None)
-        result = session.execute(done.values(values), execution_options={"synchronize_session": False})
+        done = {"ids": [row.id for row in sent], "holder": worker, "now": now}
+        result = session.execute(cls._finish_statement(), done)
         return int(result.rowcount)  # type: ignore[attr-defined]
+
+    @classmethod
+    @cache
+    def _finish_statement(cls) -> Update:
+        is_sent = cls.id.in_(bindparam("ids", expanding=True))
+        done = update(table_of(cls)).where(is_sent, *cls._is_claimed_by(bindparam("holder")))
+        return done.values(status="done", ended_at=NOW, last_error=None, claimed_by=None)
 
     @classmethod
     def first_failed_at(cls, session: Session, notification: "Notification") -> datetime | None:
@@ -354,7 +398,7 @@ class Notification(Retryable, Model):
         self.claimed_by = None
 
     @classmethod
-    def _is_claimed_by(cls, worker: str) -> tuple[ColumnElement[bool], ...]:
+    def _is_claimed_by(cls, worker: str | BindParameter[str]) -> tuple[ColumnElement[bool], ...]:
         return cls._is_unsent(cls), cls.claimed_by == worker
 
     @staticmethod

@@ -19,6 +19,7 @@ from sqlalchemy import event
 from devtools.demo.webhook_sink import open_webhook_sink
 from devtools.send import samples
 from models.delivery import Delivery
+from models.notification import Notification
 from tests.path_trace import ROOT, Trace, tracing
 from tests.receiver.conftest import ADDRESS, MakeApp, make_app
 from tests.receiver.in_process import Headers, Protocol, Scope
@@ -76,8 +77,7 @@ def trace_request(make_app: MakeApp) -> Trace:
 
 
 def trace_job(harness: Harness) -> Trace:
-    for build_query in (Delivery._due_query, Delivery._claim_query):  # as in a process that has built none
-        build_query.__func__.cache_clear()  # type: ignore[attr-defined]
+    forget_queries(Delivery._due_query, Delivery._claim_query)
     engine = harness.services.database.engine
     statements: list[str] = []
 
@@ -99,9 +99,16 @@ def trace_job(harness: Harness) -> Trace:
 
 
 def trace_send() -> Trace:
+    forget_queries(Notification._claim_query, Notification._look_ahead_query)
     with tracing("OutboxSender.process_due", "WebhookChannel.send") as trace:
         drain("outbox")
     return trace
+
+
+def forget_queries(*builders: Any) -> None:
+    """Forget queries that were built once, as in a process that has built none."""
+    for build in builders:
+        build.__func__.cache_clear()
 
 
 @pytest.mark.parametrize("stretch", FILES)
