@@ -60,22 +60,20 @@ class Claim(Model):
         Raises:
             SQLAlchemyError: the database is down.
         """
-        values = dict(worker=worker, queue=queue, row_ids=list(row_ids), claimed_at=now)
         if database.supports_skip_locked:
+            values = dict(worker=worker, queue=queue, row_ids=json.dumps(list(row_ids)))
             with database.one_statement() as connection:
-                insert_claim = INSERT_WITHOUT_FSYNC.format(qualified_name(connection, cls))
-                connection.exec_driver_sql(insert_claim, values | {"row_ids": json.dumps(values["row_ids"])})
+                connection.exec_driver_sql(INSERT_WITHOUT_FSYNC.format(qualified_name(connection, cls)), values)
             return
-        with database.engine.connect() as connection:
-            raw: Any = connection.connection.dbapi_connection
-            raw.execute("PRAGMA synchronous=NORMAL")
-            try:
-                insert = insert_into(connection, cls).values(values)
-                connection.execute(insert.on_conflict_do_update(index_elements=["worker"], set_=values))
-                connection.commit()
-            finally:
-                connection.rollback()
-                raw.execute("PRAGMA synchronous=FULL")
+        with database.unsynced_transaction() as session:
+            cls.write(session, worker, queue, row_ids, now)
+
+    @classmethod
+    def write(cls, session: Session, worker: str, queue: Queue, row_ids: Sequence[str | int], now: datetime) -> None:
+        """Like `record`, in the caller's transaction."""
+        values = dict(worker=worker, queue=queue, row_ids=list(row_ids), claimed_at=database_now(session, now))
+        insert = insert_into(session, cls).values(values)
+        session.execute(insert.on_conflict_do_update(index_elements=["worker"], set_=values))
 
     @classmethod
     def release(cls, session: Session, worker: str) -> None:

@@ -1,5 +1,6 @@
 """Claims: after a worker's death its rows are known, and are tried alone."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,6 +19,8 @@ from tests.raw_sql import sql
 
 NOW = datetime.now(UTC)
 AGE = timedelta(seconds=5)
+NORMAL, FULL = 1, 2
+"""Of SQLite's `synchronous`."""
 
 
 def deliver(database: Database, *ids: str) -> None:
@@ -74,9 +77,19 @@ def test_a_claim_is_written_without_fsync_and_later_commits_are_not(tmp_path: ob
     database = Database(f"sqlite:///{tmp_path}/claims.db", pool_size=1)
     migrate(database.engine)
     Claim.record(database, "w", "inbox", ["a"], NOW)
-    with database.engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    assert synchronous(database) == FULL
+    with suppress(ZeroDivisionError), database.unsynced_transaction() as session:
+        Claim.write(session, "w", "inbox", ["b"], NOW)
+        assert session.connection().exec_driver_sql("PRAGMA synchronous").scalar() == NORMAL
+        raise ZeroDivisionError
+    assert synchronous(database) == FULL
+    assert claims(database) == {"w": ["a"]}
     database.close()
+
+
+def synchronous(database: Database) -> int:
+    with database.engine.connect() as connection:
+        return int(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
 
 
 def test_the_rows_of_a_batch_are_isolated_after_their_worker_died(database: Database) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from devtools.send import samples
 from models.claim import Claim
 from models.notification import Notification
 from runtime.errors import Permanent, Transient
+from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness
 from worker import stopping as stopping_module
 from worker.channels import Message, TemporaryRefusal, Unresponsive
@@ -308,6 +310,23 @@ def test_what_is_being_sent_is_claimed_and_nothing_once_all_is_sent(
         endpoint.answers.set()
     worker.join()
     assert claims(harness) == []
+
+
+def test_no_lease_is_taken_without_the_claim(harness: Harness, endpoints: dict[str, Endpoint]) -> None:
+    add_host(harness, 1)
+    harness.process(booking(1, 0))
+    rename_table(harness, "claims", "claims_elsewhere")
+    with pytest.raises(SQLAlchemyError):
+        harness.services.outbox.process_due()
+    rename_table(harness, "claims_elsewhere", "claims")
+    [row] = waiting(harness)
+    assert (row.claimed_by, endpoints["fake:1"].begun) == (None, [])
+    assert row.due_at <= datetime.now(UTC)
+
+
+def rename_table(harness: Harness, name: str, new_name: str) -> None:
+    with harness.services.database.engine.begin() as connection:
+        connection.execute(sql(connection, f"ALTER TABLE {name} RENAME TO {new_name}"))
 
 
 @pytest.mark.parametrize("channel", ["fake:1", "log:"])

@@ -128,7 +128,7 @@ class OutboxSender:
             return []
         is_isolated = self._next_is_isolated
         with self._write_lock:
-            with self.database.transaction() as session:
+            with self.database.unsynced_transaction() as session:
                 now, unavailable = self.clock(), self._destinations.unavailable()
                 if is_isolated:
                     claimed = Notification.claim_isolated(session, now, self.worker, excluding=unavailable)
@@ -137,7 +137,11 @@ class OutboxSender:
                 routed, unroutable = self._route(session, claimed)
                 has_isolated, self._is_shared = Notification.look_ahead(session, now, excluding=unavailable)
                 self._next_is_isolated = not is_isolated and has_isolated
-            self._record_claim(claimed)
+                claimed_ids = self._claimed_ids | {row.id for row in claimed}
+                if claimed:
+                    Claim.write(session, self.worker, "outbox", sorted(claimed_ids), now)
+            if claimed:
+                self._claimed_ids, self._renewed_at = claimed_ids, self._renewed_at or time.monotonic()
         self._dispatch(routed, unroutable)
         if is_isolated:
             self._wait_until_idle()
@@ -169,20 +173,6 @@ class OutboxSender:
             except Exception as error:
                 unroutable.append(SendAttempt(row, error))
         return routed, unroutable
-
-    def _record_claim(self, rows: Sequence[Notification]) -> None:
-        """Record which rows this process is about to send: see models/claim.py."""
-        if not rows:
-            return
-        claimed_ids = self._claimed_ids | {row.id for row in rows}
-        try:
-            Claim.record(self.database, self.worker, "outbox", sorted(claimed_ids), self.clock())
-        except SQLAlchemyError:
-            with self.database.transaction() as session:
-                Notification.release(session, rows, self.worker)
-            raise
-        self._claimed_ids = claimed_ids
-        self._renewed_at = self._renewed_at or time.monotonic()
 
     def _dispatch(self, routed: Sequence[RoutedNotification], unroutable: Sequence[SendAttempt]) -> None:
         """Start a thread for each destination; write log lines here."""
