@@ -322,8 +322,9 @@ class Notification(Retryable, Model):
     @classmethod
     @cache
     def _lease_statement(cls) -> Update:
-        is_claimed = cls.id.in_(bindparam("ids", expanding=True))
-        return update(table_of(cls)).where(is_claimed).values(due_at=bindparam("until"), claimed_by=bindparam("holder"))
+        table = table_of(cls)
+        claimed = update(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
+        return claimed.values(due_at=bindparam("until"), claimed_by=bindparam("holder"))
 
     @classmethod
     def release(
@@ -371,8 +372,9 @@ class Notification(Retryable, Model):
     @classmethod
     @cache
     def _finish_statement(cls) -> Update:
-        is_sent = cls.id.in_(bindparam("ids", expanding=True))
-        done = update(table_of(cls)).where(is_sent, *cls._is_claimed_by(bindparam("holder")))
+        table = table_of(cls)
+        is_sent = table.c.id.in_(bindparam("ids", expanding=True))
+        done = update(table).where(is_sent, *cls._is_claimed_by(bindparam("holder")))
         return done.values(status="done", ended_at=NOW, last_error=None, claimed_by=None)
 
     @classmethod
@@ -399,16 +401,17 @@ class Notification(Retryable, Model):
 
     @classmethod
     def _is_claimed_by(cls, worker: str | BindParameter[str]) -> tuple[ColumnElement[bool], ...]:
-        return cls._is_unsent(cls), cls.claimed_by == worker
+        columns = table_of(cls).c
+        return cls._is_unsent(columns), columns.claimed_by == worker
 
     @staticmethod
-    def _is_unsent(notification: "type[Notification]") -> ColumnElement[bool]:
+    def _is_unsent(notification: Any) -> ColumnElement[bool]:
         """SQL condition: pending, written so that the partial indexes of pending rows do not match.
 
         Otherwise a planner that expects few pending rows would scan them all for each row, instead of looking it up by
         id or by booking.
         """
-        return notification.status.not_in(["done", "dead"])
+        return cast("ColumnElement[bool]", notification.status.not_in(["done", "dead"]))
 
     @classmethod
     def _has_earlier_unsent(cls) -> Any:

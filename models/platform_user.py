@@ -57,6 +57,13 @@ class PlatformUser(Model):
         return {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(wanted)))} if wanted else {}
 
     @classmethod
+    def with_own_channels(cls, session: Session, ids: Iterable[int | None]) -> "dict[int, PlatformUser]":
+        """Return by id those of the users who have channels of their own."""
+        wanted = {each for each in ids if each is not None}
+        query = select(cls).where(cls.id.in_(wanted), cls.channels.is_not(None))
+        return {row.id: row for row in session.scalars(query)} if wanted else {}
+
+    @classmethod
     def by_meetergo_user_id(
         cls, session: Session, meetergo_user_id: str, account: str = DEFAULT
     ) -> "PlatformUser | None":

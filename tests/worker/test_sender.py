@@ -118,7 +118,8 @@ def test_who_died_while_sending_is_tried_again_after_the_lease(harness: Harness,
     harness.process(CREATED)
     now = datetime.now(UTC)
     with harness.services.database.transaction() as session:
-        assert Notification.claim(session, now, 1, "w")
+        [row] = Notification.claim(session, now, 1, "w")
+        assert row.due_at <= now, "as it was: see `release`"
     with harness.services.database.transaction() as session:
         assert not Notification.claim(session, now + timedelta(seconds=1), 1, "v")
     with harness.services.database.transaction() as session:

@@ -163,7 +163,7 @@ class OutboxSender:
         self, session: Session, rows: Sequence[Notification]
     ) -> tuple[list[RoutedNotification], list[SendAttempt]]:
         """Pair notifications with their channels; also return attempts for those that cannot be sent."""
-        users = PlatformUser.by_ids(session, (each.platform_user_id for each in rows))
+        users = PlatformUser.with_own_channels(session, (each.platform_user_id for each in rows))
         routed: list[RoutedNotification] = []
         unroutable: list[SendAttempt] = []
         for row in rows:
