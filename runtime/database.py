@@ -205,8 +205,8 @@ class Database:
     def unsynced_transaction(self) -> Iterator[Session]:
         """Like `transaction`, but on SQLite the commit does not wait for the disk.
 
-        It survives the death of the process, but not of the machine, where it takes all that commit later with it. For
-        what says only who is working on what: on SQLite, all of them are on that machine.
+        It survives the death of the process, but that of the machine only once a later commit has waited. For what
+        says only who is working on what: on SQLite, all of them are on that machine.
         """
         with (
             self.engine.connect() as connection,
