@@ -40,7 +40,7 @@ LATE_SECONDS = 1.0
 """And if the last response is no later than this, and the backlog is then processed as quickly."""
 LONGEST_QUIET_SECONDS = 60.0
 A_WORKER_FOR_EACH_CORE = {"worker": f"python -m worker -n {len(machine.CORES)}"}
-"""On PostgreSQL, as docs/operations.md advises: one process alone waits for the disk and the server half of the time."""
+"""On PostgreSQL, as docs/operations.md advises: one process alone waits for the disk and the server half its time."""
 INBOX, OUTBOX = {"worker": "python -m worker inbox"}, {"worker": "python -m worker outbox"}
 
 LoadTrial = dict[str, Any]
