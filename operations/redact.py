@@ -68,7 +68,9 @@ def mask_people(content: Any, name: str = "") -> Any:
 
 def mask_text(text: str) -> str:
     """Mask e-mail addresses, phone numbers, quoted phrases and secrets in an error."""
-    masked = EMAIL.sub(lambda found: f"{MASKED}@{found[1]}", redact_text(text))
+    masked = redact_text(text)
+    if "@" in masked:  # to search a long text that has none takes milliseconds
+        masked = EMAIL.sub(lambda found: f"{MASKED}@{found[1]}", masked)
     return QUOTED.sub(_mask_words, PHONE.sub(MASKED, masked))
 
 
