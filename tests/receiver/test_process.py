@@ -1,12 +1,11 @@
 """How the process starts, ends, and what it prints."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from runtime.signed_address import WEBHOOK_PATH
+from tests.forked_run import run_forked
 from tests.payloads import payload
 from tests.process_environment import environment_names
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
@@ -92,12 +91,9 @@ def test_whatever_is_asked_of_it_a_receiver_prints_no_secret_and_no_person(tmp_p
     ],
 )
 def test_a_bad_setting_stops_it_with_one_message(tmp_path: Path, settings: dict[str, str], name: str) -> None:
-    command = [sys.executable, "-m", "receiver"]
-    ended = subprocess.run(
-        command, cwd=tmp_path, env=environment(**settings), capture_output=True, text=True, timeout=TIMEOUT_SECONDS
-    )
-    assert (ended.returncode, ended.stdout) == (2, "")
-    [sentence] = ended.stderr.splitlines()
+    ended = run_forked(tmp_path, environment(**settings), "receiver")
+    assert ended.returncode == 2
+    [sentence] = ended.stdout.splitlines()
     assert sentence.startswith(name)
     assert sentence.endswith(".")
     assert not [value for value in settings.values() if value in sentence and value != "hex"]

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from redis import Redis
 
 from devtools.processes import wait_until_ready
+from tests.forked_run import run_forked
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, MakeApp
 from tests.receiver.process import TIMEOUT_SECONDS, Process, environment, receiver_process, request
@@ -168,9 +169,8 @@ def test_the_metrics_server_ends_with_a_receiver_that_was_killed_and_cleans_up(
 def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path, module: str, offset: int) -> None:
     first = free_ports(3)
     env = environment(WEBHOOK_KEYS=KEY, REDIS_URL="redis://127.0.0.1:1", METRICS_PORT=str(first))
-    command = [sys.executable, "-m", module]
     with socket.create_server(("127.0.0.1", first + offset)):
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+        done = run_forked(tmp_path, env, module)
     assert done.returncode == 2
-    assert f"port {first + offset} of 127.0.0.1: Address already in use" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert f"port {first + offset} of 127.0.0.1: Address already in use" in done.stdout
+    assert "Traceback" not in done.stdout

@@ -11,6 +11,7 @@ import pytest
 
 from devtools.run import generate_keys
 from runtime.env_file import UnusableFile, environment, read_env_file
+from tests.forked_run import run_forked
 
 ROOT = Path(__file__).parent.parent.parent
 VALUE_WITH_HASH = "log:#one,mailto:a@b.example"
@@ -37,14 +38,14 @@ def write_env_file(folder: Path, text: str | bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", LINES)
-def test_a_value_is_the_same_under_honcho_and_without_it(kind: str, tmp_path: Path) -> None:
-    text, value = LINES[kind]
-    write_env_file(tmp_path, text)
+def test_a_value_is_the_same_under_honcho_and_without_it(tmp_path: Path) -> None:
+    names = {kind: f"VALUE_{number}" for number, kind in enumerate(LINES)}
+    lines = [text.replace("NOTIFY_DEFAULT", names[kind]) for kind, (text, _) in LINES.items()]
+    write_env_file(tmp_path, "\n".join(lines))
     (tmp_path / "Procfile").write_text(f"it: {sys.executable} {tmp_path / 'it.py'}\n")
     (tmp_path / "it.py").write_text(
         "import json\nfrom pathlib import Path\nfrom runtime.env_file import environment\n"
-        "print(json.dumps(environment(Path('.env')).get('NOTIFY_DEFAULT')))\n"
+        "print(json.dumps({k: v for k, v in environment(Path('.env')).items() if k.startswith('VALUE_')}))\n"
     )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     honcho = [str(Path(sys.executable).parent / "honcho"), "start", "--no-prefix"]
@@ -52,9 +53,9 @@ def test_a_value_is_the_same_under_honcho_and_without_it(kind: str, tmp_path: Pa
         subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False).stdout
         for command in ([sys.executable, "it.py"], honcho)
     ]
-    assert [json.loads(next(line for line in each.splitlines() if line.startswith('"'))) for each in said] == [
-        value
-    ] * 2
+    expected = {names[kind]: value for kind, (_, value) in LINES.items()}
+    for each in said:
+        assert json.loads(next(line for line in each.splitlines() if line.startswith("{"))) == expected
 
 
 @pytest.mark.parametrize(
@@ -152,21 +153,19 @@ def test_generated_keys_keep_the_encoding(encoding: str, tmp_path: Path, monkeyp
 def test_every_process_reads_every_encoding_and_reports_what_it_cannot_read(
     module: str, encoding: str, text: str, message: str, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", module, *(["endpoint"] if module == "console" else [])]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     write_env_file(tmp_path, text.encode(encoding))
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, message in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+    done = run_forked(tmp_path, env, module, *(["endpoint"] if module == "console" else []))
+    assert (done.returncode, message in done.stdout, "Traceback" in done.stdout) == (2, True, False), done.stdout
 
 
 @pytest.mark.parametrize("raw", [b"NAME=Schl\xfcssel\n", b"# Schl\xfcssel\nHOST=..\n"])
 def test_a_file_in_latin_1_ends_no_process_with_a_traceback(raw: bytes, tmp_path: Path) -> None:
     write_env_file(tmp_path, raw)
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "WEBHOOK_KEYS": "k" * 40, "REDIS_URL": "redis://h"}
-    command = [sys.executable, "-m", "receiver"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
-    assert "NAME in .env, line 1" in done.stderr or "HOST cannot be used" in done.stderr
+    done = run_forked(tmp_path, env, "receiver")
+    assert (done.returncode, "Traceback" in done.stdout) == (2, False), done.stdout
+    assert "NAME in .env, line 1" in done.stdout or "HOST cannot be used" in done.stdout
 
 
 def test_a_folder_called_env_is_reported(tmp_path: Path) -> None:
