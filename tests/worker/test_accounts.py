@@ -27,7 +27,7 @@ from worker.maintenance.sweeper import link_new_users
 from worker.outbox import sender
 from worker.settings import AlertSettings, ScheduleSettings
 
-WAITING = 10_000
+WAITING = 1_000
 
 
 @pytest.fixture
