@@ -1,8 +1,6 @@
 """The command `reconcile`."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from click.testing import CliRunner, Result
@@ -28,11 +26,10 @@ def test_it_shows_differences_and_names_no_guest(three_hosts: Provider) -> None:
 
 @ON_SQLITE
 def test_json_output_of_one_host_is_pure_json(three_hosts: Provider) -> None:
-    command = [sys.executable, "-m", "console", "reconcile", "--user", "2", "--json"]
-    done = subprocess.run(command, env=three_hosts.environment(), capture_output=True, check=False, timeout=60)
+    done = reconcile(three_hosts, "--user", "2", "--json")
     said = json.loads(done.stdout)
-    assert (done.returncode, said["missed"], [drift["kind"] for drift in said["drift"]]) == (0, 1, ["missed"])
-    assert "example.com" not in (done.stdout + done.stderr).decode()
+    assert (done.exit_code, said["missed"], [drift["kind"] for drift in said["drift"]]) == (0, 1, ["missed"])
+    assert "example.com" not in done.output
     assert len(three_hosts.reconciled()) == 1
 
 

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devtools.forked import ForkedProcess, Program
 from devtools.processes import environment, processes, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.sandbox.server import Sandbox, sandbox
@@ -21,6 +20,7 @@ from runtime.signed_address import AddressSigner
 from tests.console.cli import ON_SQLITE
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 from tests.console.test_webhook import CHANGE, CREATE, REMOVE, plant
+from tests.scrape import wait_until
 
 BOTH = f"{OLD_KEY},{NEW_KEY}"
 NEW_MARK = AddressSigner([NEW_KEY]).fingerprints("default")[0]
@@ -106,27 +106,27 @@ def test_no_unknown_outcome_leaves_no_webhook_or_duplicates(rotating: Operator, 
 
 
 @contextmanager
-def waiting(operator: Operator, folder: Path) -> Iterator["subprocess.Popen[str]"]:
+def waiting(operator: Operator, folder: Path) -> Iterator[tuple[ForkedProcess, Path]]:
     """Run `webhook rotate` in a process of its own until it has registered the new address and waits."""
     env = {**os.environ, "PYTHONPATH": environment({})["PYTHONPATH"], "PYTHONUNBUFFERED": "1", **operator.settings}
-    command = [sys.executable, "-m", "console", "webhook", "rotate"]
-    with subprocess.Popen(
-        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout
-            assert "Registered" in process.stdout.readline()
-            assert "Waiting" in process.stdout.readline()
-            yield process
-        finally:
-            process.kill()
+    log = folder / "rotate.log"
+    process = ForkedProcess(Program("console", ["webhook", "rotate"]), folder, log, env)
+    try:
+        wait_until(lambda: "Waiting" in log.read_text() or process.poll() is not None)
+        registered, waiting = log.read_text().splitlines()
+        assert "Registered" in registered
+        assert "Waiting" in waiting
+        yield process, log
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_ctrl_c_while_it_waits_leaves_both_registered(rotating: Operator, tmp_path: Path) -> None:
-    with waiting(rotating, tmp_path) as process:
+    with waiting(rotating, tmp_path) as (process, log):
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 130, said
+        assert process.wait(60) == 130, log.read_text()
+    said = log.read_text()
     assert "Run it again" in said
     assert len(rotating.registered()) == 2
 
@@ -142,10 +142,9 @@ def test_a_delivery_to_the_receiver_ends_the_wait_and_none_is_lost(
     env = environment({**operator.settings, "HOST": "127.0.0.1", "PORT": str(port)})
     with processes(env, tmp_path, names=["web"]) as logs:
         wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
-        with waiting(operator, tmp_path) as process:
+        with waiting(operator, tmp_path) as (process, log):
             _book(meetergo, host["meetingTypeId"], 0)
-            _, said = process.communicate(timeout=60)
-            assert process.returncode == 0, said
+            assert process.wait(60) == 0, log.read_text()
         _book(meetergo, host["meetingTypeId"], 1)
         meetergo.drain()
     assert list(operator.registered().values()) == operator.addresses(NEW_KEY)

@@ -1,9 +1,6 @@
 """Replay and ignore by page: first the plan, then reason and rate, then a run that goes on by itself."""
 
-import os
 import re
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from devtools.forked import ForkedProcess, Program
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
@@ -22,7 +20,6 @@ from tests.dashboard.conftest import Client, OpenApp, client_of
 from tests.operations.test_runs import die, finish
 from tests.worker.harness import Harness
 
-ROOT = str(Path(__file__).parent.parent.parent)
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 
 
@@ -152,13 +149,14 @@ def test_a_run_is_cancelled_by_whoever_may(client: Client, harness: Harness) -> 
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_run_goes_on_after_its_scheduler_and_the_dashboard_were_killed(open_app: OpenApp, harness: Harness) -> None:
+def test_a_run_goes_on_after_its_scheduler_and_the_dashboard_were_killed(
+    open_app: OpenApp, harness: Harness, tmp_path: Path
+) -> None:
     die(harness, 6)
     ada = client_of(open_app(), "operate")
     form = plan(ada, "kind=replay&all=1&status=dead")
     assert ada.post("/runs/start", data=form | {"reason": "r", "rate": "1/s"}).status_code == 303
-    command = [sys.executable, "-m", "worker.scheduler"]
-    victim = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": ROOT}, stdout=subprocess.DEVNULL)
+    victim = ForkedProcess(Program("worker.scheduler"), tmp_path, tmp_path / "victim.log")
     try:
         deadline = time.monotonic() + 60
         while not harness.all(Run)[0].position:

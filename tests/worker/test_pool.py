@@ -86,7 +86,7 @@ def workers(harness: Harness) -> list[Worker]:
 
 @ONE_DATABASE
 def test_each_queue_has_its_own_number_of_workers(harness: Harness, tmp_path: Path) -> None:
-    with worker_pool(tmp_path, "-n", "2") as process:
+    with forked_pool(tmp_path, "-n", "2") as process:
         wait_until(lambda: len(workers(harness)) == 4)
         assert (
             sorted(",".join(worker.queue_names()) for worker in workers(harness))
@@ -132,7 +132,7 @@ def blocked(pid: int) -> dict[int, set[int]]:
 @ONE_DATABASE
 @pytest.mark.parametrize(
     ("setting", "confirmation_mode", "holds"),
-    [("CONFIRM_CANCELS", "False", False), ("CONFIRM_CANCELS", "True", True), ("CONFIRM", "all", True)],
+    [("CONFIRM_CANCELS", "False", False), ("CONFIRM", "all", True)],
 )
 def test_only_a_pool_that_confirms_holds_the_api_key(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, confirmation_mode: str, holds: bool
@@ -235,7 +235,7 @@ def test_the_metrics_server_is_replaced_too_and_ends_with_the_pool(
     first = free_ports(2)
     monkeypatch.setenv("METRICS_PORT", str(first))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    with worker_pool(tmp_path) as process:
+    with forked_pool(tmp_path) as process:
         read_until(lambda scrape: scrape.value("build_info", process="worker", version=VERSION), first + 1)
         family = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         shows = int(family.read_text().split()[-1])

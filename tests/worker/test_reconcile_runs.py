@@ -1,8 +1,6 @@
 """Runs of reconcile: one at a time, resumed where they stopped, undisturbed by webhooks that arrive meanwhile."""
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -14,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from devtools.forked import ForkedProcess, Program
 from devtools.processes import processes
 from meetergo.api.schemas import Appointment
 from models.booking import Booking
@@ -100,10 +99,13 @@ def test_an_unmapped_acting_user_is_ordered_like_the_others(provider: Provider) 
 
 
 @ON_SQLITE
-def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(three_hosts: Provider) -> None:
+def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(
+    three_hosts: Provider, tmp_path: Path
+) -> None:
     three_hosts.meetergo.inject_faults(LISTS, None, "time_out")  # the second host's request hangs
-    command = [sys.executable, "-m", "console", "reconcile"]
-    victim = subprocess.Popen(command, env=three_hosts.environment(), stderr=subprocess.DEVNULL)
+    victim = ForkedProcess(
+        Program("console", ["reconcile"]), tmp_path, tmp_path / "victim.log", three_hosts.environment()
+    )
     while three_hosts.meetergo.requests[LISTS] < 2:
         assert victim.poll() is None
         time.sleep(0.02)
