@@ -103,21 +103,21 @@ BODIES += ("hostIds", "meetingType", "meetingTypeId", "companyId", "createdAt", 
 
 @pytest.mark.parametrize("envelope", ["new", "old", "nested"])
 @pytest.mark.parametrize("field", BODIES)
-@pytest.mark.parametrize("value", ODD, ids=lambda value: repr(value)[:20])
-def test_any_other_field_may_have_any_type(value: Any, field: str, envelope: str) -> None:
+def test_any_other_field_may_have_any_type(field: str, envelope: str) -> None:
     """Readable fields are parsed nevertheless, and no note quotes an unreadable value."""
-    event = read(body_of(value, field, envelope), RECEIVED)
-    assert isinstance(event, BookingEvent)
-    assert event.booking_id == "appt-uuid-12345"
     expected = read(body_of(..., field, envelope), RECEIVED)
     assert isinstance(expected, BookingEvent)
     spoken = {"start": "starts_at", "end": "ends_at"}
-    for column in ("starts_at", "ends_at"):
-        if spoken.get(field) != column:
-            assert event.facts[column] == expected.facts[column]
-    assert PERSONAL_TEXT not in (event.note or "")
-    assert len(event.note or "") < 300
-    json.dumps([event.facts, dict(event.attendees)]).encode()
+    for value in ODD:
+        event = read(body_of(value, field, envelope), RECEIVED)
+        assert isinstance(event, BookingEvent), value
+        assert event.booking_id == "appt-uuid-12345", value
+        for column in ("starts_at", "ends_at"):
+            if spoken.get(field) != column:
+                assert event.facts[column] == expected.facts[column], value
+        assert PERSONAL_TEXT not in (event.note or ""), value
+        assert len(event.note or "") < 300, value
+        json.dumps([event.facts, dict(event.attendees)]).encode()
 
 
 @pytest.mark.parametrize(

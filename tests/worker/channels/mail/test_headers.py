@@ -5,6 +5,7 @@ from email import message_from_bytes, message_from_string
 from email.header import decode_header, make_header
 from email.policy import SMTP, compat32
 from email.utils import getaddresses
+from itertools import chain
 
 import pytest
 
@@ -102,9 +103,8 @@ def subjects(length: int) -> list[str]:
     return [text[:length].strip() for text in texts]
 
 
-@pytest.mark.parametrize("length", range(40, 201))
-def test_no_subject_begins_with_an_empty_line(length):
-    for text in subjects(length):
+def test_no_subject_begins_with_an_empty_line():
+    for text in chain.from_iterable(map(subjects, range(40, 201))):
         raw = text_header("Subject", text).fold(policy=SMTP)
 
         first, *rest = raw.removesuffix("\r\n").split("\r\n")
