@@ -13,8 +13,9 @@ from devtools.processes import environment
 from devtools.sandbox.faults.injector import InjectedAnswer
 from devtools.sandbox.server import Sandbox
 from models.platform_user import PlatformUser
-from tests.console.cli import ON_SQLITE
 from tests.console.conftest import Operator
+
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # they ask meetergo, and read one user
 
 BOOK = "POST /v4/booking"
 
@@ -46,7 +47,6 @@ def test_check_names_the_acting_user_and_not_the_key(operator: Operator) -> None
     assert "MEETERGO_API_KEY_EXPIRES" not in said
 
 
-@ON_SQLITE
 def test_logs_of_retries_do_not_get_into_the_json(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.inject_faults("GET /v4/user/me", InjectedAnswer(429, b"", {"Retry-After": "0"}))
     env = {**environment({}), **operator.settings}

@@ -21,6 +21,8 @@ TOO_LARGE = b" " * 1001
 
 AssertRejected = Callable[[TestResponse, int], None]
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # it is decided before either is asked
+
 
 @pytest.fixture
 def assert_rejected(stored: Callable[[], list[bytes]], redis: Redis) -> AssertRejected:

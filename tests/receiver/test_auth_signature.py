@@ -17,6 +17,8 @@ BODY = payload("booking_created")
 OLD, NEW = "b2xk" * 8, "bmV3" * 8
 every_scheme = pytest.mark.parametrize("scheme", ["standard", "timestamped", "hex", "base64"])
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # it is decided before either is asked
+
 
 def signature(scheme: str, secret: str = NEW, header: str = "", late: int = 0) -> dict[str, str]:
     return Verifier(scheme, [secret], header).sign(BODY, "msg_1", datetime.now(UTC) - timedelta(seconds=late))

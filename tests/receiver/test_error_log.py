@@ -10,6 +10,8 @@ from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 from tests.receiver.in_process import ReceiverInProcess
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # the log is the same beside either
+
 BODY = payload("booking_created")
 TOKEN = ADDRESS.rpartition("/")[2]
 

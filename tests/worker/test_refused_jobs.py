@@ -15,6 +15,7 @@ from rq.serializers import JSONSerializer, PickleSerializer
 
 from models.delivery import Delivery
 from runtime.queue import JobQueue
+from tests.console.cli import ON_SQLITE
 from tests.worker.harness import Harness
 from worker.pool import QueueWorker
 
@@ -79,6 +80,7 @@ class Trap:
         return (Path.touch, (Path(self.path),))
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("kind", FUNCTIONS)
 def test_a_job_of_another_service_is_not_run_and_says_so(harness: Harness, tmp_path: Path, kind: str) -> None:
     job_queue, trap = harness.services.job_queue, tmp_path / "trap"
@@ -90,6 +92,7 @@ def test_a_job_of_another_service_is_not_run_and_says_so(harness: Harness, tmp_p
     assert job_queue.queue("inbox").intermediate_queue.get_job_ids() == []
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("callback", ["success", "failure", "stopped"])
 @pytest.mark.parametrize("function", ["worker.jobs.drain", "os.getcwd"])
 def test_no_callback_is_called(harness: Harness, tmp_path: Path, callback: str, function: str) -> None:
@@ -110,6 +113,7 @@ def spring(*args: Any) -> None:
     SPRUNG.append(args)
 
 
+@ON_SQLITE
 def test_no_webhook_of_rq_is_called(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Any] = []
     monkeypatch.setattr("rq.webhook.urlopen", lambda *args, **_: called.append(args))
@@ -120,6 +124,7 @@ def test_no_webhook_of_rq_is_called(harness: Harness, monkeypatch: pytest.Monkey
     assert called == []
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("field", ["result", "meta"])
 def test_nothing_is_unpickled(harness: Harness, tmp_path: Path, field: str, redis: Redis) -> None:
     trap, job_queue = tmp_path / "trap", harness.services.job_queue
@@ -128,6 +133,7 @@ def test_nothing_is_unpickled(harness: Harness, tmp_path: Path, field: str, redi
     assert not trap.exists()
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "fields",
     [
@@ -181,6 +187,7 @@ def test_a_body_that_nobody_of_ours_wrote_fails_and_is_not_tried_for_ever(
     assert harness.all(Delivery) == []
 
 
+@ON_SQLITE
 def test_unknown_boxes_are_refused(harness: Harness) -> None:
     job_queue = harness.services.job_queue
     names = [
