@@ -74,7 +74,7 @@ class ForkedProcess:
     Args:
         program: what to run.
         folder: working directory.
-        output: file to which its standard output and error are appended, or the descriptor of an open one.
+        output: file or terminal to which its standard output and error are appended, or the descriptor of an open one.
         environment: its environment; None for the current one.
         start_new_session: whether to start a new session, as a container has.
         of_this_process: whether to fork this process, after `preload`, instead of the fork server.
@@ -183,7 +183,8 @@ def _run(
 
 
 def _redirect(output: Path | int) -> None:
-    file = output if isinstance(output, int) else os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    """A terminal that is opened to read, too, controls the new session: its keys send signals, and its end SIGHUP."""
+    file = output if isinstance(output, int) else os.open(output, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)

@@ -6,13 +6,13 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
-import sys
 import termios
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+from devtools.forked import ForkedProcess, Program
 from devtools.processes import ROOT
 
 TIMEOUT_SECONDS = 60
@@ -22,7 +22,7 @@ CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 class Terminal:
     """The output of a command on a terminal, while it runs."""
 
-    def __init__(self, process: int, screen: int) -> None:
+    def __init__(self, process: ForkedProcess, screen: int) -> None:
         self._process, self._screen = process, screen
         self.raw = ""
 
@@ -47,9 +47,13 @@ class Terminal:
 
     def end(self) -> int:
         """Read the rest; return the exit code."""
-        while self._read(TIMEOUT_SECONDS):
+        until = time.monotonic() + TIMEOUT_SECONDS
+        while (returncode := self._process.poll()) is None:
+            assert time.monotonic() < until, self.text
+            self._read(0.02)
+        while self._read(0):
             pass
-        return os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
+        return returncode
 
     def _read(self, seconds: float) -> bool:
         if not select.select([self._screen], [], [], seconds)[0]:
@@ -68,15 +72,14 @@ def terminal(*words: str, columns: int = 80) -> Iterator[Terminal]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
     for name in ("COLUMNS", "NO_COLOR"):
         environment.pop(name, None)
-    process, screen = pty.fork()
-    if process == 0:
-        os.execve(sys.executable, [sys.executable, "-m", "console", *words], environment)
+    screen, line = pty.openpty()
     fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = ForkedProcess(Program("console", words), Path.cwd(), Path(os.ttyname(line)), environment)
     try:
         yield Terminal(process, screen)
     finally:
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
+        process.kill()
+        process.wait()
+        os.close(line)
         with contextlib.suppress(OSError):
             os.close(screen)
