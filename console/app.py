@@ -99,7 +99,8 @@ def _message(error: Exception) -> str | None:
     """Return the sentence that explains an expected error; None if it is a bug."""
     if isinstance(error, click.ClickException):
         return error.format_message()
-    from operations.errors import OperationError, StoreError, store_error_message  # late: imports both stores' drivers
+    from operations.errors import OperationError
+    from operations.store_errors import StoreError, store_error_message  # late: imports both stores' drivers
 
     if isinstance(error, OperationError):
         return str(error)

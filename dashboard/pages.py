@@ -17,9 +17,10 @@ from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
 from dashboard.keyset import COUNT_LIMIT, WINDOW
 from dashboard.page_size import most_rows
 from dashboard.stores import account_names
-from operations.errors import OperationError, StoreError, store_error_message
+from operations.errors import OperationError
 from operations.redact import MASKED
 from operations.runs.store import split_reason
+from operations.store_errors import StoreError, store_error_message
 from runtime.logs import log_unhandled_exception
 from runtime.version import VERSION
 

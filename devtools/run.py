@@ -27,8 +27,8 @@ from devtools.forked import ForkedProcess, preload, program_of
 from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_completion
 from devtools.redis_server import free_port, private_redis_server
 from operations.dashboard_login import LoginSigner
-from operations.errors import store_error_message
 from operations.settings import ConsoleSettings, DashboardAddressSettings
+from operations.store_errors import store_error_message
 from runtime.env_file import EnvFile, UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private

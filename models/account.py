@@ -20,10 +20,9 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from runtime.database import Database, Model, TolerantJson
 from runtime.encryption import BodyCipher, EncryptedBody
-from runtime.env_file import UnusableFile, environment, read_secret
+from runtime.env_file import ENV_FILE, UnusableFile, environment, read_secret
 from runtime.errors import Permanent, Transient
 from runtime.outage import Cooldown
-from runtime.settings import ENV_FILE
 from runtime.signed_address import ACCOUNT
 
 DEFAULT = "default"

@@ -16,7 +16,7 @@ from models.error_groups import ErrorGroups
 from models.incident import Incident, IncidentKind
 from models.notification import Notification
 from models.reconciliation import ReconcileStatus
-from runtime.database import Database
+from runtime.database import Database, is_schema_outdated
 from runtime.queue import QUEUES, JobQueue, QueueName
 from runtime.redis import deferred_deliveries, heartbeat
 from runtime.redis.deferred_deliveries import RedisOnly
@@ -25,8 +25,6 @@ from runtime.redis.other_queues import orphaned_queues
 RATE_WINDOW = timedelta(minutes=5)
 """Window over which rates are averaged."""
 
-UNDEFINED_SQLSTATES = {"42P01", "42703"}
-"""undefined_table, undefined_column."""
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """Clock difference between machines that is tolerated."""
 FUTURE_WINDOW = timedelta(days=1)
@@ -156,15 +154,6 @@ def collect_stats(database: Database, job_queue: JobQueue, now: datetime, limit:
     except RedisError as error:
         errors.append(error)
     return Stats(at=now, errors=tuple(errors), **fields)
-
-
-def is_schema_outdated(error: Exception) -> bool:
-    """Whether an error means that the database's schema is not that of this version."""
-    cause = getattr(error, "orig", None)
-    is_sqlite_error = str(cause).startswith(("no such table", "no such column"))
-    return getattr(cause, "sqlstate", None) in UNDEFINED_SQLSTATES or (
-        isinstance(error, SQLAlchemyError) and is_sqlite_error
-    )
 
 
 def _database_stats(database: Database, now: datetime, limit: int | None) -> dict[str, Any]:

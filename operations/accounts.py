@@ -142,16 +142,6 @@ def enable_account(session: Session, name: str, now: datetime, by: str, *, is_ac
     return True
 
 
-def all_accounts(session: Session) -> Sequence[Account]:
-    """Return all accounts but `default`, which has no row, by name."""
-    return Account.load_all(session)
-
-
-def has_others(session: Session) -> bool:
-    """Whether there is an account besides `default`."""
-    return Account.is_any(session)
-
-
 def check_account(session: Session, name: str) -> str:
     """Return the name of an account that exists.
 
@@ -219,7 +209,7 @@ def check_channels(urls: Iterable[str], settings: WorkerSettings) -> None:
 
 
 def _check_company(session: Session, row: Account) -> None:
-    for other in all_accounts(session):
+    for other in Account.load_all(session):
         if row.company_id and other.company_id == row.company_id and other.name != row.name:
             raise OperationError(f"the account {other.name} is that company already")
 

@@ -1,24 +1,10 @@
-"""Errors of operations, and messages for operators about errors of the stores and the API."""
-
-import sqlite3
-
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnectionFree
+"""Errors of operations, and messages for operators about errors of meetergo's API. Imports no store."""
 
 from meetergo.api.errors import ApiError, Unauthorised
 from models.account import DEFAULT
-from models.stats import is_schema_outdated
 from operations.text import printable
-from runtime.redis.client import NotWritable
 
 MIGRATE_COMMAND = "bin/inbox migrate"
-PASSWORD_REQUIRED = ("NOAUTH", "Authentication required", "must be called with the client already authenticated")
-READ_ONLY_SQLSTATE, DISK_FULL_SQLSTATE, INSUFFICIENT_PRIVILEGE_SQLSTATE = "25006", "53100", "42501"
-TABLES_MISSING = f"the database does not have the tables of this version: {MIGRATE_COMMAND}"
-
-StoreError = (DBAPIError, NoConnectionFree, RedisError)
-"""Exceptions of a failing store; any other SQLAlchemy error is a bug."""
 
 
 class OperationError(Exception):
@@ -29,42 +15,6 @@ def api_error_message(error: ApiError, account: str = DEFAULT) -> str:
     """Describe an API error in one sentence, naming the setting or the account if its key is at fault."""
     key = "MEETERGO_API_KEY" if account == DEFAULT else f"API key of the account {account}"
     return f"{key}: {error}" if isinstance(error, Unauthorised) else str(error)
-
-
-def store_error_message(error: Exception) -> str:
-    """Describe a store's error with the first line from the driver, which names the server or file but no content."""
-    if isinstance(error, RedisError):
-        return _redis_error_message(error)
-    if is_schema_outdated(error):
-        return TABLES_MISSING
-    cause, message = getattr(error, "orig", None), first_line(error)
-    code, sqlstate = getattr(cause, "sqlite_errorcode", 0) & 0xFF, getattr(cause, "sqlstate", None)
-    if sqlstate == READ_ONLY_SQLSTATE or code == sqlite3.SQLITE_READONLY:
-        return f"the database can be read, but not written: {message}"
-    if sqlstate == DISK_FULL_SQLSTATE or code == sqlite3.SQLITE_FULL:
-        return f"the disk of the database is full: {message}"
-    if sqlstate == INSUFFICIENT_PRIVILEGE_SQLSTATE:
-        return f"the user in DATABASE_URL lacks a privilege: {message}"
-    if isinstance(error, OperationalError | InterfaceError | NoConnectionFree):
-        return f"the database does not answer: {first_line(error)}"
-    return f"the database reports an error: {first_line(error)}"
-
-
-def _redis_error_message(error: RedisError) -> str:
-    message = first_line(error)
-    if any(marker in message for marker in PASSWORD_REQUIRED):
-        return "Redis requires a password: put it into REDIS_URL (redis://:password@host:6379/0)"
-    if isinstance(error, AuthenticationError):
-        return f"Redis rejects the user or the password in REDIS_URL: {message}"
-    if isinstance(error, NoPermissionError):
-        return f"the Redis user in REDIS_URL lacks a permission: {message}"
-    if "WRONGTYPE" in message:
-        return f"a Redis key of ours holds another type (see REDIS_PREFIX): {message}"
-    if isinstance(error, NotWritable):
-        return f"Redis cannot be written: {message}"
-    if isinstance(error, ResponseError):
-        return f"Redis refuses: {message}"
-    return f"Redis does not answer: {message}"
 
 
 def first_line(error: Exception) -> str:

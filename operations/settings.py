@@ -1,12 +1,12 @@
 """Settings of operators' tools: the receiver's and the dashboard's address, meetergo's API, and `status`."""
 
 from datetime import date
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from receiver.settings import SignedAddressSettings
 from runtime.api_settings import ApiKey, ApiSettings
-from runtime.redis.client import InstallationRedis, connect
 from runtime.settings import (
     Account,
     AddressSettings,
@@ -21,6 +21,9 @@ from runtime.settings import (
     WaitingSettings,
 )
 from runtime.signed_address import AddressSigner
+
+if TYPE_CHECKING:
+    from runtime.redis.client import InstallationRedis
 
 LOCAL_API_URL = "http://127.0.0.1:8500"
 
@@ -88,8 +91,10 @@ class ProviderSettings(DevRedisSettings, ApiSettings):
     meetergo_api_key_expires: date | None = None
     redis_url: RedisUrl | None = Field(None, repr=False)
 
-    def redis(self) -> InstallationRedis | None:
+    def redis(self) -> "InstallationRedis | None":
         """Return this installation's Redis client; None if no Redis is configured."""
+        from runtime.redis.client import connect  # late: see runtime/settings.py
+
         return connect(self.redis_url, self.prefix, self.origin) if self.redis_url else None
 
 

@@ -9,7 +9,7 @@ from flask import Flask, Response, make_response
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from operations.errors import StoreError
+from operations.store_errors import StoreError
 from read_api.auth import OPEN_ENDPOINTS, protect
 from read_api.calendar import calendar_blueprint
 from read_api.settings import ReadApiSettings

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
-from operations.errors import StoreError
+from operations.store_errors import StoreError
 from operations.users.calendar import CALENDAR_PATH, CalendarFeed, CalendarSigner
 from runtime.database import Database
 from runtime.logs import log_unhandled_exception

@@ -7,7 +7,7 @@ from enum import Enum
 
 import structlog
 
-from operations.errors import StoreError
+from operations.store_errors import StoreError
 
 MAX_WAITING = 200
 """Maximum number of waiting clients; others get an empty page and Retry-After at once."""

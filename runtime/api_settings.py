@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.request import getproxies
 
 from pydantic import AfterValidator, Field
-from redis import Redis
 
 from meetergo.api.credential import Credential, UnusableKey
 from meetergo.api.defaults import API_URL, MAX_WAIT, PER_MINUTE
-from runtime.redis.client import key_of
 from runtime.settings import Settings, UnusableSetting, one_line, split_url
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from meetergo.api import Meetergo
 
 RATE_LIMIT_KEY = "api-limit"
@@ -88,6 +88,7 @@ class ApiSettings(Settings):
             UnusableKey: no key is set.
         """
         from meetergo.api import Meetergo, RateLimiter  # its libraries take a fifth of a process's start
+        from runtime.redis.client import key_of
 
         return Meetergo(
             self.meetergo_api_key,

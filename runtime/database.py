@@ -34,6 +34,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, ExceptionContext, make_url
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
@@ -88,6 +89,8 @@ NOT_WRITABLE_SQLSTATES = {
     "57P03",  # cannot_connect_now
     "57P05",  # idle_session_timeout
 }
+UNDEFINED_SQLSTATES = {"42P01", "42703"}
+"""undefined_table, undefined_column."""
 LOCK_SQLSTATES = {"55P03", "40P01"}
 """lock_not_available (by `lock_timeout`), deadlock_detected."""
 NOT_WRITABLE_SQLITE_CODES = {
@@ -491,6 +494,14 @@ def _is_unwritable(error: BaseException | None) -> bool:
         return (error.sqlstate or "") in NOT_WRITABLE_SQLSTATES or "recovery" in str(error)
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in NOT_WRITABLE_SQLITE_CODES
+
+
+def is_schema_outdated(error: BaseException) -> bool:
+    """Whether an error means that the database's schema is not that of this version."""
+    cause = getattr(error, "orig", None)
+    if cause is not None and hasattr(cause, "sqlstate"):
+        return cause.sqlstate in UNDEFINED_SQLSTATES
+    return isinstance(error, SQLAlchemyError) and str(cause).startswith(("no such table", "no such column"))
 
 
 def is_lock_timeout(error: BaseException) -> bool:

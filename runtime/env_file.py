@@ -24,6 +24,7 @@ MAX_BYTES = 1024 * 1024
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 NAME = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
 PYTHONPATH = "PYTHONPATH"
+ENV_FILE = Path(".env")
 
 
 class UnusableFile(ValueError):

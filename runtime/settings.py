@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
 from runtime import env_file
@@ -20,12 +19,12 @@ from runtime.database_url import DEFAULT_SCHEMA, check_database_url, check_schem
 from runtime.encryption import BodyCipher
 from runtime.env_file import UnusableFile
 from runtime.private_files import make_private
-from runtime.redis.client import InstallationRedis, connect
 from runtime.redis.installation import default_prefix, origin
 from runtime.signed_address import ACCOUNT
 
 if TYPE_CHECKING:
     from runtime.database import Database
+    from runtime.redis.client import InstallationRedis
 
 DATA_FOLDER = Path("data")
 DEV_REDIS_SOCKET = DATA_FOLDER / "redis" / "redis.sock"
@@ -63,6 +62,10 @@ def _split(value: Any) -> Any:
 
 
 def _redis_url(url: str) -> str:
+    from redis.exceptions import RedisError  # late: a fifth of the start of a command that needs the database alone
+
+    from runtime.redis.client import connect
+
     try:
         parts = urlsplit(url) if "+sentinel" in url else split_url(url)
         pool = connect(url).connection_pool
@@ -237,7 +240,6 @@ def _secret_in_file(name: str, given: Mapping[str, str], value: str | None) -> s
     return secret.strip()
 
 
-ENV_FILE = Path(".env")
 _file: ContextVar[Path | None] = ContextVar("file", default=None)
 """The file being read; None where settings are built from given values."""
 LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\t"))
@@ -247,7 +249,7 @@ LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\t"))
 class Settings(BaseModel):
     """Settings of one kind of process. Values come from the environment, then from `.env`."""
 
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, validate_default=True)
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, validate_default=True, defer_build=True)
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**{**_given_values(type(self), _file.get()), **values})
@@ -255,10 +257,10 @@ class Settings(BaseModel):
     @classmethod
     def load(cls, **values: Any) -> Self:
         """Load the settings, including `.env`, or exit with a message that says what to set."""
-        reading = _file.set(ENV_FILE)
+        reading = _file.set(env_file.ENV_FILE)
         try:
             settings = cls(**values)
-            env_file.export(ENV_FILE, SETTING_NAMES | {name + OF_A_FILE for name in SETTING_NAMES})
+            env_file.export(env_file.ENV_FILE, SETTING_NAMES | {name + OF_A_FILE for name in SETTING_NAMES})
         except ValidationError as error:
             exit_with_message(
                 *[_error_message(fault) for fault in error.errors(include_input=False, include_context=False)]
@@ -401,8 +403,10 @@ class StoreSettings(DevRedisSettings):
 
     redis_url: RedisUrl = Field(repr=False)
 
-    def redis(self) -> InstallationRedis:
+    def redis(self) -> "InstallationRedis":
         """Open a Redis client of this installation."""
+        from runtime.redis.client import connect  # late: see `_redis_url`
+
         return connect(self.redis_url, self.prefix, self.origin)
 
 

@@ -35,7 +35,7 @@ IN_THE_IMAGE = set(MAY_IMPORT) - {"devtools"}
 MOST_MODULES = {
     "models": 29,
     "models/migrations/versions": 99,
-    "operations": 18,
+    "operations": 19,
     "runtime": 17,
     "receiver": 13,
     "worker": 18,

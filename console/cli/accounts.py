@@ -27,11 +27,11 @@ class AccountParam(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         """Return the names that start with the typed text."""
         with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stderr(io.StringIO()):
-            from operations import accounts
+            from models.account import Account
             from runtime.settings import DatabaseSettings
 
             with open_database(DatabaseSettings.load()) as database, database.read_only() as session:
-                names = [DEFAULT, *(row.name for row in accounts.all_accounts(session))]
+                names = [DEFAULT, *(row.name for row in Account.load_all(session))]
                 return [CompletionItem(name) for name in names if name.startswith(incomplete)]
         return []
 
@@ -47,10 +47,10 @@ ONLY_ACCOUNT_OPTION = click.option(
 
 def only_default() -> bool:
     """Whether there is no other account than that of the settings: then none is shown."""
-    from operations.accounts import has_others
+    from models.account import Account
 
     with read_only_session() as session:
-        return not has_others(session)
+        return not Account.is_any(session)
 
 
 def load_settings(kind: type[SettingsType], account: str) -> SettingsType:

@@ -60,7 +60,8 @@ def open_configured_database(settings: DatabaseSettings) -> Iterator[Database]:
 def report_errors(account: str = DEFAULT) -> Iterator[None]:
     """End the command with a one-sentence message when meetergo or a store fails."""
     from meetergo.api.errors import ApiError
-    from operations.errors import StoreError, api_error_message, store_error_message
+    from operations.errors import api_error_message
+    from operations.store_errors import StoreError, store_error_message
 
     try:
         yield

@@ -37,7 +37,7 @@ def audited(command: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def worker_services() -> Iterator[Services]:
     """Open the worker's services for one command; errors of a store become one-sentence messages."""
-    from operations.errors import StoreError, store_error_message
+    from operations.store_errors import StoreError, store_error_message
     from worker.settings import WorkerSettings
     from worker.start import open_services
 

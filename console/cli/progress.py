@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
 
 if TYPE_CHECKING:
     from runtime.process.stop_signal import StopEvent
@@ -60,6 +59,8 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], object]]:
     Yields:
         A function to call with the number of newly finished items.
     """
+    from rich.progress import Progress  # late: lists and `status` start without it
+
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from runtime import env_file
 from runtime.env_file import UnusableFile
-from runtime.settings import ENV_FILE, SETTING_NAMES
+from runtime.settings import SETTING_NAMES
 
 SettingPlace = Literal["environment", "file"]
 
@@ -26,7 +26,7 @@ class SettingState:
 def list_settings() -> list[SettingState]:
     """Return every setting, as this process sees it."""
     try:
-        given, alone = env_file.environment(ENV_FILE), env_file.environment(None)
+        given, alone = env_file.environment(env_file.ENV_FILE), env_file.environment(None)
     except UnusableFile:
         given = alone = env_file.environment(None)
     found: list[SettingState] = []

@@ -46,6 +46,17 @@ for name, lazy in cli.lazy_commands.items():
     walk(lazy.load(), [name])
 print("MODULES", *sys.modules, sep="\\n")
 """
+LISTS = """
+import sys
+
+from console.__main__ import cli
+
+for words in ("deliveries list", "deliveries errors", "bookings list", "notifications list", "events tail --no-follow",
+              "runs list", "accounts list", "api-tokens list"):
+    cli.main(words.split(), standalone_mode=False)
+import console.render.delivery, operations.deliveries.detail, operations.lookup  # what `show` imports
+print("MODULES", *sys.modules, sep="\\n")
+"""
 READING = [
     ["deliveries", "list"],
     ["deliveries", "errors"],
@@ -122,6 +133,21 @@ def test_status_and_lists_import_only_what_they_show() -> None:
     assert not {"alembic", "flask", "jinja2", "httpx", "apprise", "prometheus_client"} & loaded
     assert "rich.table" in modules
     assert not {"rich.traceback", "pygments", "pydantic_settings", "psycopg"} & {*modules}
+
+
+@ON_SQLITE
+def test_a_command_that_reads_the_database_alone_imports_no_redis(database_url: str, tmp_path: Path) -> None:
+    """Redis's driver and RQ take a fifth of the start of such a command."""
+    env = {**os.environ, "DATABASE_URL": database_url, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", LISTS], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    shown, _, modules = done.stdout.partition("MODULES\n")
+    assert "No delivery matches." in shown
+    loaded = set(modules.split())
+    assert "sqlalchemy.orm" in loaded
+    assert not {"redis", "rq", "alembic", "psycopg", "httpx", "rich.progress", "rich.live"} & loaded
+    assert not [name for name in loaded if name.startswith(("worker", "receiver"))]
 
 
 def test_no_command_imports_a_store_a_server_or_our_own_rules_before_it_runs() -> None:

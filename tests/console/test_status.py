@@ -22,7 +22,7 @@ from models.incident import Incident
 from models.migrate import migrate
 from models.reconciliation import Reconciliation
 from operations.checks import RENEW_API_KEY
-from operations.errors import store_error_message
+from operations.store_errors import store_error_message
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.outage import Outage

@@ -16,7 +16,7 @@ from devtools import redis_server
 from devtools.forked import ForkedProcess, Program
 from devtools.send import samples
 from models.booking import Booking
-from operations.errors import store_error_message
+from operations.store_errors import store_error_message
 from runtime.queue import JobQueue
 from runtime.redis.client import connect
 from tests.console.cli import ON_SQLITE

@@ -58,10 +58,10 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     """List bookings, the latest start first."""
     from sqlalchemy import select
 
+    from models.account import Account
     from models.platform_user import PlatformUser
     from models.search import BookingSearch
     from operations import lookup, serialize
-    from operations.accounts import has_others
 
     with read_only_session() as session:
         query = BookingSearch(**chosen).bookings()
@@ -70,7 +70,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         found, remaining = fetch_page(session, query, limit)
         owners = select(PlatformUser).where(PlatformUser.id.in_({row.platform_user_id for row in found}))
         hosts = {host.id: host for host in session.scalars(owners)}
-        accounts = [row.account for row in found] if has_others(session) else None
+        accounts = [row.account for row in found] if Account.is_any(session) else None
     if as_json:
         last = found[-1].id if remaining else None
         tables.print_json({"bookings": [serialize.booking_to_json(row) for row in found], "next": last})

@@ -79,7 +79,7 @@ def _open_refresher(settings: ReconcileSettings, account: str) -> Iterator[Refre
 @contextmanager
 def _report_errors() -> Iterator[None]:
     from meetergo.api.errors import ApiError
-    from operations.errors import StoreError, store_error_message
+    from operations.store_errors import StoreError, store_error_message
 
     try:
         yield

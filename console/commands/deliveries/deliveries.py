@@ -43,9 +43,9 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     """List deliveries, newest first."""
     from sqlalchemy.orm import defer
 
+    from models.account import Account
     from models.delivery import Delivery
     from operations import lookup, serialize
-    from operations.accounts import has_others
 
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
@@ -53,7 +53,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         if before:
             query = query.where(_received_before(lookup.find_delivery(session, before)))
         found, remaining = fetch_page(session, query, limit)
-        accounts = [row.account for row in found] if has_others(session) else None
+        accounts = [row.account for row in found] if Account.is_any(session) else None
     if as_json:
         last = found[-1].id if remaining else None
         tables.print_json({"deliveries": [serialize.delivery_to_json(row) for row in found], "next": last})

@@ -57,8 +57,8 @@ def follow_events(
     database: Database, tail: Tail, show_entry: Callable[[TimelineEntry], None], wait: Callable[[], object]
 ) -> None:
     """Show new entries until `wait` returns true. Waits while the database is down."""
-    from models.stats import is_schema_outdated
-    from operations.errors import StoreError, store_error_message
+    from operations.store_errors import StoreError, store_error_message
+    from runtime.database import is_schema_outdated
 
     is_down = False
     while True:

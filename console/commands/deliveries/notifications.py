@@ -46,9 +46,9 @@ COLUMNS = [
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
     """List notifications, newest first."""
+    from models.account import Account
     from models.notification import Notification
     from operations import lookup, serialize
-    from operations.accounts import has_others
 
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
@@ -56,7 +56,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         if before:
             query = query.where(Notification.id < lookup.find_notification(session, before).id)
         found, remaining = fetch_page(session, query, limit)
-        accounts = [row.account for row in found] if has_others(session) else None
+        accounts = [row.account for row in found] if Account.is_any(session) else None
     if as_json:
         last = found[-1].id if remaining else None
         tables.print_json({"notifications": [serialize.notification_to_json(row) for row in found], "next": last})

@@ -136,10 +136,10 @@ def set_command(name: str, by: str, no_check: bool, **given: Any) -> None:
 @as_json
 def list_command(as_json: bool) -> None:
     """List the accounts; never their API keys."""
-    from operations.accounts import all_accounts
+    from models.account import Account
 
     with read_only_session() as session:
-        found = all_accounts(session)
+        found = Account.load_all(session)
     if as_json:
         tables.print_json({"accounts": [_to_json(row) for row in found]})
     elif not found:

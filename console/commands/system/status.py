@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Group
-from rich.live import Live
 
 from console.cli.progress import stop_on_interrupt
 from console.cli.stores import open_database
@@ -53,6 +51,9 @@ def status(watch: bool, as_json: bool) -> None:
 
 
 def _watch(settings: StatusSettings, database: Database, job_queue: JobQueue) -> None:
+    from rich.console import Group
+    from rich.live import Live
+
     from console.render import status_report
     from operations.checks import run_checks
     from operations.status import take_snapshot
