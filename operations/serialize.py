@@ -1,17 +1,21 @@
-"""Serialise rows to JSON. Scripts read these keys, so they are stable."""
+"""Serialise rows to JSON. Scripts read these keys, so they are stable. Imports no table: a list imports its own."""
 
-from typing import Any
+from __future__ import annotations
 
-from models.api_token import ApiToken
-from models.attempt import FailedAttempt
-from models.booking import Booking, BookingChange
-from models.delivery import Delivery
-from models.intervention import Intervention
-from models.notification import Notification
-from models.platform_user import PlatformUser
-from models.run import Run
-from models.timeline import TimelineEntry
+from typing import TYPE_CHECKING, Any
+
 from operations.redact import redact, redact_text
+
+if TYPE_CHECKING:
+    from models.api_token import ApiToken
+    from models.attempt import FailedAttempt
+    from models.booking import Booking, BookingChange
+    from models.delivery import Delivery
+    from models.intervention import Intervention
+    from models.notification import Notification
+    from models.platform_user import PlatformUser
+    from models.run import Run
+    from models.timeline import TimelineEntry
 
 Json = dict[str, Any]
 
