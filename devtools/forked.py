@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import chdir
 from importlib import import_module
 from multiprocessing import forkserver
 from multiprocessing.context import ForkProcess, ForkServerProcess
@@ -146,7 +147,8 @@ def start_fork_server(modules: Sequence[str] = PRELOADED) -> None:
     os.environ["PYTHONPATH"] = str(ROOT)  # else it would import from the working directory
     try:
         forkserver.set_forkserver_preload([*modules])
-        forkserver.ensure_running()
+        with chdir(ROOT):  # it outlives the current folder of whoever starts it
+            forkserver.ensure_running()
     finally:
         if before is None:
             del os.environ["PYTHONPATH"]

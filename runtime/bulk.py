@@ -18,9 +18,17 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.orm import Session, make_transient, make_transient_to_detached
 from sqlalchemy.types import TypeEngine
 
-from runtime.database import Model, Utc, in_range, is_postgresql, qualified_name, sqlite_text, table_of
+from runtime.database import (
+    TABLE_OPTION,
+    Model,
+    Utc,
+    in_range,
+    is_postgresql,
+    qualified_name,
+    sqlite_text,
+    table_of,
+)
 
-WITH_ROWCOUNT = {"preserve_rowcount": True}
 SQLITE = sqlite_dialect()
 
 Row = TypeVar("Row", bound=Model)
@@ -85,7 +93,7 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     model: type[Model] = type(rows[0])
     if is_postgresql(session):
         statement = _update_from_rows(model, qualified_name(session, model), only)
-        _execute_for_all(session, statement, [_key_and_values(row, only) for row in rows])
+        _execute_for_all(session, statement, model, [_key_and_values(row, only) for row in rows])
     else:
         columns = _columns(model, only)
         values = [{**_values(row, columns), "id": row.id} for row in rows]
@@ -97,7 +105,7 @@ def _insert(session: Session, model: type[Model], values: Sequence[Values], suff
     insertion = f"INSERT INTO {table} ({columns})"
     if is_postgresql(session):
         rows = f"SELECT {columns} FROM {_rows_as_table(table)}"  # noqa: S608 - names of ours
-        return _execute_for_all(session, f"{insertion} {rows}{suffix}", values)
+        return _execute_for_all(session, f"{insertion} {rows}{suffix}", model, values)
     return _execute_for_each(session, f"{insertion} VALUES ({', '.join('?' * len(values[0]))}){suffix}", model, values)
 
 
@@ -106,9 +114,15 @@ def _rows_as_table(table: str) -> str:
     return f"json_populate_recordset(NULL::{table}, CAST(:rows AS json)) AS given"
 
 
-def _execute_for_all(session: Session, statement: str, values: Sequence[Values]) -> int:
-    result = session.execute(_prepared(statement), {"rows": to_json(values).decode()}, execution_options=WITH_ROWCOUNT)
+def _execute_for_all(session: Session, statement: str, model: type[Model], values: Sequence[Values]) -> int:
+    rows = {"rows": to_json(values).decode()}
+    result = session.execute(_prepared(statement), rows, execution_options=_options(model))
     return int(result.rowcount)  # type: ignore[attr-defined]
+
+
+@cache
+def _options(model: type[Model]) -> Mapping[str, Any]:
+    return {"preserve_rowcount": True, TABLE_OPTION: table_of(model).name}
 
 
 @cache
@@ -149,7 +163,8 @@ def _execute_for_each(session: Session, statement: str, model: type[Model], valu
         )
         for row in values
     ]
-    return session.connection().exec_driver_sql(statement, parameters).rowcount
+    result = session.connection().exec_driver_sql(statement, parameters, execution_options=_options(model))
+    return result.rowcount
 
 
 @cache

@@ -100,6 +100,8 @@ NOT_WRITABLE_SQLITE_CODES = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_NOTADB,
 }
+TABLE_OPTION = "meetergo_inbox_table"
+"""Execution option of a statement written as text: the table that it changes, which a trace names."""
 PROBE_BYTES = 16 * 1024
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -8,6 +8,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, get_
 from sqlalchemy import Engine, TextClause, event
 from sqlalchemy.engine import ExceptionContext
 
+from runtime.database import TABLE_OPTION
+
 OPERATION = re.compile(r"\s*([A-Za-z]{1,20})\b")
 TABLE = re.compile(r"\b(?:FROM|INTO|UPDATE|JOIN)\s+([\w.\"]{1,100})")
 LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d[\w.]*\b")
@@ -37,7 +39,7 @@ def _begin(connection: Any, _cursor: Any, statement: str, _parameters: Any, cont
     """Start a span within another one. Without one, as when an idle worker polls, there is no trace."""
     if _tracer is None or context is None or not get_current_span().is_recording():
         return
-    name, attributes = describe(statement, context.compiled)
+    name, attributes = describe(statement, context.compiled, context.execution_options.get(TABLE_OPTION))
     attributes["db.system.name"] = connection.dialect.name
     setattr(context, SPAN, _tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes))
 
@@ -63,19 +65,22 @@ LISTENERS: dict[str, Callable[..., None]] = {
 }
 
 
-def describe(statement: str, compiled: Any) -> tuple[str, dict[str, str]]:
+def describe(statement: str, compiled: Any, table_name: str | None = None) -> tuple[str, dict[str, str]]:
     """Return a statement's name and attributes.
 
-    Of SQL written as text, such as a hook's, only the operation is recorded: the text may hold personal data.
+    Of SQL written as text, such as a hook's, only the operation is recorded: the text may hold personal data. Of ours,
+    the table is recorded too.
 
     Args:
         statement: the SQL.
         compiled: SQLAlchemy's compiled statement; None for SQL that was passed as a string.
+        table_name: the table that it changes, if its execution options say so.
     """
     found = OPERATION.match(statement)
     operation = found[1].upper() if found else "SQL"
     if compiled is None or isinstance(compiled.statement, TextClause):
-        return operation, {"db.operation.name": operation}
+        named = {"db.collection.name": table_name} if table_name else {}
+        return f"{operation} {table_name or ''}".strip(), {"db.operation.name": operation, **named}
     text = LITERAL.sub("?", " ".join(statement.split()))
     table = TABLE.search(text)
     collection = table[1].replace('"', "").rpartition(".")[2] if table else ""
