@@ -36,7 +36,7 @@ from worker.maintenance.sweeper import wake
 
 __all__ = ["harness", "make_app", "open_harness"]
 
-ROWS = 5_000
+ROWS = 20_000
 GROWING_TABLES = ("deliveries", "bookings", "booking_changes", "notifications", "failed_attempts", "platform_users")
 KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
 YEARS_AGO = "2020-01-01 00:00:00.000000"
