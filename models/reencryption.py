@@ -1,11 +1,12 @@
 """Re-encryption: encrypt every stored body and API key with the newest key, so that older keys can be removed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
 
 from models.account import Account
 from models.delivery import Delivery
@@ -37,15 +38,34 @@ def reencrypt(database: Database, cipher: BodyCipher) -> ReencryptResult:
 
     One that cannot be decrypted does not stop the others.
     """
-    result, after = in_transaction(database, partial(_reencrypt_api_keys, cipher=cipher)), ""
-    is_old = and_(Delivery.sealed_with.is_distinct_from(cipher.newest_key), Delivery.body != b"")
+    result = in_transaction(database, partial(_reencrypt_api_keys, cipher=cipher))
+    is_old = Delivery.sealed_with.is_distinct_from(cipher.newest_key)
+    _reencrypt_all(database, and_(is_old, Delivery.body != b""), partial(_reencrypt, cipher=cipher), result)
+    return result
+
+
+def reencrypt_for_0_1_0(database: Database, cipher: BodyCipher) -> ReencryptResult:
+    """Encrypt what release 0.1.0 would have to read as it did: the bodies of deliveries that are pending or dead."""
+    result = ReencryptResult()
+    is_wanted = and_(Delivery.sealed_with.is_not(None), Delivery.status.in_(["pending", "dead"]), Delivery.body != b"")
+    _reencrypt_all(database, is_wanted, partial(_reencrypt, cipher=cipher, for_0_1_0=True), result)
+    return result
+
+
+def _reencrypt_all(
+    database: Database,
+    selected: ColumnElement[bool],
+    reencrypt_page: Callable[..., ReencryptResult],
+    result: ReencryptResult,
+) -> None:
+    after = ""
     while True:
         with database.read_only() as session:
-            query = select(Delivery.id).where(is_old, Delivery.id > after)
+            query = select(Delivery.id).where(selected, Delivery.id > after)
             ids = session.scalars(query.order_by(Delivery.id).limit(BATCH_SIZE)).all()
         if not ids:
-            return result
-        page = in_transaction(database, partial(_reencrypt, cipher=cipher, ids=ids))
+            return
+        page = in_transaction(database, partial(reencrypt_page, ids=ids))
         result.done += page.done
         result.failed |= page.failed
         after = ids[-1]
@@ -67,13 +87,13 @@ def _reencrypt_api_keys(session: Session, cipher: BodyCipher) -> ReencryptResult
     return result
 
 
-def _reencrypt(session: Session, cipher: BodyCipher, ids: Sequence[str]) -> ReencryptResult:
-    page = ReencryptResult()
+def _reencrypt(session: Session, cipher: BodyCipher, ids: Sequence[str], *, for_0_1_0: bool = False) -> ReencryptResult:
+    page, encrypt = ReencryptResult(), cipher.encrypt_for_0_1_0 if for_0_1_0 else cipher.encrypt
     for row in Delivery.get_for_update(session, ids):
-        if not row.body or row.sealed_with == cipher.newest_key:
+        if not row.body or (row.sealed_with == cipher.newest_key and not for_0_1_0):
             continue
         try:
-            encrypted = cipher.encrypt(cipher.decrypt(row.encrypted_body))
+            encrypted = encrypt(cipher.decrypt(row.encrypted_body))
         except Transient as error:
             page.failed[row.id] = str(error)
             continue

@@ -1,22 +1,32 @@
 """Encryption of bodies at rest, which hold personal data and the provider's cancel token.
 
-Fernet (AES-128-CBC and HMAC-SHA256, from `cryptography`) with several keys, oldest to newest: the newest encrypts,
-and each decrypts what it encrypted. Without a key, bodies are stored in plain text, and each process warns at start.
-Tokens are stored as bytes. Fernet writes them in base64, which takes a third more; older releases stored them so.
+AES-256-GCM from `cryptography`, with several keys, oldest to newest: the newest encrypts, and each decrypts what it
+encrypted. Without a key, bodies are stored in plain text, and each process warns at start.
+
+A key is one of Fernet, with which older releases encrypted; that of AES-GCM is derived from it. Fernet takes ten times
+as long, a sixth of what a webhook costs the receiver.
 """
 
+import os
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 import structlog
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from runtime.errors import Transient
 
-VERSION = b"\x80"
-"""The first byte of a token; one in base64 begins with a letter."""
+AES_GCM, FERNET = b"\x81", b"\x80"
+"""First byte of a stored body. Release 0.1.0 stored Fernet's base64, which begins with a letter."""
+NONCE_BYTES = 12
+"""Drawn anew for each body: a key is good for four billion of them."""
+KEY_BYTES, KEY_USE = 32, b"meetergo-inbox: bodies, AES-256-GCM"
 
 log = structlog.get_logger()
 
@@ -45,7 +55,8 @@ class BodyCipher:
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._keys = {key_id(key): Fernet(key) for key in keys}
+        self._fernets = {key_id(key): Fernet(key) for key in keys}
+        self._keys = {key_id(key): _derived(key) for key in keys}
 
     @property
     def newest_key(self) -> str | None:
@@ -56,7 +67,14 @@ class BodyCipher:
         """Encrypt a body for storage. Without keys it is stored as it is."""
         if self.newest_key is None:
             return EncryptedBody(body, None)
-        return EncryptedBody(urlsafe_b64decode(self._keys[self.newest_key].encrypt(body)), self.newest_key)
+        nonce = os.urandom(NONCE_BYTES)
+        encrypted = self._keys[self.newest_key].encrypt(nonce, body, None)
+        return EncryptedBody(AES_GCM + nonce + encrypted, self.newest_key)
+
+    def encrypt_for_0_1_0(self, body: bytes) -> EncryptedBody:
+        """Encrypt a body as release 0.1.0 did, which reads nothing else. There has to be a key."""
+        newest = next(reversed(self._fernets))
+        return EncryptedBody(self._fernets[newest].encrypt(body), newest)
 
     def decrypt(self, encrypted_body: EncryptedBody) -> bytes:
         """Decrypt a stored body.
@@ -67,18 +85,26 @@ class BodyCipher:
         if encrypted_body.key is None:
             return encrypted_body.content
         try:
-            content = encrypted_body.content
-            token = urlsafe_b64encode(content) if content.startswith(VERSION) else content
-            return self._keys[encrypted_body.key].decrypt(token)
+            return self._decrypt(encrypted_body.content, encrypted_body.key)
         except KeyError:
             raise Transient(f"the body is encrypted with key {encrypted_body.key}, which is not in BODY_KEYS") from None
-        except InvalidToken:
+        except (InvalidTag, InvalidToken, ValueError):
             raise Transient(f"the body cannot be decrypted with key {encrypted_body.key}: it is damaged") from None
+
+    def _decrypt(self, content: bytes, key: str) -> bytes:
+        if content.startswith(AES_GCM):
+            nonce_end = len(AES_GCM) + NONCE_BYTES
+            return self._keys[key].decrypt(content[len(AES_GCM) : nonce_end], content[nonce_end:], None)
+        return self._fernets[key].decrypt(urlsafe_b64encode(content) if content.startswith(FERNET) else content)
 
     def warn_if_unencrypted(self) -> None:
         """Log a warning, at the start of a process, if personal data is stored in plain text."""
         if self.newest_key is None:
             log.warning("bodies.unencrypted", advice="set BODY_KEYS, so that bodies at rest are encrypted")
+
+
+def _derived(key: str) -> AESGCM:
+    return AESGCM(HKDF(SHA256(), KEY_BYTES, salt=None, info=KEY_USE).derive(urlsafe_b64decode(key)))
 
 
 def key_id(key: str) -> str:

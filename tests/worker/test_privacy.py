@@ -77,6 +77,18 @@ def test_reencrypt_makes_the_old_key_unnecessary(open_harness: Callable[..., Har
     assert {delivery.status for delivery in harness.all(Delivery)} == {"done"}
 
 
+def test_reencrypt_for_0_1_0_makes_what_it_would_read_readable_for_it(open_harness: Callable[..., Harness]) -> None:
+    harness = open_harness(body_keys=NEW)
+    harness.process(CREATED, b"not json")
+    harness.deliver(LEFT)
+    done = CliRunner().invoke(cli, ["reencrypt", "--for-0.1.0"])
+    assert f"2 bodies re-encrypted; what is pending or dead is encrypted with key {key_id(NEW)} now" in done.output
+    waiting = [row.body for row in harness.all(Delivery) if row.status != "done"]
+    assert {Fernet(NEW).decrypt(body) for body in waiting} == {b"not json", json.dumps(LEFT).encode()}
+    harness.process_due()
+    assert sorted(row.status for row in harness.all(Delivery)) == ["dead", "done", "done"]
+
+
 def test_reencrypt_without_a_key_names_the_setting(open_harness: Callable[..., Harness]) -> None:
     open_harness(body_keys="")
     done = CliRunner().invoke(cli, ["reseal"])

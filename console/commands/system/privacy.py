@@ -96,10 +96,17 @@ def erase(email: str, phone: str, name: str, account: str | None, yes: bool, as_
 
 
 @click.command()
+@click.option(
+    "--for-0.1.0",
+    "for_0_1_0",
+    is_flag=True,
+    help="Instead encrypt what is pending or dead as version 0.1.0 did, to go back to it. Stop everything first.",
+)
 @as_json
-def reencrypt(as_json: bool) -> None:
+def reencrypt(for_0_1_0: bool, as_json: bool) -> None:
     """Encrypt all stored bodies and API keys with the newest of BODY_KEYS; then the older keys can be removed."""
     from models.reencryption import reencrypt as reencrypt_bodies
+    from models.reencryption import reencrypt_for_0_1_0
     from operations.settings import ErasureSettings
 
     settings = ErasureSettings.load()
@@ -107,11 +114,12 @@ def reencrypt(as_json: bool) -> None:
     if cipher.newest_key is None:
         raise click.UsageError("BODY_KEYS is not set: there is nothing to encrypt with (see .env.example)")
     with open_configured_database(settings) as database:
-        result = reencrypt_bodies(database, cipher)
+        result = (reencrypt_for_0_1_0 if for_0_1_0 else reencrypt_bodies)(database, cipher)
     if as_json:
         print_json({"resealed": result.done, "key": cipher.newest_key, "failed": result.failed})
     else:
-        all_are = "" if result.failed else f"; all are encrypted with key {cipher.newest_key} now"
+        which = "what is pending or dead is" if for_0_1_0 else "all are"
+        all_are = "" if result.failed else f"; {which} encrypted with key {cipher.newest_key} now"
         api_keys = f" and {count(result.api_keys, 'API key')}" if result.api_keys else ""
         click.echo(f"{result.done} bodies{api_keys} re-encrypted{all_are}")
     if result.failed:
