@@ -34,7 +34,7 @@ WARM_UP_SHARE = 0.2
 """Share of the deliveries that is not counted: the first ones."""
 POLL_INTERVAL_SECONDS = 0.02
 TIMEOUT_SECONDS = 300.0
-QUIETLY = ("--quiet", "--disable-pip-version-check", "--requirement")
+INSTALL = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement")
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def checked_out(commit: str) -> Iterator[tuple[Path, Path]]:
         try:
             venv.create(packages, with_pip=True)
             python = packages / "bin/python"
-            subprocess.run([python, "-m", "pip", "install", *QUIETLY, root / "requirements.txt"], check=True)
+            subprocess.run([python, *INSTALL, root / "requirements.txt"], check=True)
             yield root, python
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", root], cwd=ROOT, check=True)  # noqa: S607

@@ -301,7 +301,7 @@ class Booking(Model):
         self._set(meeting_name=name, location=location, cancel_reason=reason)
 
     def _set(self, **values: Any) -> None:
-        """Set the columns that change: an attribute that is set is written, and costs as much as ten comparisons.
+        """Set the attributes that change: to set one takes as long as ten comparisons.
 
         JSON is set in any case: in Python, 1 equals True.
         """

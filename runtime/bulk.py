@@ -34,7 +34,7 @@ SQLITE = sqlite_dialect()
 Row = TypeVar("Row", bound=Model)
 Values = Mapping[str, Any]
 """Column -> value."""
-Convert = Callable[[Any], Any]
+Converter = Callable[[Any], Any]
 
 
 @contextmanager
@@ -91,13 +91,11 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     if not rows:
         return
     model: type[Model] = type(rows[0])
+    table, values = qualified_name(session, model), [_key_and_values(row, only) for row in rows]
     if is_postgresql(session):
-        statement = _update_from_rows(model, qualified_name(session, model), only)
-        _execute_for_all(session, statement, model, [_key_and_values(row, only) for row in rows])
+        _execute_for_all(session, _update_from_rows(model, table, only), model, values)
     else:
-        columns = _columns(model, only)
-        values = [{**_values(row, columns), "id": row.id} for row in rows]
-        _execute_for_each(session, _update_by_id(table_of(model).name, (*columns,)), model, values)
+        _execute_for_each(session, _update_by_id(model, table, only), model, values)
 
 
 def _insert(session: Session, model: type[Model], values: Sequence[Values], suffix: str = "") -> int:
@@ -148,17 +146,19 @@ def _update_from_rows(model: type[Model], table: str, only: tuple[str, ...]) -> 
 
 
 @cache
-def _update_by_id(table: str, columns: tuple[str, ...]) -> str:
-    return f"UPDATE {table} SET {', '.join(f'{column} = ?' for column in columns)} WHERE id = ?"  # noqa: S608 - as above
+def _update_by_id(model: type[Model], table: str, only: tuple[str, ...]) -> str:
+    """The first parameter is the id; see `_key_and_values`."""
+    sets = ", ".join(f"{column} = ?{number}" for number, column in enumerate(_columns(model, only), start=2))
+    return f"UPDATE {table} SET {sets} WHERE id = ?1"  # noqa: S608 - as above
 
 
 def _execute_for_each(session: Session, statement: str, model: type[Model], values: Sequence[Values]) -> int:
-    converts = _converts(model, (*values[0],))
+    converters = _converters(model, (*values[0],))
     parameters = [
         tuple(
             [
                 convert(row[column]) if convert and row[column] is not None else row[column]
-                for column, convert in converts
+                for column, convert in converters
             ]
         )
         for row in values
@@ -168,12 +168,12 @@ def _execute_for_each(session: Session, statement: str, model: type[Model], valu
 
 
 @cache
-def _converts(model: type[Model], columns: tuple[str, ...]) -> Sequence[tuple[str, Convert | None]]:
+def _converters(model: type[Model], columns: tuple[str, ...]) -> Sequence[tuple[str, Converter | None]]:
     """Return each column with what converts a value other than None for SQLite; None if nothing has to."""
-    return [(column, _convert(table_of(model).c[column].type)) for column in columns]
+    return [(column, _converter(table_of(model).c[column].type)) for column in columns]
 
 
-def _convert(type_: TypeEngine[Any]) -> Convert | None:
+def _converter(type_: TypeEngine[Any]) -> Converter | None:
     if isinstance(type_, JSON):
         return lambda value: to_json(value).decode()
     if isinstance(type_, Utc):

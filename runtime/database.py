@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
-from functools import cache
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -353,18 +352,6 @@ def database_now(session: Session, now: datetime, plus: timedelta = timedelta())
     if _dialect(session) == "postgresql":
         return func.now() + plus
     return literal(now + plus, Utc())
-
-
-def insert_new(connection: Connection | Session, model: type[Model], *key: str) -> Insert:
-    """Build an INSERT of any number of rows that skips rows whose key exists."""
-    return _insert_new(_dialect(connection), table_of(model), key)
-
-
-@cache
-def _insert_new(dialect: str, table: Table, key: tuple[str, ...]) -> Insert:
-    """Build the statement once, so that SQLAlchemy need not compute its cache key again."""
-    insert: Insert = INSERTS[dialect](table).on_conflict_do_nothing(index_elements=key)
-    return insert
 
 
 def insert_into(connection: Connection | Session, model: type[Model]) -> Any:
