@@ -1,5 +1,6 @@
 """The database: one engine per process, opened lazily. It makes SQLite and PostgreSQL behave alike."""
 
+import json
 import os
 import sqlite3
 import time
@@ -10,6 +11,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from typing import Any, ClassVar
 from uuid import uuid4
 
+from pydantic_core import from_json
 from sqlalchemy import (
     JSON,
     ColumnClause,
@@ -136,6 +138,14 @@ def in_range(value: datetime) -> datetime:
 def sqlite_text(value: datetime) -> str:
     """Return a time in UTC as SQLAlchemy stores it in SQLite."""
     return value.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def read_json(value: str | bytes) -> Any:
+    """Read a stored JSON value. pydantic's reader takes a fifth of the time of Python's, which was a worker's 25th."""
+    try:
+        return from_json(value)
+    except ValueError:  # half of a surrogate pair, or nested very deep
+        return json.loads(value)
 
 
 JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -412,6 +422,7 @@ def open_engine(
     """
     options: dict[str, Any] = {
         "hide_parameters": True,
+        "json_deserializer": read_json,
         "pool_size": pool_size,
         "max_overflow": 0,
         "pool_timeout": POOL_TIMEOUT_SECONDS,
