@@ -2,10 +2,27 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, String, Text, and_, cast, delete, func, or_, select, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ForeignKey,
+    Index,
+    Select,
+    String,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 from sqlalchemy.sql.elements import ColumnElement
@@ -108,8 +125,15 @@ class Booking(Model):
             for key in sorted(set(ids))
         ]
         insert_missing(session, cls, new, "id")
-        rows = select(cls).where(cls.id.in_([row["id"] for row in new])).order_by(cls.id).with_for_update()
-        return {row.id: row for row in session.scalars(rows.execution_options(populate_existing=True))}
+        rows = session.scalars(
+            cls._lock_query(), {"ids": [row["id"] for row in new]}, execution_options={"populate_existing": True}
+        )
+        return {row.id: row for row in rows}
+
+    @classmethod
+    @cache
+    def _lock_query(cls) -> "Select[Booking]":
+        return select(cls).where(cls.id.in_(bindparam("ids", expanding=True))).order_by(cls.id).with_for_update()
 
     @classmethod
     def delete_blank(cls, session: Session, ids: Collection[str]) -> None:

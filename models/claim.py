@@ -8,9 +8,10 @@ processing killed the worker; see `recover`.
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import String, delete, func, or_, select, update
+from sqlalchemy import Delete, String, bindparam, delete, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
@@ -78,14 +79,19 @@ class Claim(Model):
     @classmethod
     def release(cls, session: Session, worker: str) -> None:
         """Delete a worker's claim. Call it in the transaction that records the result."""
-        session.execute(delete(table_of(cls)).where(cls.worker == worker))
+        session.execute(cls._release_query(), {"name": worker})
+
+    @classmethod
+    @cache
+    def _release_query(cls) -> Delete:
+        return delete(table_of(cls)).where(cls.worker == bindparam("name"))
 
     @classmethod
     def discard(cls, database: Database, worker: str) -> None:
         """Delete the claim of a live worker whose processing failed. Never raises: its next claim replaces it."""
         try:
             with database.core_transaction() as connection:
-                connection.execute(delete(table_of(cls)).where(cls.worker == worker))
+                connection.execute(cls._release_query(), {"name": worker})
         except SQLAlchemyError:
             return
 

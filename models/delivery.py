@@ -250,8 +250,13 @@ class Delivery(Retryable, Model):
     @classmethod
     def load(cls, session: Session, ids: Sequence[str]) -> Sequence["Delivery"]:
         """Load rows in the given order, leaving out those that no longer exist."""
-        rows = {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(ids)))}
+        rows = {row.id: row for row in session.scalars(cls._load_query(), {"ids": ids})}
         return [rows[key] for key in ids if key in rows]
+
+    @classmethod
+    @cache
+    def _load_query(cls) -> "Select[Delivery]":
+        return select(cls).where(cls.id.in_(bindparam("ids", expanding=True)))
 
     @classmethod
     def mark_unloadable_dead(cls, session: Session, delivery_id: str, reason: str, now: datetime) -> "Delivery":

@@ -1,9 +1,10 @@
 """Platform users: the hosts as the platform knows them, and the channels that notify them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Index, String, Text, UniqueConstraint, func, select, text, update
+from sqlalchemy import Index, Select, String, Text, UniqueConstraint, bindparam, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -70,6 +71,19 @@ class PlatformUser(Model):
         """Return the user that is mapped to this meetergo user of an account."""
         is_user = (cls.meetergo_user_id == meetergo_user_id, cls.account == account)
         return session.scalars(select(cls).where(*is_user)).one_or_none()
+
+    @classmethod
+    def by_meetergo_user_ids(
+        cls, session: Session, meetergo_user_ids: Collection[str], account: str = DEFAULT
+    ) -> "Sequence[PlatformUser]":
+        """Return the users that are mapped to any of these meetergo users of an account."""
+        return session.scalars(cls._of_hosts_query(), {"ids": [*meetergo_user_ids], "account": account}).all()
+
+    @classmethod
+    @cache
+    def _of_hosts_query(cls) -> "Select[PlatformUser]":
+        is_host = cls.meetergo_user_id.in_(bindparam("ids", expanding=True))
+        return select(cls).where(is_host, cls.account == bindparam("account"))
 
     @classmethod
     def by_calendar_feed_id(cls, session: Session, feed_id: str) -> "PlatformUser | None":
@@ -139,7 +153,7 @@ class HostResolver:
 
     def __init__(self, session: Session, account: str = DEFAULT) -> None:
         self._session = session
-        self._is_own = PlatformUser.account == account
+        self._account = account
         self._hosts: dict[str, PlatformUser | None] = {}
         self._types: dict[str, PlatformUser | None] = {}
 
@@ -148,8 +162,8 @@ class HostResolver:
         wanted = {host_id for host_id in host_ids if isinstance(host_id, str) and host_id not in self._hosts}
         if wanted:
             self._hosts |= dict.fromkeys(wanted)
-            query = select(PlatformUser).where(PlatformUser.meetergo_user_id.in_(wanted), self._is_own)
-            self._hosts |= {str(user.meetergo_user_id): user for user in self._session.scalars(query)}
+            users = PlatformUser.by_meetergo_user_ids(self._session, wanted, self._account)
+            self._hosts |= {str(user.meetergo_user_id): user for user in users}
 
     def forget_unknown(self) -> None:
         """Forget the ids that were not found, so that they are looked up again."""
@@ -177,5 +191,6 @@ class HostResolver:
             return None
         if meeting_type_id not in self._types:
             condition = PlatformUser.meetergo_meeting_type_id == meeting_type_id
-            self._types[meeting_type_id] = PlatformUser.get_unique(self._session, condition, self._is_own)
+            is_own = PlatformUser.account == self._account
+            self._types[meeting_type_id] = PlatformUser.get_unique(self._session, condition, is_own)
         return self._types[meeting_type_id]
