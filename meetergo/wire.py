@@ -100,9 +100,11 @@ def localised_text(value: Any) -> str | dict[str, str] | None:
     if len(value) > MAX_LANGUAGES or not all(map(LANGUAGE.fullmatch, value)):
         raise ValueError
     translations = {
-        language: value_read for language, value_read in value.items() if value_read is not None and text(value_read)
+        language: translation
+        for language, translation in value.items()
+        if translation is not None and text(translation)
     }
-    if not all(isinstance(value_read, str) for value_read in translations.values()):
+    if not all(isinstance(translation, str) for translation in translations.values()):
         raise ValueError
     return translations or None
 
@@ -121,46 +123,46 @@ def identifier(value: Any) -> str | None:
     """Parse an id as text."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError
-    text_value = str(value)
-    if len(text_value) > MAX_ID:
+    as_text = str(value)
+    if len(as_text) > MAX_ID:
         raise ValueError
-    return text_value if text_value and not text_value.isspace() else None
+    return as_text if as_text and not as_text.isspace() else None
 
 
 def boolean(value: Any) -> bool:
     """Parse a boolean in its usual spellings."""
     if isinstance(value, bool):
         return value
-    text_value = str(value).strip().lower().removesuffix(".0") if isinstance(value, str | int | float) else ""
-    if text_value in TRUE or text_value in FALSE:
-        return text_value in TRUE
+    spelling = str(value).strip().lower().removesuffix(".0") if isinstance(value, str | int | float) else ""
+    if spelling in TRUE or spelling in FALSE:
+        return spelling in TRUE
     raise ValueError
 
 
 def plausible_time(value: Any) -> datetime:
     """Parse a plausible time: ISO 8601, or seconds or milliseconds since 1970."""
-    text_value = timestamp(value)
-    if text_value >= LATEST:
+    time = timestamp(value)
+    if time >= LATEST:
         raise ValueError
-    return text_value
+    return time
 
 
 def timestamp(value: Any) -> datetime:
     """Parse a time; one too late to be plausible becomes `LATEST`."""
     if isinstance(value, str):
-        text_value = datetime.fromisoformat(value)
-        text_value = text_value if text_value.tzinfo else text_value.replace(tzinfo=UTC)
-        if text_value.year > LATEST.year:
+        time = datetime.fromisoformat(value)
+        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        if time.year > LATEST.year:
             return LATEST
-        text_value = text_value.astimezone(UTC)
+        time = time.astimezone(UTC)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value if abs(value) < 2e10 else value / 1000
-        text_value = EARLIEST + timedelta(seconds=min(seconds, LATEST.timestamp()))
+        time = EARLIEST + timedelta(seconds=min(seconds, LATEST.timestamp()))
     else:
         raise ValueError
-    if text_value < EARLIEST:
+    if time < EARLIEST:
         raise ValueError
-    return min(text_value, LATEST)
+    return min(time, LATEST)
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -212,7 +214,7 @@ class Fields:
 
     def read(self, convert: Convert, *names: str) -> Any:
         """Return the value of the first name that has one; None if there are only nulls, else `ABSENT`."""
-        values, value_read = self._values, ABSENT
+        values, result = self._values, ABSENT
         if values is None:
             return None
         for name in names:
@@ -227,8 +229,8 @@ class Fields:
                     continue
             if value is not None:
                 return value
-            value_read = None
-        return value_read
+            result = None
+        return result
 
     def object(self, name: str) -> "Fields":
         """Return the fields of a nested object. An id in its place is no object."""
@@ -277,12 +279,12 @@ def _numbered(value: dict[str, Any]) -> Any:
 NO_FIELDS: Final = Fields({}, Ignored())
 
 
-def first(*value_read: Any) -> Any:
+def first(*readings: Any) -> Any:
     """Return the first of several readings that has a value; None if there are only nulls, else `ABSENT`."""
-    for value in value_read:
+    for value in readings:
         if value is not None and value is not ABSENT:
             return value
-    return None if None in value_read else ABSENT
+    return None if None in readings else ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,12 +301,12 @@ class AttendeeBody:
 
     @property
     def id(self) -> str | None:
-        """The booking id as received."""
+        """The guest's id, if the body has one."""
         return self.details.get("id")
 
     @property
     def email(self) -> str | None:
-        """The event name as meetergo writes it."""
+        """The guest's e-mail address, if the body has one."""
         return self.details.get("email")
 
 
@@ -374,7 +376,7 @@ class AppointmentBody:
         created_at, rescheduled_at = fields.read(timestamp, "createdAt"), fields.read(timestamp, "rescheduledAt")
         updated_at = fields.read(timestamp, "updatedAt")
         times = [at for at in (created_at, rescheduled_at, cancelled_at) if at]
-        value_read = {
+        stated = {
             "location": fields.read(address, "location"),
             "meeting_link": first(hosting_info.read(text, "meetingLink"), meeting_info.read(text, "meetingLink")),
             "meeting_name": first(
@@ -386,9 +388,9 @@ class AppointmentBody:
             "metadata": meeting_type.read(mapping, "metadata"),
         }
         if is_cancelled:
-            value_read["cancelled_by"] = cancel.read(text, "cancelledBy", "actionSource", "actionBy")
-            value_read["cancel_reason"] = cancel.read(localised_text, "reason")
-        facts = {name: value for name, value in value_read.items() if value is not ABSENT}
+            stated["cancelled_by"] = cancel.read(text, "cancelledBy", "actionSource", "actionBy")
+            stated["cancel_reason"] = cancel.read(localised_text, "reason")
+        facts = {name: value for name, value in stated.items() if value is not ABSENT}
         if start:
             facts["starts_at"] = start.isoformat()
         if end:
@@ -468,13 +470,13 @@ def _guest(item: Any, ignored: Ignored, path: str) -> dict[str, str | None] | No
 def _guest_from_text(item: Any) -> dict[str, str | None] | None:
     """Return the guest for an address, with or without a name, or for an id alone."""
     try:
-        text_value = identifier(item)
+        contact = identifier(item)
     except ValueError:
         return None
-    if text_value is None or "@" not in text_value:
-        return {"id": text_value} if text_value else None
-    name, address = parseaddr(text_value) if "<" in text_value else ("", text_value)
-    return {"email": address or text_value, "fullname": name} if name else {"email": address or text_value}
+    if contact is None or "@" not in contact:
+        return {"id": contact} if contact else None
+    name, address = parseaddr(contact) if "<" in contact else ("", contact)
+    return {"email": address or contact, "fullname": name} if name else {"email": address or contact}
 
 
 def _host_ids(fields: Fields, ignored: Ignored) -> list[str] | None:
@@ -486,12 +488,12 @@ def _host_ids(fields: Fields, ignored: Ignored) -> list[str] | None:
             if value is None or value is ABSENT:
                 continue
             try:
-                text_value = identifier(value)
+                host_id = identifier(value)
             except ValueError:
                 ignored.add(f"{name}.{number}")
                 continue
-            if text_value:
-                ids.setdefault(text_value)
+            if host_id:
+                ids.setdefault(host_id)
         if ids:
             return list(ids)
     return None
