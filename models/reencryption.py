@@ -38,33 +38,29 @@ def reencrypt(database: Database, cipher: BodyCipher) -> ReencryptResult:
 
     One that cannot be decrypted does not stop the others.
     """
-    result = in_transaction(database, partial(_reencrypt_api_keys, cipher=cipher))
+    keys = in_transaction(database, partial(_reencrypt_api_keys, cipher=cipher))
     is_old = Delivery.sealed_with.is_distinct_from(cipher.newest_key)
-    _reencrypt_all(database, and_(is_old, Delivery.body != b""), partial(_reencrypt, cipher=cipher), result)
-    return result
+    bodies = _reencrypt_bodies(database, is_old, partial(_reencrypt, cipher=cipher))
+    return ReencryptResult(bodies.done, keys.api_keys, keys.failed | bodies.failed)
 
 
 def reencrypt_for_0_1_0(database: Database, cipher: BodyCipher) -> ReencryptResult:
     """Encrypt what release 0.1.0 would have to read as it did: the bodies of deliveries that are pending or dead."""
-    result = ReencryptResult()
-    is_wanted = and_(Delivery.sealed_with.is_not(None), Delivery.status.in_(["pending", "dead"]), Delivery.body != b"")
-    _reencrypt_all(database, is_wanted, partial(_reencrypt, cipher=cipher, for_0_1_0=True), result)
-    return result
+    is_wanted = and_(Delivery.sealed_with.is_not(None), Delivery.status.in_(["pending", "dead"]))
+    return _reencrypt_bodies(database, is_wanted, partial(_reencrypt, cipher=cipher, for_0_1_0=True))
 
 
-def _reencrypt_all(
-    database: Database,
-    selected: ColumnElement[bool],
-    reencrypt_page: Callable[..., ReencryptResult],
-    result: ReencryptResult,
-) -> None:
-    after = ""
+def _reencrypt_bodies(
+    database: Database, selected: ColumnElement[bool], reencrypt_page: Callable[..., ReencryptResult]
+) -> ReencryptResult:
+    """Re-encrypt the selected deliveries that still have a body, page by page."""
+    result, after = ReencryptResult(), ""
     while True:
         with database.read_only() as session:
-            query = select(Delivery.id).where(selected, Delivery.id > after)
+            query = select(Delivery.id).where(selected, Delivery.body != b"", Delivery.id > after)
             ids = session.scalars(query.order_by(Delivery.id).limit(BATCH_SIZE)).all()
         if not ids:
-            return
+            return result
         page = in_transaction(database, partial(reencrypt_page, ids=ids))
         result.done += page.done
         result.failed |= page.failed
