@@ -21,12 +21,12 @@ from worker.pool import ABANDONED_AFTER, MAINTENANCE_INTERVAL, RESTART_DELAY, WO
 from worker.scheduler import SCHEDULE
 
 SWEEP_EVERY = SCHEDULE["sweep"][0]
-LOST_BELL = timedelta(seconds=60)
+LOST_TRIGGER = timedelta(seconds=60)
 KILLED_WORKER = timedelta(seconds=90)
 
 
-def test_a_lost_bell_rings_again_in_time() -> None:
-    assert OVERDUE_AFTER + SWEEP_EVERY < LOST_BELL
+def test_a_lost_trigger_is_repeated_in_time() -> None:
+    assert OVERDUE_AFTER + SWEEP_EVERY < LOST_TRIGGER
 
 
 def test_what_a_killed_worker_held_is_taken_by_another_in_time() -> None:
@@ -41,9 +41,9 @@ def test_a_body_that_only_redis_has_is_carried_again_in_time_if_its_worker_was_k
     assert QueueWorker.get_heartbeat_ttl(None, job) == (STORE_DEFERRED_TIMEOUT + ABANDONED_AFTER).total_seconds()  # type: ignore[arg-type]
 
 
-def test_what_was_told_is_written_down_before_anybody_may_tell_it_again() -> None:
+def test_a_sent_message_is_recorded_as_long_as_nobody_else_may_send_it() -> None:
     """The longest channel is a mail server; its timeout is one deadline for the whole exchange."""
-    assert MAIL_TIMEOUT + MAX_RECORDING_TIME < SEND_LEASE
+    assert MAIL_TIMEOUT < SEND_LEASE <= MAX_RECORDING_TIME
 
 
 def test_a_worker_that_is_asked_to_stop_does_so_before_docker_loses_patience() -> None:

@@ -257,7 +257,7 @@ def test_a_users_broken_channel_does_not_keep_the_booking_from_being_right(harne
     assert sorted(row.status for row in harness.all(Notification)) == ["dead", "done"]
 
 
-def test_what_was_told_while_the_database_went_away_is_not_told_again(
+def test_what_was_sent_while_the_database_went_away_is_not_sent_again(
     harness: Harness, database: Database, channel: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another transaction locks the rows between the channel's yes and our commit, for longer than our lock timeout."""

@@ -25,7 +25,7 @@ def soon(harness: Harness) -> None:
     sweep(harness.services, datetime.now(UTC) + OVERDUE_AFTER + timedelta(seconds=1))
 
 
-def test_a_lost_bell_rings_again(harness: Harness) -> None:
+def test_a_lost_trigger_is_repeated(harness: Harness) -> None:
     harness.deliver(CREATED)
     harness.services.job_queue.trigger_drain("inbox")
     harness.services.job_queue.queue("inbox").empty()  # the job is lost, the flag still set
@@ -86,7 +86,7 @@ def test_a_backlog_of_1_000_rows_is_not_multiplied(harness: Harness) -> None:
     assert harness.services.job_queue.queue("inbox").count == 1
 
 
-def test_what_is_not_overdue_is_left_to_its_bell(harness: Harness) -> None:
+def test_what_is_not_overdue_is_left_to_its_trigger(harness: Harness) -> None:
     harness.deliver(CREATED)
     sweep(harness.services, datetime.now(UTC))
     assert harness.services.job_queue.queue("inbox").count == 0
