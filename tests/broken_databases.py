@@ -7,6 +7,7 @@ from dataclasses import replace
 from sqlalchemy import event, text
 
 from runtime.database import Database
+from tests.shared_engines import close_shared_connections
 from worker.services import Services
 
 
@@ -48,3 +49,4 @@ def _as_admin(database: Database, statement: str) -> None:
         name = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
         connection.execute(text(statement.format(name)))
     database.engine.dispose()
+    close_shared_connections()

@@ -28,6 +28,7 @@ from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis.client import DEFAULT_PREFIX
 from tests.postgresql_server import empty, postgresql_server
+from tests.shared_engines import close_shared_connections, share_engines_of
 
 # A background shell ignores SIGINT, and nohup SIGHUP; so would the programs that tests start and interrupt.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
@@ -135,7 +136,9 @@ def job_queue(redis: Redis) -> JobQueue:
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     with postgresql_server() as url:
+        share_engines_of(url)
         yield url
+        close_shared_connections()
 
 
 @pytest.fixture(scope="session")

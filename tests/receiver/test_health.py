@@ -15,6 +15,7 @@ from receiver.health import CACHE_TTL, Readiness
 from runtime.database import Database
 from tests.receiver.conftest import ADDRESS, MakeApp
 from tests.receiver.in_process import ReceiverInProcess
+from tests.shared_engines import close_shared_connections
 
 TIMEOUT_SECONDS = 20
 
@@ -78,10 +79,12 @@ def read_only_database(database: Database, database_url: str) -> Iterator[None]:
         change, back = "SET default_transaction_read_only = on", "RESET default_transaction_read_only"
         with database.engine.begin() as connection:
             connection.execute(text(f"ALTER ROLE CURRENT_USER {change}"))
+        close_shared_connections()
         yield
         with database.engine.begin() as connection:
             connection.execute(text("SET transaction_read_only = off"))
             connection.execute(text(f"ALTER ROLE CURRENT_USER {back}"))
+        close_shared_connections()
         return
     trigger = "CREATE TRIGGER full BEFORE INSERT ON deliveries BEGIN SELECT RAISE(ABORT, 'read-only'); END"
     with database.engine.begin() as connection:
