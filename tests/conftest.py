@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
+from xdist.scheduler import LoadFileScheduling
 
+from benchmarks.growth.fill import fill
 from devtools.redis_server import redis_server
 from models.migrate import migrate
 from runtime import database as database_module
@@ -27,6 +30,7 @@ from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis.client import DEFAULT_PREFIX
+from tests.another_database import another_database
 from tests.postgresql_server import empty, postgresql_server
 from tests.shared_engines import close_shared_connections, share_engines_of
 
@@ -79,6 +83,7 @@ Rule._compile_builder = _share_builders(Rule._compile_builder)
 
 SLOWEST_FIRST = (
     "test_incident.py",
+    "test_query_plans.py",
     "test_pool.py",
     "test_run.py",
     "test_users_onboard.py",
@@ -91,6 +96,23 @@ SLOWEST_FIRST = (
     "test_platform_year.py",
 )
 """Files that take a minute: begun last, one of them would run alone in the end."""
+
+
+MANY_ROWS = 20_000
+"""Of each table of the filled databases."""
+
+
+class ByFileScheduling(LoadFileScheduling):
+    """Send each file to one process, and all that use the filled databases to the same: they are filled once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "plans" if file.endswith("plans.py") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    return ByFileScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -157,6 +179,29 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     migrate(database.engine)
     database.close()  # closing the last connection removes the log beside the file
     return file
+
+
+@pytest.fixture(scope="session")
+def filled_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with many rows to copy."""
+    file = tmp_path_factory.mktemp("filled") / "inbox.db"
+    _fill(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def filled_postgresql(postgresql_url: str) -> Iterator[str]:
+    """The name of a database with many rows, a template for others."""
+    with another_database(postgresql_url, "filled") as url:
+        _fill(url)
+        yield "filled"
+
+
+def _fill(url: str) -> None:
+    database = Database(url)
+    migrate(database.engine)
+    fill(database, MANY_ROWS, datetime.now(UTC))
+    database.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -6,6 +6,7 @@ afterwards, on a database with many rows and current statistics.
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,17 +16,17 @@ import pytest
 from psycopg import ClientCursor
 from sqlalchemy import Engine, event, func, select, update
 
-from benchmarks.growth.fill import booking_id, fill, host_id
+from benchmarks.growth.fill import booking_id, host_id
 from devtools.send import samples
 from models import retention
 from models.delivery import DUE_KINDS, Delivery
-from models.migrate import migrate
 from models.notification import Notification
 from models.retryable import waiting_accounts
 from models.tables import Booking, BookingChange, PlatformUser
 from operations.users.calendar import CalendarFeed
 from runtime.database import Database
 from tests.another_database import another_database
+from tests.conftest import MANY_ROWS
 from tests.raw_sql import sql
 from tests.receiver.conftest import ADDRESS, MakeApp, make_app
 from tests.worker.conftest import harness, open_harness
@@ -36,7 +37,6 @@ from worker.maintenance.sweeper import wake
 
 __all__ = ["harness", "make_app", "open_harness"]
 
-ROWS = 20_000
 GROWING_TABLES = ("deliveries", "bookings", "booking_changes", "notifications", "failed_attempts", "platform_users")
 KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
 YEARS_AGO = "2020-01-01 00:00:00.000000"
@@ -115,23 +115,20 @@ def tables_of(statements: Statements) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def large_postgresql(postgresql_url: str) -> Iterator[str]:
-    with another_database(postgresql_url, "crowded") as url:
+def large_postgresql(postgresql_url: str, filled_postgresql: str) -> Iterator[str]:
+    with another_database(postgresql_url, "crowded", f"TEMPLATE {filled_postgresql}") as url:
         yield url
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def large_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a database with many rows."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('crowded') / 'inbox.db'}"
-    else:
-        url = request.getfixturevalue("large_postgresql")
-    database = Database(url)
-    migrate(database.engine)
-    fill(database, ROWS, datetime.now(UTC))
-    database.close()
-    return url
+    """The URL of a database with many rows, a copy for each module."""
+    if request.param == "postgresql":
+        url: str = request.getfixturevalue("large_postgresql")
+        return url
+    file = tmp_path_factory.mktemp("crowded") / "inbox.db"
+    shutil.copy(request.getfixturevalue("filled_sqlite"), file)
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture
@@ -157,7 +154,7 @@ def bodies(run: str) -> list[dict[str, Any]]:
         "other": {"hostIds": [host_id(5), host_id(6)], "hosts": []},
     }
     made = [samples.created(f"{run}-{name}", start, now, **changes) for name, changes in kinds.items()]
-    old = [booking_id(number) for number in range(0, ROWS, ROWS // 20)]
+    old = [booking_id(number) for number in range(0, MANY_ROWS, MANY_ROWS // 20)]
     moved = [samples.rescheduled(one, start + timedelta(hours=1), now, start) for one in old]
     return [
         *made,
