@@ -15,7 +15,7 @@ from runtime.settings import SETTING_NAMES
 
 BROKEN = b'{"webhookType": "booking_created", "secret": "its-own-secret", "id": '
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-"""For tests that start a process and would not differ on PostgreSQL."""
+"""For tests in whose outcome the database has no part: meetergo decides, Redis, a setting, or code of ours alone."""
 SECRETS = ("sample-secret", "its-own-secret", "one-time-token", "a-zoom-password")
 
 

@@ -151,6 +151,7 @@ def test_every_failed_attempt_and_intervention_is_shown(sample_data: Harness) ->
     assert f"bin/inbox replay {delivery_id(BROKEN)[:12]} --dry-run" in sheet
 
 
+@ON_SQLITE
 def test_no_secret_is_shown_anywhere(sample_data: Harness) -> None:
     ids = [row.id for row in sample_data.all(Delivery)]
     commands = [["deliveries", "show", each] for each in ids]

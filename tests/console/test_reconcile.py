@@ -33,6 +33,7 @@ def test_json_output_of_one_host_is_pure_json(three_hosts: Provider) -> None:
     assert len(three_hosts.reconciled()) == 1
 
 
+@ON_SQLITE
 def test_a_reschedule_is_shown_with_its_times(three_hosts: Provider) -> None:
     three_hosts.deliver_all()
     record = next(iter(three_hosts.meetergo.appointments.values()))
@@ -41,6 +42,7 @@ def test_a_reschedule_is_shown_with_its_times(three_hosts: Provider) -> None:
     assert "-> 2030-01-07 09:00" in " ".join(reconcile(three_hosts, "--dry-run", COLUMNS="200").stdout.split())
 
 
+@ON_SQLITE
 def test_it_fails_if_something_is_unknown(three_hosts: Provider) -> None:
     three_hosts.deliver_all()
     three_hosts.meetergo.appointments.popitem()
@@ -48,12 +50,14 @@ def test_it_fails_if_something_is_unknown(three_hosts: Provider) -> None:
     assert (done.exit_code, "unknown to meetergo" in done.stdout) == (1, True)
 
 
+@ON_SQLITE
 def test_it_fails_if_a_host_cannot_be_read(three_hosts: Provider) -> None:
     three_hosts.meetergo.users.popitem()
     done = reconcile(three_hosts)
     assert (done.exit_code, "not read: host 3" in done.stdout) == (1, True)
 
 
+@ON_SQLITE
 def test_it_fails_with_a_message_if_the_key_is_expired(three_hosts: Provider) -> None:
     three_hosts.meetergo.expire(three_hosts.meetergo.key)
     done = reconcile(three_hosts, "--dry-run")
@@ -63,12 +67,14 @@ def test_it_fails_with_a_message_if_the_key_is_expired(three_hosts: Provider) ->
     assert summary == "0 appointments of 0 hosts read, 3 hosts not read."
 
 
+@ON_SQLITE
 def test_it_says_that_another_is_running(three_hosts: Provider) -> None:
     with exclusive(three_hosts.harness.services.job_queue.redis, LOCK_NAME):
         done = reconcile(three_hosts)
     assert (done.exit_code, "another reconciliation is running" in done.stderr) == (1, True)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("words", "settings", "said"),
     [

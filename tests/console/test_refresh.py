@@ -13,7 +13,7 @@ from rq.serializers import JSONSerializer
 
 from devtools.sandbox.faults.injector import InjectedAnswer
 from runtime.queue import QUEUES, JobQueue
-from tests.console.cli import run_cli
+from tests.console.cli import ON_SQLITE, run_cli
 from tests.snapshot import snapshot_rows
 from tests.worker.provider import ONE, Provider, webhook
 
@@ -95,6 +95,7 @@ def test_an_unknown_booking_is_fetched(request_count: Provider, redis: Redis) ->
     assert request_count.harness.booking(booking_id).status == "confirmed"
 
 
+@ON_SQLITE
 def test_a_dry_run_shows_the_change_and_writes_nothing(request_count: Provider) -> None:
     booking_id = booked(request_count)
     request_count.meetergo.actions.cancel(booking_id)
@@ -106,6 +107,7 @@ def test_a_dry_run_shows_the_change_and_writes_nothing(request_count: Provider) 
     assert snapshot_rows(request_count.harness.services.database) == before
 
 
+@ON_SQLITE
 def test_without_a_worker_it_says_so(request_count: Provider) -> None:
     booking_id = booked(request_count)
     request_count.meetergo.actions.cancel(booking_id)
@@ -115,6 +117,7 @@ def test_without_a_worker_it_says_so(request_count: Provider) -> None:
     assert request_count.harness.booking(booking_id).status == "cancelled"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
@@ -137,6 +140,7 @@ def test_a_booking_that_cannot_be_read_gives_a_message_and_the_others_continue(
     assert "Traceback" not in done.output
 
 
+@ON_SQLITE
 def test_a_rejected_or_missing_key_gives_an_error_message(
     request_count: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +153,7 @@ def test_a_rejected_or_missing_key_gives_an_error_message(
     assert (missing.exit_code, "MEETERGO_API_KEY is not set" in missing.stderr) == (2, True)
 
 
+@ON_SQLITE
 def test_an_invalid_id_gives_an_error_message(request_count: Provider) -> None:
     done = run_cli("bookings", "refresh", "nothing-of-that-name")
     assert (done.exit_code, "there is no booking whose id is" in done.stderr) == (1, True)

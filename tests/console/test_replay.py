@@ -62,6 +62,7 @@ def die(harness: Harness, *bodies: dict[str, Any] | bytes) -> list[str]:
     return ids
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -121,6 +122,7 @@ def test_a_dry_run_shows_the_effect_and_changes_nothing(harness: Harness, invoke
         assert words in said(result)
 
 
+@ON_SQLITE
 def test_it_asks_and_no_changes_nothing(harness: Harness, invoke: Invoke, redis: Redis) -> None:
     die(harness)
     before = snapshot(harness.services.database, redis)
@@ -148,6 +150,7 @@ def test_a_replay_by_prefix_records_operator_and_reason(harness: Harness, invoke
     assert harness.booking().status == "confirmed"
 
 
+@ON_SQLITE
 def test_moved_bookings_are_shown_before_and_after(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = False
     harness.process(CREATED)
@@ -210,6 +213,7 @@ def test_pending_deliveries_are_left_alone_and_erased_ones_omitted(harness: Harn
     assert [act.booking_id for act in harness.all(Intervention)] == ["b1"]
 
 
+@ON_SQLITE
 def test_without_dead_deliveries_there_is_nothing_to_do(harness: Harness, invoke: Invoke) -> None:
     result = invoke(replay, "--dead", "--yes")
     assert (result.exit_code, said(result)) == (0, "There is nothing to replay.")
@@ -223,6 +227,7 @@ def test_a_limit_takes_the_oldest(harness: Harness, invoke: Invoke) -> None:
     assert [act.delivery_id for act in harness.all(Intervention)] == [ids[2]]
 
 
+@ON_SQLITE
 def test_json_output_is_complete_and_pure(harness: Harness, invoke: Invoke) -> None:
     ids = die(harness, *(samples.created(f"b{number}", START, AT) for number in range(12)))
     result = invoke(replay, "--dead", "--json", "--yes")
@@ -235,6 +240,7 @@ def test_json_output_is_complete_and_pure(harness: Harness, invoke: Invoke) -> N
     assert (output["waiting"], output["erased"], output["left_alone"], output["interrupted"]) == (0, 0, 0, False)
 
 
+@ON_SQLITE
 def test_many_bookings_are_summarized(harness: Harness, invoke: Invoke) -> None:
     die(harness, *(samples.created(f"b{number:02d}", START, AT) for number in range(14)))
     result = said(invoke(replay, "--dead", "--dry-run"))
@@ -243,6 +249,7 @@ def test_many_bookings_are_summarized(harness: Harness, invoke: Invoke) -> None:
     assert "and 4 more bookings: --json shows all" in result
 
 
+@ON_SQLITE
 def test_many_existing_bookings_are_shown_in_one_line_each(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = False
     harness.process(*(samples.created(f"b{number}", START, AT) for number in range(4)))
@@ -251,6 +258,7 @@ def test_many_existing_bookings_are_shown_in_one_line_each(harness: Harness, inv
     assert "b3 starts_at: 2124-01-15 08:00:00 -> 2124-01-15 09:00:00 rescheduled If 4" in result
 
 
+@ON_SQLITE
 def test_untrusted_text_cannot_control_the_terminal(harness: Harness, invoke: Invoke) -> None:
     die(harness, samples.created("b1", START, AT, attendees=[{"id": "g", "fullname": "\x1b[2J[red]x", "email": "y"}]))
     result = invoke(replay, "--dead", "--dry-run")
@@ -285,6 +293,7 @@ def test_wait_reports_the_final_statuses(harness: Harness, invoke: Invoke) -> No
     assert result.exit_code == 1
 
 
+@ON_SQLITE
 def test_it_works_while_redis_is_down(harness: Harness, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     (delivery_id,) = die(harness)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
@@ -294,6 +303,7 @@ def test_it_works_while_redis_is_down(harness: Harness, invoke: Invoke, monkeypa
     assert [row.status for row in harness.all(Delivery)] == ["pending"]
 
 
+@ON_SQLITE
 def test_a_database_that_is_down_gives_an_error_message(
     harness: Harness, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ def test_an_open_incident_is_shown_until_it_is_closed(healthy: Harness) -> None:
     assert "deliveries dead, since 2026-03-01 12:00:00" in run_cli("status").stdout
 
 
+@ON_SQLITE
 def test_what_the_scheduler_has_noticed_needs_a_person(healthy: Harness) -> None:
     with healthy.services.database.transaction() as session:
         for kind, details in OBSERVED.items():
@@ -130,6 +131,7 @@ def test_a_row_that_waits_too_long_needs_a_person(healthy: Harness, monkeypatch:
     assert findings() == [("1 delivery waiting, the oldest for 4 min", "bin/inbox deliveries list --status pending")]
 
 
+@ON_SQLITE
 def test_missing_processes_need_a_person(harness: Harness) -> None:
     assert findings() == [
         ("no worker runs for the inbox and the outbox", "python -m worker"),
@@ -137,6 +139,7 @@ def test_missing_processes_need_a_person(harness: Harness) -> None:
     ]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("days", "sentence"),
     [(30, None), (14, "ends in 14 days"), (1, "ends in 1 day"), (0, "ends today"), (-1, "has ended")],
@@ -149,6 +152,7 @@ def test_an_api_key_that_ends_soon_needs_a_person(
     assert [what for what, _ in findings()] == ([f"the API key of meetergo {sentence}"] if sentence else [])
 
 
+@ON_SQLITE
 def test_a_malformed_key_date_is_a_bad_setting(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEETERGO_API_KEY_EXPIRES", "soon")
     done = run_cli("status")
@@ -156,6 +160,7 @@ def test_a_malformed_key_date_is_a_bad_setting(harness: Harness, monkeypatch: py
     assert "MEETERGO_API_KEY_EXPIRES cannot be used" in done.stderr
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("setting", "url", "sentence"),
     [
@@ -261,11 +266,13 @@ def test_runs_that_do_not_end_need_a_person(
     assert ["no run has ended since" in what for what, _ in findings()] == ([True] if is_wrong else [])
 
 
+@ON_SQLITE
 def test_an_unused_reconcile_is_no_finding(healthy: Harness) -> None:
     reconciled(healthy, timedelta(hours=25), timedelta(hours=25), error="the key has ended")
     assert findings() == []
 
 
+@ON_SQLITE
 def test_watch_and_json_exclude_each_other(harness: Harness) -> None:
     done = run_cli("status", "--watch", "--json")
     assert done.exit_code == 2
@@ -299,6 +306,7 @@ def test_it_fits_a_narrow_terminal(healthy: Harness) -> None:
     assert max(map(len, screen.text.splitlines())) <= 80
 
 
+@ON_SQLITE
 def test_a_scheduled_task_that_never_completes_is_a_finding(healthy: Harness) -> None:
     healthy.services.job_queue.redis.delete(*healthy.services.job_queue.redis.keys("meetergo-inbox:ran:*:filing"))
     assert findings() == [("the scheduler does not complete: filing (see its log)", None)]
@@ -356,6 +364,7 @@ def test_a_database_that_cannot_be_written_needs_a_person(healthy: Harness) -> N
         assert "answers, but cannot be written" in run_cli("status").stdout
 
 
+@ON_SQLITE
 def test_what_is_in_redis_only_is_shown_while_the_database_is_down(
     healthy: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,12 +377,14 @@ def test_what_is_in_redis_only_is_shown_while_the_database_is_down(
     assert looked()[1]["redis_only"]["count"] == 2
 
 
+@ON_SQLITE
 def test_a_killed_worker_is_not_counted(healthy: Harness, redis: Redis) -> None:
     for worker in Worker.all(redis):
         redis.expire(worker.key, 59)  # an idle one renews its registration long before
     assert [what for what, _ in findings()] == ["no worker runs for the inbox and the outbox"]
 
 
+@ON_SQLITE
 def test_dying_workers_are_counted(healthy: Harness, redis: Redis) -> None:
     queue = healthy.services.job_queue.queue("inbox")
     for pid in (7, 8, 9):
@@ -407,6 +418,7 @@ def test_an_incident_that_is_over_is_marked(healthy: Harness) -> None:
     assert "over now, and closed if it stays so" in " ".join(run_cli("status").stdout.split())
 
 
+@ON_SQLITE
 def test_a_scheduler_with_a_wrong_clock_uses_the_time_of_redis(harness: Harness, redis: Redis) -> None:
     scheduler._run(
         "sweep", lambda _office, _now: None, harness.services, timedelta(seconds=15), Outage("schedule.failed")
@@ -415,6 +427,7 @@ def test_a_scheduler_with_a_wrong_clock_uses_the_time_of_redis(harness: Harness,
     assert timedelta(0) < moment - heartbeat.redis_now(redis) <= timedelta(seconds=15)
 
 
+@ON_SQLITE
 def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, redis_url: str) -> None:
     other = JobQueue(connect(redis_url, "old", "old/0"))
     other.enqueue_store(pack(NewDelivery.from_body(b"{}", "default", datetime.now(UTC), BodyCipher([]))))

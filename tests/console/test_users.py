@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from models.platform_user import PlatformUser
+from tests.console.cli import ON_SQLITE
 from tests.console.conftest import Operator
 
 
@@ -33,6 +34,7 @@ def test_sync_maps_by_email_and_fills_in_what_is_missing(operator: Operator) -> 
     assert row(operator, "1").booking_url == host["bookingUrl"]
 
 
+@ON_SQLITE
 def test_a_dry_run_changes_nothing(operator: Operator) -> None:
     operator.meetergo.actions.add_host("host@example.com")
     add(operator, "1", email="host@example.com")
@@ -40,6 +42,7 @@ def test_a_dry_run_changes_nothing(operator: Operator) -> None:
     assert row(operator, "1").meetergo_user_id is None
 
 
+@ON_SQLITE
 def test_sync_does_not_guess(operator: Operator) -> None:
     operator.meetergo.actions.add_host("host@example.com")
     for external_id in ("1", "2"):
@@ -65,6 +68,7 @@ def test_a_user_who_vanished_is_reported_and_one_who_came_back_is_found(operator
     assert (row(operator, "1").meetergo_user_id, row(operator, "2").meetergo_user_id) == ("gone-1", host["userId"])
 
 
+@ON_SQLITE
 def test_names_are_adopted_only_on_request(operator: Operator) -> None:
     host = operator.meetergo.actions.add_host("host@example.com")
     add(operator, "1", email="host@example.com", name="Dr. Host", meetergo_user_id=host["userId"])
@@ -82,6 +86,7 @@ def test_the_list_is_a_table_or_json(operator: Operator) -> None:
     assert (listed["external_id"], listed["meetergo_user_id"]) == ("4711", None)
 
 
+@ON_SQLITE
 def test_embed_prints_an_iframe_and_needs_no_key(operator: Operator) -> None:
     add(operator, "1", name='The "Host"', language="de", booking_url="https://cal.meetergo.com/the-host/erstberatung")
     done = operator.run("users", "embed", "1", meetergo_api_key="")
@@ -92,6 +97,7 @@ def test_embed_prints_an_iframe_and_needs_no_key(operator: Operator) -> None:
     assert "there is no platform user '3'" in operator.run("users", "embed", "3").stderr
 
 
+@ON_SQLITE
 def test_brand_changes_the_hosts_page(operator: Operator) -> None:
     host = operator.meetergo.actions.add_host("host@example.com")
     add(operator, "1", meetergo_user_id=host["userId"])
@@ -102,6 +108,7 @@ def test_brand_changes_the_hosts_page(operator: Operator) -> None:
     assert operator.run("users", "brand", "1").exit_code == 1
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("words", [["users", "list"], ["users", "sync"], ["users", "embed", "1"]])
 def test_a_database_that_does_not_answer_gives_an_error_message(operator: Operator, words: list[str]) -> None:
     done = operator.run(*words, database_url="postgresql://127.0.0.1:1/x")

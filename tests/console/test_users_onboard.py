@@ -92,6 +92,7 @@ def test_a_second_run_changes_nothing(operator: Operator, tmp_path: Path) -> Non
     assert (operator.request_count(CREATE), operator.request_count(LIST)) == (5, 1)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("act", ["commit_then_fail", "commit_then_drop"])
 def test_a_user_created_with_unknown_outcome_is_adopted(operator: Operator, tmp_path: Path, act: str) -> None:
     operator.meetergo.inject_faults(CREATE, None, act)
@@ -104,6 +105,7 @@ def test_a_user_created_with_unknown_outcome_is_adopted(operator: Operator, tmp_
     assert second.booking_url == str(first.booking_url).replace("-1", "-2")
 
 
+@ON_SQLITE
 def test_a_create_whose_outcome_stays_unknown_is_not_repeated_in_the_same_run(
     operator: Operator, tmp_path: Path
 ) -> None:
@@ -117,6 +119,7 @@ def test_a_create_whose_outcome_stays_unknown_is_not_repeated_in_the_same_run(
     assert "1 created, 0 adopted, 1 known before" in operator.run("users", "onboard", file).stdout
 
 
+@ON_SQLITE
 def test_a_user_who_appears_after_the_response_is_awaited_and_adopted(operator: Operator) -> None:
     entry = HostEntry.model_validate(
         {"external_id": "1", "email": "host-1@example.com", "given_name": "The", "family_name": "Host"}
@@ -139,6 +142,7 @@ def map_host(operator: Operator, user_id: str) -> None:
         session.add(PlatformUser(external_id="1", meetergo_user_id=user_id))
 
 
+@ON_SQLITE
 def test_a_mapped_host_keeps_that_user_whatever_the_e_mail(operator: Operator, tmp_path: Path) -> None:
     made = operator.meetergo.actions.add_host("old-address@example.com")
     map_host(operator, made["userId"])
@@ -149,6 +153,7 @@ def test_a_mapped_host_keeps_that_user_whatever_the_e_mail(operator: Operator, t
     assert (row.meetergo_user_id, row.meetergo_meeting_type_id) == (made["userId"], made["meetingTypeId"])
 
 
+@ON_SQLITE
 def test_a_host_mapped_to_an_unknown_user_fails_and_creates_no_user(operator: Operator, tmp_path: Path) -> None:
     map_host(operator, "nobody")
     done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
@@ -157,6 +162,7 @@ def test_a_host_mapped_to_an_unknown_user_fails_and_creates_no_user(operator: Op
     assert operator.request_count(CREATE) == 0
 
 
+@ON_SQLITE
 def test_an_existing_user_of_meetergo_is_adopted(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.actions.add_host("HOST-1@example.com", meetingType={"name": "Erstberatung"})
     assert "0 created, 1 adopted" in operator.run("users", "onboard", str(hosts(tmp_path, 1))).stdout
@@ -176,6 +182,7 @@ def test_an_existing_row_keeps_what_the_file_does_not_name(operator: Operator, t
     assert (row.language, row.channels, row.meetergo_user_id is None) == ("de", ["log:"], False)
 
 
+@ON_SQLITE
 def test_bad_lines_are_reported_with_their_numbers_and_can_be_retried_alone(operator: Operator, tmp_path: Path) -> None:
     file = tmp_path / "hosts.csv"
     file.write_text(
@@ -195,6 +202,7 @@ def test_bad_lines_are_reported_with_their_numbers_and_can_be_retried_alone(oper
     assert [row.external_id for row in operator.users()] == ["1", "2"]
 
 
+@ON_SQLITE
 def test_a_line_that_meetergo_rejects_does_not_stop_the_others(operator: Operator, tmp_path: Path) -> None:
     refusal = json.dumps({"statusCode": 400, "message": ["host-1@example.com is not good"]}).encode()
     operator.meetergo.inject_faults(CREATE, InjectedAnswer(400, refusal))
@@ -206,6 +214,7 @@ def test_a_line_that_meetergo_rejects_does_not_stop_the_others(operator: Operato
     assert emails(operator.meetergo) == ["host-1@example.com", "host-2@example.com"]
 
 
+@ON_SQLITE
 def test_a_taken_slug_fails_only_that_line(operator: Operator, tmp_path: Path) -> None:
     file = tmp_path / "hosts.csv"
     file.write_text(
@@ -217,6 +226,7 @@ def test_a_taken_slug_fails_only_that_line(operator: Operator, tmp_path: Path) -
     assert len(operator.users()) == 1
 
 
+@ON_SQLITE
 def test_a_user_whose_meeting_types_are_forbidden_fails_only_that_line(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.actions.add_host("host-1@example.com")
     operator.meetergo.inject_faults(
@@ -229,6 +239,7 @@ def test_a_user_whose_meeting_types_are_forbidden_fails_only_that_line(operator:
     assert lines_of(tmp_path / "hosts.failed.csv") == [("1", "2")]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("what", ["key", "plan"])
 def test_an_error_that_would_fail_every_line_stops_the_run(
     open_operator: Callable[..., Operator], tmp_path: Path, what: str
@@ -246,6 +257,7 @@ def test_an_error_that_would_fail_every_line_stops_the_run(
     assert lines_of(tmp_path / "hosts.failed.csv") == [(str(number), str(number + 1)) for number in range(3, 21)]
 
 
+@ON_SQLITE
 def test_a_provider_that_is_down_stops_the_run(operator: Operator, tmp_path: Path) -> None:
     file = str(hosts(tmp_path, 50))
     operator.meetergo.inject_faults(LIST, *[InjectedAnswer(500)] * 5)
@@ -255,6 +267,7 @@ def test_a_provider_that_is_down_stops_the_run(operator: Operator, tmp_path: Pat
     assert not operator.users()
 
 
+@ON_SQLITE
 def test_a_dry_run_shows_what_it_would_do(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.actions.add_host("host-1@example.com")
     done = operator.run("users", "onboard", str(hosts(tmp_path, 3)), "--dry-run")

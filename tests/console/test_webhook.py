@@ -12,6 +12,7 @@ from devtools.sandbox.resources import webhooks
 from devtools.sandbox.server import Sandbox, sandbox
 from devtools.sandbox.state.company import Plan
 from operations import consistency
+from tests.console.cli import ON_SQLITE
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 
 EVENTS = ["booking_created", "booking_cancelled", "booking_rescheduled", "new_employee"]
@@ -35,6 +36,7 @@ def test_our_address_is_registered_once_however_often_it_runs(operator: Operator
     assert (row.provider_id, row.event_types) == (str(webhook["id"]), EVENTS)
 
 
+@ON_SQLITE
 def test_an_orphan_is_adopted_rather_than_duplicated(operator: Operator) -> None:
     orphan = plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
     assert f"Adopted webhook {orphan}" in operator.run("webhook", "register").stdout
@@ -55,6 +57,7 @@ def test_an_older_address_of_ours_is_replaced_and_takes_no_second_slot(operator:
     assert (operator.request_count(CREATE), len(operator.endpoints())) == (1, 1)
 
 
+@ON_SQLITE
 def test_an_address_is_not_replaced_unless_forced_while_the_receiver_may_lack_the_key(operator: Operator) -> None:
     operator.run("webhook", "register")
     before = operator.registered()
@@ -85,6 +88,7 @@ def test_a_copy_of_another_installations_database_does_not_take_its_webhook(
     assert operator.registered().get(id_) != endpoint
 
 
+@ON_SQLITE
 def test_an_incompletely_readable_list_registers_nothing(operator: Operator) -> None:
     listed = [{"id": 1, "endpoint": "https://other.example/hook"}, {"id": 2, "endpoint": None}]
     operator.meetergo.inject_faults("GET /webhooks", InjectedAnswer(200, json.dumps(listed).encode()))
@@ -94,6 +98,7 @@ def test_an_incompletely_readable_list_registers_nothing(operator: Operator) -> 
     assert operator.request_count(CREATE) == 0
 
 
+@ON_SQLITE
 def test_a_change_that_the_response_does_not_confirm_is_not_reported_as_done(operator: Operator) -> None:
     operator.run("webhook", "register")
     ((id_, endpoint),) = operator.registered().items()
@@ -105,6 +110,7 @@ def test_a_change_that_the_response_does_not_confirm_is_not_reported_as_done(ope
     assert "Moved" not in done.stdout
 
 
+@ON_SQLITE
 def test_a_create_with_unknown_outcome_is_looked_up_after_a_wait(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +127,7 @@ def test_a_create_with_unknown_outcome_is_looked_up_after_a_wait(
     assert (pauses, len(operator.registered()), operator.request_count(CREATE)) == ([5.0], 1, 1)
 
 
+@ON_SQLITE
 def test_a_known_id_with_another_address_is_not_ours(operator: Operator) -> None:
     operator.run("webhook", "register")
     (webhook,) = operator.meetergo.company.webhooks.values()
@@ -132,6 +139,7 @@ def test_a_known_id_with_another_address_is_not_ours(operator: Operator) -> None
     ]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(("events", "changes"), [(EVENTS[::-1], 0), (EVENTS[:2], 1), ([*EVENTS, "form_submission"], 1)])
 def test_events_are_compared_as_sets(operator: Operator, events: list[str], changes: int) -> None:
     plant(operator.meetergo, operator.addresses(OLD_KEY)[0], events)
@@ -140,6 +148,7 @@ def test_events_are_compared_as_sets(operator: Operator, events: list[str], chan
     assert set(operator.meetergo.webhooks[0]["eventTypes"]) == set(EVENTS)
 
 
+@ON_SQLITE
 def test_duplicates_of_our_address_are_removed_and_others_stay(operator: Operator) -> None:
     operator.run("webhook", "register")
     (ours,) = operator.registered()
@@ -149,6 +158,7 @@ def test_duplicates_of_our_address_are_removed_and_others_stay(operator: Operato
     assert set(operator.registered()) == {ours, other}
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("act", ["commit_then_fail", "commit_then_drop", "fail", "drop_connection"])
 def test_a_create_with_unknown_outcome_is_looked_up_before_another(operator: Operator, act: str) -> None:
     operator.meetergo.inject_faults(CREATE, act)
@@ -159,6 +169,7 @@ def test_a_create_with_unknown_outcome_is_looked_up_before_another(operator: Ope
     assert operator.request_count("GET /webhooks") >= 2
 
 
+@ON_SQLITE
 def test_a_create_whose_outcome_stays_unknown_gives_a_message_and_can_be_repeated(operator: Operator) -> None:
     operator.meetergo.inject_faults(CREATE, "fail", "fail", "fail")
     done = operator.run("webhook", "register")
@@ -166,6 +177,7 @@ def test_a_create_whose_outcome_stays_unknown_gives_a_message_and_can_be_repeate
     assert operator.run("webhook", "register").exit_code == 0
 
 
+@ON_SQLITE
 def test_without_a_free_slot_it_lists_the_occupants_by_host(open_operator: Callable[..., Operator]) -> None:
     with sandbox(plan=Plan(webhooks=6)) as meetergo:
         operator = open_operator(meetergo)
@@ -179,6 +191,7 @@ def test_without_a_free_slot_it_lists_the_occupants_by_host(open_operator: Calla
     assert not operator.endpoints()
 
 
+@ON_SQLITE
 def test_a_dry_run_changes_nothing(operator: Operator) -> None:
     assert "It would have registered" in operator.run("webhook", "register", "--dry-run").stdout
     assert not operator.registered()
@@ -186,6 +199,7 @@ def test_a_dry_run_changes_nothing(operator: Operator) -> None:
     assert "nothing to do" in operator.run("webhook", "register", "--dry-run").stdout
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -204,6 +218,7 @@ def test_an_unusable_address_gives_an_error_message_before_any_request(
     assert sentence in done.stderr
 
 
+@ON_SQLITE
 def test_an_expired_key_gives_an_error_message_that_names_the_setting(operator: Operator) -> None:
     operator.meetergo.expire(operator.meetergo.key)
     done = operator.run("webhook", "register")
@@ -212,11 +227,13 @@ def test_an_expired_key_gives_an_error_message_that_names_the_setting(operator: 
     assert "make a new key" in done.stderr
 
 
+@ON_SQLITE
 def test_a_personal_access_token_can_register(operator: Operator) -> None:
     assert operator.run("webhook", "register", meetergo_api_key=operator.meetergo.token).exit_code == 0
     assert len(operator.registered()) == 1
 
 
+@ON_SQLITE
 def test_the_list_redacts_our_urls_and_shows_the_host_of_others(operator: Operator, harness: Any) -> None:
     operator.run("webhook", "register")
     plant(operator.meetergo, "https://other.example/secret-path")
@@ -252,6 +269,7 @@ def test_remove_affects_only_webhooks_that_are_ours_by_id_and_address(operator: 
     assert operator.run("webhook", "remove", "--yes").exit_code == 0
 
 
+@ON_SQLITE
 def test_a_removal_with_unknown_outcome_is_looked_up(operator: Operator) -> None:
     operator.run("webhook", "register")
     operator.meetergo.inject_faults(REMOVE, "commit_then_fail")

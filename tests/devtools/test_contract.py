@@ -19,6 +19,7 @@ from devtools.send import mix, samples
 from models.booking import NotificationKind
 from models.notification import Notification
 from runtime.database import Database, schema_of
+from tests.console.cli import ON_SQLITE
 from tests.raw_sql import sql
 from tests.worker.conftest import open_harness
 from tests.worker.harness import AT, START, Harness, later
@@ -69,6 +70,7 @@ def posted(harness: Harness) -> Iterator[dict[str, Any]]:
     return (json.loads(_body(to_message(row))) for row in harness.all(Notification))
 
 
+@ON_SQLITE
 def test_what_is_posted_is_as_the_schema_says(harness: Harness) -> None:
     owner = harness.add_user(meetergo_user_id=samples.HOST_ID)
     harness.add_user(external_id="2", meetergo_user_id="co-host", name=None, email=None, channels=[SHARED_PLACE + "/2"])
@@ -112,6 +114,7 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere() -> None:
             found = found[part]
 
 
+@ON_SQLITE
 def test_each_message_of_the_asyncapi_document_takes_its_own_event_alone(harness: Harness) -> None:
     harness.process(samples.created("b1", START, AT), samples.cancelled("b1", START, later(1)))
     created, cancelled = posted(harness)

@@ -18,6 +18,7 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from runtime.bulk import insert_all
 from runtime.process.stop_signal import StopEvent
+from tests.console.cli import ON_SQLITE
 from tests.worker.harness import AT, START, Harness, later, soon
 from worker.drain_result import DrainResult
 from worker.inbox.processor import BATCH
@@ -123,6 +124,7 @@ def test_an_employee_is_linked_in_the_own_account_only(two: Harness, is_user_fir
     ]
 
 
+@ON_SQLITE
 def test_a_body_of_another_accounts_company_is_refused(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(meetergo_company_id="sample-company")
     harness.add_account("acme", company_id="acme-company")
@@ -172,6 +174,7 @@ def test_the_name_that_an_older_receiver_stored_is_that_of_the_default_account(
     assert harness.booking("b1").account == "default"
 
 
+@ON_SQLITE
 def test_an_account_has_default_channels_of_its_own(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(notify_default="log:")
     harness.add_account("acme", channels=["https://acme.example/hook"])
@@ -190,6 +193,7 @@ def test_an_account_has_default_channels_of_its_own(open_harness: Callable[..., 
             assert planner.channel_for(row, None).name == row.channel
 
 
+@ON_SQLITE
 def test_the_payload_names_the_account(two: Harness) -> None:
     for account in ("default", "acme"):
         two.process(samples.created("b1", START, AT), account=account)

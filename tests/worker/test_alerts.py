@@ -19,6 +19,7 @@ from models.reconciliation import Reconciliation
 from models.stats import collect_stats
 from runtime.database import Database
 from runtime.queue import QUEUES, JobQueue
+from tests.console.cli import ON_SQLITE
 from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 from tests.worker.harness import AT, START, Harness
 from worker import scheduler
@@ -88,6 +89,7 @@ def test_a_dead_delivery_is_alerted_once_and_resolved_once(harness: Harness, ope
     assert [(row.began_at, row.ended_at) for row in harness.all(Incident)] == [(NOW + EACH, NOW + EACH * 4)]
 
 
+@ON_SQLITE
 def test_a_failing_reconcile_is_an_incident_until_a_run_reads_everything(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_failing_reconcile_is_an_incident_until_a_run_reads_everything(
     assert operator_channel.subjects()[1:] == ["resolved: reconcile reads everything again"]
 
 
+@ON_SQLITE
 def test_an_alert_holds_counts_times_and_commands_only(harness: Harness, operator_channel: AlertReceiver) -> None:
     fail_one(harness)
     harness.deliver(samples.created("b1", START, AT))
@@ -144,6 +147,7 @@ def test_dead_notifications_and_overdue_rows_are_separate_incidents(
     assert operator_channel.subjects() == ["1 notification is dead", "1 notification waits, the oldest for 1 min"]
 
 
+@ON_SQLITE
 def test_a_flapping_condition_is_one_incident(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     for turn in range(6):
@@ -159,6 +163,7 @@ def test_a_flapping_condition_is_one_incident(harness: Harness, operator_channel
     assert len(operator_channel.received) == 2
 
 
+@ON_SQLITE
 def test_a_recurring_condition_is_alerted_again(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     for hour in (0, 1):
@@ -170,6 +175,7 @@ def test_a_recurring_condition_is_alerted_again(harness: Harness, operator_chann
     assert len(operator_channel.received) == 4
 
 
+@ON_SQLITE
 def test_a_channel_that_fails_is_retried_and_no_other_is_notified_twice(
     harness: Harness, operator_channel: AlertReceiver, second_channel: AlertReceiver
 ) -> None:
@@ -212,6 +218,7 @@ def test_an_incident_that_could_not_be_sent_for_a_day_is_dropped(
     assert operator_channel.received == []
 
 
+@ON_SQLITE
 def test_a_new_channel_is_notified_of_open_incidents_only(
     harness: Harness, operator_channel: AlertReceiver, second_channel: AlertReceiver
 ) -> None:
@@ -227,6 +234,7 @@ def test_a_new_channel_is_notified_of_open_incidents_only(
     assert len(operator_channel.received) == len(second_channel.received) == 2
 
 
+@ON_SQLITE
 def test_nothing_is_sent_again_after_a_restart(harness: Harness, operator_channel: AlertReceiver) -> None:
     fail_one(harness)
     for after in (0, 15, 30):
@@ -285,6 +293,7 @@ def test_two_simultaneous_claims_of_an_incident_do_not_both_succeed(database: Da
         assert Incident.claim(other, ["a", "b"], NOW) is None
 
 
+@ON_SQLITE
 def test_without_channels_an_incident_is_still_recorded(harness: Harness) -> None:
     fail_one(harness)
     check(harness, alerts_to(), 0)
@@ -293,6 +302,7 @@ def test_without_channels_an_incident_is_still_recorded(harness: Harness) -> Non
     }
 
 
+@ON_SQLITE
 def test_the_log_names_the_alert_and_its_channel_but_not_the_address(
     harness: Harness, operator_channel: AlertReceiver, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,6 +334,7 @@ def test_an_unusable_channel_is_reported_without_its_secret(url: str) -> None:
     assert "s3cr3t" not in str(refused.value)
 
 
+@ON_SQLITE
 def test_a_task_that_hangs_delays_no_other(harness: Harness) -> None:
     stop, hung, ran = Event(), Event(), Event()
 

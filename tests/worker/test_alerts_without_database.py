@@ -19,6 +19,7 @@ from runtime.redis import deferred_deliveries
 from runtime.redis.client import key_of
 from runtime.redis.deferred_deliveries import RedisOnly
 from tests.broken_databases import read_only_database, unreachable_database
+from tests.console.cli import ON_SQLITE
 from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 from tests.worker.harness import Harness
 from worker.maintenance.alerts import Alerts, open_alerts
@@ -113,6 +114,7 @@ def test_a_scheduler_whose_lock_expired_leaves_the_lock_of_another_alone(redis: 
             assert not is_third_held
 
 
+@ON_SQLITE
 def test_a_database_that_is_down_is_alerted_after_longer_than_a_restart(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
@@ -127,6 +129,7 @@ def test_a_database_that_is_down_is_alerted_after_longer_than_a_restart(
     assert operator_channel.subjects()[1:] == ["resolved: the database answers again"]
 
 
+@ON_SQLITE
 def test_a_channel_that_failed_is_notified_later(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts, operator_channel.answer = alerts_to(operator_channel), 500
     with read_only_database(harness.services.database):
@@ -136,6 +139,7 @@ def test_a_channel_that_failed_is_notified_later(harness: Harness, operator_chan
     assert operator_channel.subjects() == [READ_ONLY]
 
 
+@ON_SQLITE
 def test_with_both_stores_down_alerts_are_sent_from_memory(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     with unreachable_database(harness.services) as services:
@@ -144,6 +148,7 @@ def test_with_both_stores_down_alerts_are_sent_from_memory(harness: Harness, ope
     assert sorted(operator_channel.subjects()) == ["Redis does not answer", "the database does not answer"]
 
 
+@ON_SQLITE
 def test_redis_that_is_down_is_an_incident_like_others(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     check(replace(harness.services, job_queue=JobQueue(queue.connect("redis://127.0.0.1:1/0"))), alerts, 0, 15, 30)
@@ -153,6 +158,7 @@ def test_redis_that_is_down_is_an_incident_like_others(harness: Harness, operato
     assert operator_channel.subjects()[1:] == ["resolved: Redis answers again"]
 
 
+@ON_SQLITE
 def test_webhooks_in_redis_only_are_an_incident_until_they_are_stored(
     harness: Harness, operator_channel: AlertReceiver, redis: Redis
 ) -> None:
@@ -172,12 +178,14 @@ def test_webhooks_in_redis_only_are_an_incident_until_they_are_stored(
     assert "resolved: no webhook is in Redis only any more" in operator_channel.subjects()
 
 
+@ON_SQLITE
 def test_a_webhook_briefly_in_redis_only_is_no_incident(harness: Harness, operator_channel: AlertReceiver) -> None:
     defer_one(harness, b"{}")
     check(harness.services, alerts_to(operator_channel), 5, 20)
     assert operator_channel.received == []
 
 
+@ON_SQLITE
 def test_a_database_that_fails_again_within_a_minute_is_not_alerted_again(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
@@ -191,6 +199,7 @@ def test_a_database_that_fails_again_within_a_minute_is_not_alerted_again(
     assert operator_channel.subjects() == [READ_ONLY, WRITABLE]
 
 
+@ON_SQLITE
 def test_an_event_is_alerted_once_and_closes_itself(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     for after in (0, 40):
@@ -204,6 +213,7 @@ def test_an_event_is_alerted_once_and_closes_itself(harness: Harness, operator_c
     assert operator_channel.subjects()[1:] == ["resolved: no worker has died for 10 minutes"]
 
 
+@ON_SQLITE
 def test_a_queue_without_a_worker_is_alerted_after_a_minute(
     harness: Harness, operator_channel: AlertReceiver, workers: Worker
 ) -> None:
@@ -215,6 +225,7 @@ def test_a_queue_without_a_worker_is_alerted_after_a_minute(
     assert operator_channel.subjects() == ["no worker runs for the inbox and the outbox"]
 
 
+@ON_SQLITE
 def test_a_stale_count_is_corrected(harness: Harness, redis: Redis) -> None:
     defer_one(harness, b"{}")
     defer_one(harness, b"[]")
@@ -225,6 +236,7 @@ def test_a_stale_count_is_corrected(harness: Harness, redis: Redis) -> None:
     assert (held.count, held.oldest) == (1, NOW)
 
 
+@ON_SQLITE
 def test_a_stored_body_is_no_longer_counted(harness: Harness, redis: Redis) -> None:
     defer_one(harness, b"{}")
     defer_one(harness, b"[]")

@@ -17,6 +17,7 @@ from models.booking import Booking
 from models.claim import Claim
 from models.delivery import Delivery
 from runtime.errors import Transient
+from tests.console.cli import ON_SQLITE
 from tests.worker.harness import Harness
 from tests.worker.provider import ME, ONE, Provider, free_start, webhook
 from worker.inbox.cancel_check import NOT_CANCELLED, CancelCheck, CheckResult
@@ -76,6 +77,7 @@ def test_a_true_cancel_is_confirmed_and_applied(confirming: Provider) -> None:
     assert confirming.harness.all(FailedAttempt) == []
 
 
+@ON_SQLITE
 def test_a_forged_cancel_is_not_applied_and_the_delivery_says_why(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
@@ -85,6 +87,7 @@ def test_a_forged_cancel_is_not_applied_and_the_delivery_says_why(confirming: Pr
     assert confirming.harness.notification_kinds() == ["created"]
 
 
+@ON_SQLITE
 def test_a_forged_reschedule_cancels_no_other_booking(confirming: Provider) -> None:
     """A forged reschedule that names another booking would cancel that one."""
     booking_id, other_id = confirming.book(confirming.add_host(1)), confirming.book(confirming.add_host(2))
@@ -103,6 +106,7 @@ def test_a_forged_reschedule_cancels_no_other_booking(confirming: Provider) -> N
     assert confirming.harness.notification_kinds() == ["created", "created"]
 
 
+@ON_SQLITE
 def test_a_cancel_of_a_deleted_booking_is_applied(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
@@ -112,6 +116,7 @@ def test_a_cancel_of_a_deleted_booking_is_applied(confirming: Provider) -> None:
     assert (confirming.harness.booking(booking_id).status, last(confirming).note) == ("cancelled", None)
 
 
+@ON_SQLITE
 def test_a_cancel_before_its_create_is_checked_as_one_of_its_hosts(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.meetergo.actions.cancel(booking_id)
@@ -119,6 +124,7 @@ def test_a_cancel_before_its_create_is_checked_as_one_of_its_hosts(confirming: P
     assert confirming.harness.booking(booking_id).status == "cancelled"
 
 
+@ON_SQLITE
 def test_hosts_named_only_by_the_cancel_are_not_acted_as(confirming: Provider) -> None:
     """They do not see the booking, and what no user sees would count as deleted."""
     booking_id = confirming.book(confirming.add_host(1))
@@ -128,6 +134,7 @@ def test_hosts_named_only_by_the_cancel_are_not_acted_as(confirming: Provider) -
     assert (confirming.harness.booking(booking_id).status, last(confirming).note) == ("confirmed", NOT_CANCELLED)
 
 
+@ON_SQLITE
 def test_a_configured_admin_is_acted_as_first(open_provider: Callable[..., Provider], confirming: Provider) -> None:
     provider = open_provider(meetergo_api_user=confirming.meetergo.company.admin_id)
     booking_id = provider.book(provider.add_host())
@@ -135,6 +142,7 @@ def test_a_configured_admin_is_acted_as_first(open_provider: Callable[..., Provi
     assert (last(provider).status, last(provider).note) == ("done", NOT_CANCELLED)
 
 
+@ON_SQLITE
 def test_without_a_configured_admin_the_companys_owner_is_acted_as_and_looked_up_once(confirming: Provider) -> None:
     for number in range(2):
         booking_id = confirming.book(confirming.add_host(number))
@@ -143,6 +151,7 @@ def test_without_a_configured_admin_the_companys_owner_is_acted_as_and_looked_up
     assert confirming.meetergo.requests[ME] == 1
 
 
+@ON_SQLITE
 def test_a_booking_not_visible_to_hosts_does_not_count_as_deleted(confirming: Provider) -> None:
     """It may have been reassigned to another host."""
     booking_id = confirming.book(confirming.add_host())
@@ -155,6 +164,7 @@ def test_a_booking_not_visible_to_hosts_does_not_count_as_deleted(confirming: Pr
     assert "set MEETERGO_API_USER" in last(confirming).last_error
 
 
+@ON_SQLITE
 def test_a_response_without_the_cancelled_flag_is_no_confirmation(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
@@ -186,6 +196,7 @@ def test_a_quick_rejection_delays_no_other_cancel(confirming: Provider, quick: I
     assert sorted(row.status for row in confirming.harness.all(Delivery)) == ["done", "done", "done", "pending"]
 
 
+@ON_SQLITE
 def test_the_worker_does_not_wait_for_the_rate_limiter(open_provider: Callable[..., Provider]) -> None:
     provider = open_provider(meetergo_api_per_minute="1")
     booking_id = provider.book(provider.add_host())
@@ -196,6 +207,7 @@ def test_the_worker_does_not_wait_for_the_rate_limiter(open_provider: Callable[.
     assert "limit of requests per minute is exhausted" in row.last_error
 
 
+@ON_SQLITE
 def test_a_cancel_without_a_known_host_waits_until_one_is_known(confirming: Provider) -> None:
     confirming.meetergo.inject_faults(ME, FORBIDDEN)
     booking_id = confirming.book(confirming.add_host())
@@ -215,6 +227,7 @@ def test_while_meetergo_does_not_answer_the_cancel_waits(confirming: Provider, a
     assert "not confirmed yet" in row.last_error
 
 
+@ON_SQLITE
 def test_it_waits_as_long_as_retry_after_says(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
@@ -223,6 +236,7 @@ def test_it_waits_as_long_as_retry_after_says(confirming: Provider) -> None:
     assert last(confirming).due_at - datetime.now(UTC) > timedelta(minutes=29)
 
 
+@ON_SQLITE
 def test_an_expired_key_loses_no_cancel(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
@@ -309,6 +323,7 @@ def test_a_worker_that_asks_has_a_claim_so_that_its_death_counts(
     assert row_ids_of_claims() == []
 
 
+@ON_SQLITE
 def test_only_cancels_need_confirmation(confirming: Provider) -> None:
     host = confirming.add_host()
     confirming.share(host)
@@ -322,6 +337,7 @@ def test_only_cancels_need_confirmation(confirming: Provider) -> None:
     assert confirming.meetergo.requests[ONE] == 0
 
 
+@ON_SQLITE
 def test_a_cancel_read_by_reconcile_is_not_checked_again(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
@@ -340,6 +356,7 @@ def test_without_the_setting_a_cancel_is_applied_at_once(open_provider: Callable
     assert provider.meetergo.requests[ONE] == 0
 
 
+@ON_SQLITE
 def test_the_setting_without_a_key_is_an_error_at_start(
     open_harness: Callable[..., Harness], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -348,6 +365,7 @@ def test_the_setting_without_a_key_is_an_error_at_start(
     assert "MEETERGO_API_KEY is not set, and CONFIRM_CANCELS asks for it" in capsys.readouterr().err
 
 
+@ON_SQLITE
 def test_a_token_cannot_act_as_another_user(
     confirming: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

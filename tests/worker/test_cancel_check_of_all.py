@@ -12,6 +12,7 @@ from devtools.sandbox.faults.injector import InjectedAnswer
 from devtools.sandbox.server import sandbox
 from models.booking import Booking
 from models.delivery import Delivery
+from tests.console.cli import ON_SQLITE
 from tests.worker.harness import Harness
 from tests.worker.provider import ONE, Provider, free_start, webhook
 from tests.worker.test_cancel_check import cancelled, last
@@ -45,6 +46,7 @@ def test_a_true_webhook_is_confirmed_and_applied(confirming: Provider) -> None:
     assert confirming.meetergo.requests[ONE] == 1
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "forged",
     [
@@ -67,6 +69,7 @@ def test_a_forged_webhook_changes_nothing_and_notifies_nobody(confirming: Provid
     assert last(confirming).status == "done"
 
 
+@ON_SQLITE
 def test_the_delivery_says_when_meetergo_says_otherwise(confirming: Provider) -> None:
     booking_id = booked(confirming)
     tell(confirming, booking_id, webhookType="booking_rescheduled", start="2030-01-01T09:00:00Z")
@@ -89,6 +92,7 @@ def test_a_forged_booking_is_dead_and_makes_no_row(confirming: Provider) -> None
     assert [row.id for row in confirming.harness.all(Booking)] == [booking_id]
 
 
+@ON_SQLITE
 def test_an_impossible_id_is_not_checked_and_delays_no_other(confirming: Provider) -> None:
     booking_id = booked(confirming)
     tell(confirming, booking_id, id="%22made-up%22", appointmentId="%22made-up%22")
@@ -99,6 +103,7 @@ def test_an_impossible_id_is_not_checked_and_delays_no_other(confirming: Provide
     assert confirming.harness.booking(booking_id).status == "cancelled"
 
 
+@ON_SQLITE
 def test_a_booking_that_meetergo_shows_a_moment_later_is_applied(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.meetergo.inject_faults(ONE, InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'))
@@ -111,6 +116,7 @@ def test_a_booking_that_meetergo_shows_a_moment_later_is_applied(confirming: Pro
     assert confirming.harness.booking(booking_id).status == "confirmed"
 
 
+@ON_SQLITE
 def test_a_cancel_is_confirmed_too(confirming: Provider) -> None:
     booking_id = booked(confirming)
     confirming.harness.process(cancelled(confirming, booking_id))
@@ -135,11 +141,13 @@ def test_under_429_all_bookings_converge(confirming: Provider) -> None:
     assert {row.id for row in confirming.harness.all(Booking)} == set(ids)
 
 
+@ON_SQLITE
 def test_an_event_without_a_booking_is_not_checked(confirming: Provider) -> None:
     confirming.harness.process({"webhookType": "form_submission"})
     assert (last(confirming).status, confirming.meetergo.requests[ONE]) == ("done", 0)
 
 
+@ON_SQLITE
 def test_a_guest_who_left_is_confirmed(confirming: Provider) -> None:
     host = confirming.add_host()
     confirming.share(host)
@@ -152,6 +160,7 @@ def test_a_guest_who_left_is_confirmed(confirming: Provider) -> None:
     assert confirming.harness.notification_kinds() == ["created", "attendee_left"]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("settings", "mode"),
     [
@@ -172,6 +181,7 @@ def test_the_setting_has_a_new_name_and_the_old_one_means_the_same(
     assert WorkerSettings.load().confirmation_mode == mode
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [({"CONFIRM": "everything"}, "'cancels' or 'all'"), ({"CONFIRM": "all"}, "CONFIRM asks for it")],

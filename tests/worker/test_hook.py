@@ -17,6 +17,7 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.platform_user import PlatformUser
 from runtime.errors import Permanent, Transient
+from tests.console.cli import ON_SQLITE
 from tests.worker.harness import AT, START, Harness
 from worker import hook
 from worker.hook import UnusableHook
@@ -105,6 +106,7 @@ def test_a_module_that_fails_on_import_is_an_error_message(tmp_path: Path, monke
         assert "s3cret" not in str(error.value)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("name", ["callee", "partial", "any_number"])
 def test_every_callable_with_three_arguments_is_a_hook(open_harness: Callable[..., Harness], name: str) -> None:
     CALLS.clear()
@@ -218,6 +220,7 @@ def test_a_failing_hook_names_place_and_error_and_affects_no_other_delivery(
         assert {booking.id for booking in harness.all(Booking)} == {"b0", "b2"}
 
 
+@ON_SQLITE
 def test_the_error_names_the_last_frame_and_the_log_all_frames(
     open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:

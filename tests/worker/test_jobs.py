@@ -20,6 +20,7 @@ from runtime.encryption import BodyCipher
 from runtime.queue import QueueName
 from runtime.redis.allowed_jobs import REJECTION
 from runtime.redis.client import origin_of
+from tests.console.cli import ON_SQLITE
 from tests.redis_content import redis_dump
 from tests.worker.harness import AT, START, Harness
 from worker import jobs
@@ -161,6 +162,7 @@ def test_a_row_that_cannot_be_taken_is_left_to_the_sweep_after_some_seconds(fail
     assert failing_harness.services.job_queue.queue("inbox").count == 1
 
 
+@ON_SQLITE
 def test_jobs_that_waited_for_their_time_are_enqueued_once(harness: Harness) -> None:
     queue = harness.services.job_queue.queue("inbox")
     due, later = (
@@ -213,6 +215,7 @@ def test_a_scheduled_retry_job_of_the_previous_version_revives_no_dead_row(harne
     assert [row.status for row in harness.all(Delivery)] == ["dead"]
 
 
+@ON_SQLITE
 def test_a_job_whose_worker_was_killed_is_queued_again_and_is_no_failure(failing_harness: Harness) -> None:
     queue = failing_harness.services.job_queue.queue("inbox")
     failing_harness.deliver(CREATED)
@@ -260,6 +263,7 @@ def test_a_drain_that_finds_the_database_away_is_no_failure_and_is_not_run_again
     assert (scheduled(away).count, failed(away).count) == (0, 0)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("job", ["drain", "retry_one", "store_deferred"])
 def test_a_job_that_breaks_is_run_again_later_and_says_nothing_of_people(
     harness: Harness, redis: Redis, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], job: str
@@ -277,6 +281,7 @@ def test_a_job_that_breaks_is_run_again_later_and_says_nothing_of_people(
     assert "guest-1" not in "".join(capfd.readouterr())
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("job", "arguments"),
     [

@@ -21,11 +21,12 @@ from models.search import RowSearch
 from models.tables import BookingChange
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService
+from tests.console.cli import ON_SQLITE
 from tests.worker.harness import AT, START, Harness, later
 from worker.channels import Message
 from worker.channels.log import LogChannel
 from worker.channels.mail.smtp import MailServer
-from worker.maintenance.sweeper import sweep
+from worker.maintenance.sweeper import link_new_users, sweep
 from worker.outbox.planner import to_message
 
 Sent = list[tuple[str, str]]
@@ -54,7 +55,7 @@ def harness(open_harness: Callable[..., Harness]) -> Harness:
     harness = open_harness(**MAIL)
     for number in (1, 2):
         harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", email=f"h{number}@example.com")
-    sweep(harness.services, datetime.now(UTC))
+    link_new_users(harness.services, datetime.now(UTC))
     return harness
 
 
@@ -62,6 +63,7 @@ def sent(harness: Harness) -> Sent:
     return [(row.recipient.partition("@")[0], row.kind) for row in harness.all(Notification)]
 
 
+@ON_SQLITE
 def test_a_former_host_gets_the_cancellation_and_then_the_new_one_the_invitation(harness: Harness) -> None:
     harness.process(body(0, "host-1"), body(1, "host-2", event="rescheduled"), cancelled(2, "host-2"))
     assert sent(harness) == [("h1", "created"), ("h1", "cancelled"), ("h2", "created"), ("h2", "cancelled")]
@@ -72,6 +74,7 @@ def test_a_former_host_gets_the_cancellation_and_then_the_new_one_the_invitation
     assert [row.payload["host"]["id"] for row in (ended, new)] == [1, 2]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("email", [None, ""])
 def test_nobody_is_mailed_of_a_booking_whose_host_is_unknown_or_has_no_address(
     open_harness: Callable[..., Harness], email: str | None
@@ -82,6 +85,7 @@ def test_nobody_is_mailed_of_a_booking_whose_host_is_unknown_or_has_no_address(
     assert sent(harness) == []
 
 
+@ON_SQLITE
 def test_a_cancellation_for_a_former_host_names_the_time_that_they_know(harness: Harness) -> None:
     """The booking was moved and reassigned at once."""
     harness.process(body(0, "host-1"), body(1, "host-2", start=START + timedelta(hours=2), event="rescheduled"))
@@ -91,12 +95,14 @@ def test_a_cancellation_for_a_former_host_names_the_time_that_they_know(harness:
     assert new.payload["booking"]["starts_at"] == (START + timedelta(hours=2)).isoformat()
 
 
+@ON_SQLITE
 def test_a_booking_that_goes_to_an_unknown_host_is_cancelled_for_its_former_host(harness: Harness) -> None:
     harness.process(body(0, "host-1"), body(1, "stranger", event="rescheduled"))
     assert sent(harness) == [("h1", "created"), ("h1", "cancelled")]
     assert harness.booking().platform_user_id is None
 
 
+@ON_SQLITE
 def test_a_booking_that_goes_back_and_forth_has_a_higher_sequence_each_time(harness: Harness) -> None:
     harness.process(*(body(minute, f"host-{host}") for minute, host in enumerate((1, 2, 1))))
     assert sent(harness) == [
@@ -112,6 +118,7 @@ def test_a_booking_that_goes_back_and_forth_has_a_higher_sequence_each_time(harn
     assert sequences == sorted(set(sequences))
 
 
+@ON_SQLITE
 def test_each_of_several_hosts_is_notified_once_in_any_order(harness: Harness) -> None:
     harness.process(body(0, "host-1", "host-2"), body(1, "host-2", "host-1"), cancelled(2, "host-2", "host-1"))
     assert sent(harness) == [("h1", "created"), ("h2", "created"), ("h1", "cancelled"), ("h2", "cancelled")]
@@ -119,12 +126,14 @@ def test_each_of_several_hosts_is_notified_once_in_any_order(harness: Harness) -
     assert [change.notification_kinds for change in harness.changes()] == [["created"], [], ["cancelled"]]
 
 
+@ON_SQLITE
 def test_only_a_host_who_joins_is_notified(harness: Harness) -> None:
     harness.process(body(0, "host-2"), body(1, "host-1", "host-2"))
     assert sent(harness) == [("h2", "created"), ("h1", "created")]
     assert harness.booking().platform_user_id == 2  # the current owner is among the hosts still
 
 
+@ON_SQLITE
 def test_a_shared_channel_is_notified_once_for_all_hosts(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness()
     for number in (1, 2):
@@ -134,6 +143,7 @@ def test_a_shared_channel_is_notified_once_for_all_hosts(open_harness: Callable[
     assert harness.all(Notification)[1].payload["before"]["host_ids"] == ["host-1", "host-2"]
 
 
+@ON_SQLITE
 def test_hosts_who_share_a_channel_are_notified_there_once(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(notify_default="log:all")
     for number in (1, 2):
@@ -162,12 +172,14 @@ def test_a_booking_replaced_before_it_was_announced_notifies_nobody(harness: Har
     assert harness.booking("b1").status == "cancelled"
 
 
+@ON_SQLITE
 def test_a_time_that_becomes_known_later_notifies(harness: Harness) -> None:
     harness.process(body(1, "host-1", start=None), body(0, "host-1"))
     assert sent(harness) == [("h1", "created"), ("h1", "rescheduled")]
     assert harness.all(Notification)[1].payload["booking"]["starts_at"] == START.isoformat()
 
 
+@ON_SQLITE
 def test_two_older_moves_that_come_late_are_two_messages(harness: Harness) -> None:
     """Both change the row, though neither is its newest version."""
     newest = {**body(9, "host-1", start=None)}
@@ -178,6 +190,7 @@ def test_two_older_moves_that_come_late_are_two_messages(harness: Harness) -> No
     assert rows[-1].payload["booking"]["starts_at"] == (START + timedelta(hours=3)).isoformat()
 
 
+@ON_SQLITE
 def test_nothing_is_sent_about_a_meeting_that_is_over_and_the_error_says_why(harness: Harness) -> None:
     past = datetime.now(UTC) - timedelta(hours=2)
     harness.process(body(0, "host-1", start=past))
@@ -185,6 +198,7 @@ def test_nothing_is_sent_about_a_meeting_that_is_over_and_the_error_says_why(har
     assert (row.status, row.last_error, harness.booking().starts_at) == ("done", MEETING_OVER, past)
 
 
+@ON_SQLITE
 def test_a_meeting_that_is_over_when_its_turn_comes_is_known_to_be(harness: Harness) -> None:
     soon = datetime.now(UTC) + timedelta(hours=1)
     harness.process(body(0, "host-1", start=soon))
@@ -193,6 +207,7 @@ def test_a_meeting_that_is_over_when_its_turn_comes_is_known_to_be(harness: Harn
     assert row.is_meeting_over(soon + samples.LENGTH + timedelta(seconds=1))
 
 
+@ON_SQLITE
 def test_a_host_is_notified_of_a_meeting_moved_into_the_past(harness: Harness) -> None:
     past = datetime.now(UTC) - timedelta(hours=2)
     harness.process(body(0, "host-1"), body(1, "host-1", start=past, event="rescheduled"))
@@ -202,6 +217,7 @@ def test_a_host_is_notified_of_a_meeting_moved_into_the_past(harness: Harness) -
     ]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("channels", [[None], True, "mailto:", {}, 5, [1, {}, []], "not json at all", ["a b"]])
 def test_malformed_channels_of_one_host_do_not_affect_others(harness: Harness, channels: Any) -> None:
     with harness.services.database.transaction() as session:
@@ -232,6 +248,7 @@ def test_a_host_who_is_added_late_gets_one_summary(harness: Harness) -> None:
     assert {booking.platform_user_id for booking in harness.all(Booking)} == {3}
 
 
+@ON_SQLITE
 def test_a_summary_is_a_mail_without_an_invite(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
     monkeypatch.setattr(MailServer, "deliver", lambda self, mail, sender, recipient: sent.append(mail.as_string()))
@@ -505,6 +522,7 @@ def test_any_order_of_hosts_ends_in_the_same_row_with_the_same_owner(lasting_har
     hold()
 
 
+@ON_SQLITE
 def test_the_log_gets_every_kind_of_notification(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: dict[str, int] = defaultdict(int)
     monkeypatch.setattr(LogChannel, "send", lambda _self, message: kinds.__setitem__(message.kind, 1))

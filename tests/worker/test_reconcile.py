@@ -12,6 +12,7 @@ from models.delivery import Delivery
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.errors import Permanent
+from tests.console.cli import ON_SQLITE
 from tests.worker.provider import GUEST, LISTS, ME, ONE, Provider, free_start, webhook
 from worker.reconcile.synthetic_delivery import CONSISTENCY_DELAY
 
@@ -155,6 +156,7 @@ def test_a_second_run_finds_nothing(provider: Provider) -> None:
     assert (len(provider.reconciled()), provider.harness.notification_kinds()) == (3, before)
 
 
+@ON_SQLITE
 def test_all_pages_are_read(provider: Provider) -> None:
     host = provider.add_host()
     booked = {provider.book(host, number) for number in range(215)}
@@ -164,6 +166,7 @@ def test_all_pages_are_read(provider: Provider) -> None:
     assert dict(provider.meetergo.requests) == {LISTS: 3 + 1, ME: 1}
 
 
+@ON_SQLITE
 def test_a_long_list_is_read_newest_first_and_then_swept_for_changes(provider: Provider) -> None:
     host = provider.add_host()
     old, *_ = [provider.book(host, number) for number in range(105)]
@@ -191,6 +194,7 @@ def test_the_next_run_looks_back_to_where_the_last_one_was(provider: Provider) -
     assert statuses(provider) == {booking_id: "confirmed"}
 
 
+@ON_SQLITE
 def test_a_host_who_cannot_be_read_delays_no_other(provider: Provider) -> None:
     hosts = [provider.add_host(number) for number in (1, 2, 3)]
     del provider.meetergo.users[hosts[0]["userId"]]
@@ -213,6 +217,7 @@ def test_a_host_who_always_fails_does_not_starve_the_others(provider: Provider) 
     assert statuses(provider) == {booking_id: "confirmed"}
 
 
+@ON_SQLITE
 def test_a_run_stops_and_says_so_when_meetergo_is_down(provider: Provider) -> None:
     for number in range(1, 4):
         provider.add_host(number)
@@ -222,6 +227,7 @@ def test_a_run_stops_and_says_so_when_meetergo_is_down(provider: Provider) -> No
     assert (report.left, report.read_errors) == (3, [])
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("kind", ["platform", "personal"])
 def test_an_expired_key_ends_the_run_with_one_error(provider: Provider, kind: str) -> None:
     provider.add_host(1)
@@ -235,6 +241,7 @@ def test_an_expired_key_ends_the_run_with_one_error(provider: Provider, kind: st
     assert provider.harness.all(Reconciliation)[0].error == report.stopped
 
 
+@ON_SQLITE
 def test_a_run_waits_after_a_429(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.meetergo.inject_faults(LISTS, "rate_limit", "rate_limit")
@@ -242,6 +249,7 @@ def test_a_run_waits_after_a_429(provider: Provider) -> None:
     assert statuses(provider) == {booking_id: "confirmed"}
 
 
+@ON_SQLITE
 def test_an_admins_token_reads_all_hosts_and_its_owner(provider: Provider) -> None:
     meetergo = provider.meetergo
     booking_id = provider.book(provider.add_host())
@@ -255,6 +263,7 @@ def test_an_admins_token_reads_all_hosts_and_its_owner(provider: Provider) -> No
     assert report.hosts == 2
 
 
+@ON_SQLITE
 def test_a_platform_key_with_a_user_reads_that_users_appointments_too(provider: Provider) -> None:
     admin = provider.meetergo.company.admin_id
     own_type = next(item["id"] for item in provider.meetergo.meeting_types.values() if item["userId"] == admin)
@@ -274,6 +283,7 @@ def test_a_booking_that_went_to_another_host_is_found(provider: Provider) -> Non
     assert provider.harness.booking(booking_id).host_ids == [second["userId"]]
 
 
+@ON_SQLITE
 def test_without_a_user_a_platform_key_acts_as_the_companys_owner(provider: Provider) -> None:
     first, second = provider.add_host(1), provider.add_host(2)
     booking_id = provider.book(first)
@@ -292,6 +302,7 @@ def test_without_a_user_a_platform_key_acts_as_the_companys_owner(provider: Prov
     assert own in statuses(provider)
 
 
+@ON_SQLITE
 def test_a_key_that_may_not_read_its_own_user_still_reads_the_hosts(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.meetergo.inject_faults(ME, FORBIDDEN)
@@ -329,6 +340,7 @@ def test_a_dry_run_reports_differences_and_writes_nothing(provider: Provider) ->
         assert (session.query(ReconcileCursor).all(), session.query(Reconciliation).all()) == ([], [])
 
 
+@ON_SQLITE
 def test_one_host_can_be_chosen(provider: Provider) -> None:
     provider.book(provider.add_host(1))
     chosen = provider.book(provider.add_host(2))

@@ -91,6 +91,7 @@ def test_many_deleted_bookings_are_looked_up_a_few_per_run(provider: Provider, m
     assert seen == booked
 
 
+@ON_SQLITE
 def test_an_unmapped_acting_user_is_ordered_like_the_others(provider: Provider) -> None:
     provider.add_host()
     assert provider.reconcile(should_stop=after(2)).hosts == 1
@@ -121,6 +122,7 @@ def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(
     assert len(three_hosts.reconciled()) == 3
 
 
+@ON_SQLITE
 def test_a_second_run_at_the_same_time_says_so_and_reads_nothing(three_hosts: Provider) -> None:
     with exclusive(three_hosts.harness.services.job_queue.redis, LOCK_NAME):
         with pytest.raises(AlreadyRunning):
@@ -129,6 +131,7 @@ def test_a_second_run_at_the_same_time_says_so_and_reads_nothing(three_hosts: Pr
     assert three_hosts.reconcile().is_clean
 
 
+@ON_SQLITE
 def test_the_lock_of_a_dead_run_expires(provider: Provider) -> None:
     redis = provider.harness.services.job_queue.redis
     with exclusive(redis, "a test"):

@@ -14,6 +14,7 @@ from devtools.send import samples
 from models.claim import Claim
 from models.notification import Notification
 from runtime.errors import Permanent, Transient
+from tests.console.cli import ON_SQLITE
 from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness
 from worker import stopping as stopping_module
@@ -347,6 +348,7 @@ def test_an_isolated_row_is_sent_alone_under_a_claim_of_its_own(
     assert {row.status for row in harness.all(Notification)} == {"done"}
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(("after", "status"), [(timedelta(minutes=59), "pending"), (timedelta(minutes=61), "dead")])
 def test_a_refusal_that_often_passes_is_final_after_an_hour(
     harness: Harness, endpoints: dict[str, Endpoint], after: timedelta, status: str
@@ -365,6 +367,7 @@ def test_a_refusal_that_often_passes_is_final_after_an_hour(
         assert row.due_at <= now + timedelta(minutes=61)
 
 
+@ON_SQLITE
 def test_a_refused_message_that_was_replayed_has_another_hour(harness: Harness, endpoints: dict[str, Endpoint]) -> None:
     add_host(harness, 1)
     harness.process(booking(1, 0))
