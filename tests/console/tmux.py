@@ -55,7 +55,7 @@ class Tmux:
         until = time.monotonic() + TIMEOUT_SECONDS
         while not condition(shown := self.screen(window)):
             assert time.monotonic() < until, f"the screen of {window} shows:\n{shown}"
-            time.sleep(0.1)
+            time.sleep(0.2)
         return shown
 
     def run(self, command: str, answers: Mapping[str, str] | None = None) -> str:

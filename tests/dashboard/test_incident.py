@@ -54,7 +54,7 @@ def scheduler_and_worker(harness: Harness) -> Iterator[None]:
     stop = Event()
 
     def work() -> None:
-        while not stop.wait(0.05):
+        while not stop.wait(0.25):
             now = datetime.now(UTC)
             heartbeat.record(harness.services.job_queue.redis, "runs", now, heartbeat.DEATH_WINDOW)
             advance_runs(harness.services, now)
