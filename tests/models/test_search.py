@@ -34,25 +34,25 @@ def desk_with_rows(harness: Harness) -> Harness:
     return harness
 
 
-@pytest.mark.parametrize(
-    ("criteria", "rows"),
-    [
-        ({}, ["the body is not JSON", "b2", "b1", "b1"]),
-        ({"status": "dead"}, ["the body is not JSON"]),
-        ({"event": "booking_created"}, ["b2", "b1"]),
-        ({"booking_id": "b1"}, ["b1", "b1"]),
-        ({"booking_id": "b1", "event": "booking_cancelled"}, ["b1"]),
-        ({"platform_user": "4711"}, ["b1", "b1"]),
-        ({"platform_user": "nobody"}, []),
-        ({"error": "NOT json"}, ["the body is not JSON"]),
-        ({"error": "not%json"}, []),
-        ({"since": timedelta(hours=2, minutes=30)}, ["the body is not JSON", "b2"]),
-        ({"until": timedelta(hours=2, minutes=30)}, ["b1", "b1"]),
-    ],
-)
-def test_a_search_returns_the_matching_rows(desk_with_rows: Harness, criteria: dict[str, Any], rows: list[str]) -> None:
-    ages = {name: datetime.now(UTC) - age for name, age in criteria.items() if isinstance(age, timedelta)}
-    assert search(desk_with_rows, **criteria | ages) == rows
+MATCHING: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, ["the body is not JSON", "b2", "b1", "b1"]),
+    ({"status": "dead"}, ["the body is not JSON"]),
+    ({"event": "booking_created"}, ["b2", "b1"]),
+    ({"booking_id": "b1"}, ["b1", "b1"]),
+    ({"booking_id": "b1", "event": "booking_cancelled"}, ["b1"]),
+    ({"platform_user": "4711"}, ["b1", "b1"]),
+    ({"platform_user": "nobody"}, []),
+    ({"error": "NOT json"}, ["the body is not JSON"]),
+    ({"error": "not%json"}, []),
+    ({"since": timedelta(hours=2, minutes=30)}, ["the body is not JSON", "b2"]),
+    ({"until": timedelta(hours=2, minutes=30)}, ["b1", "b1"]),
+]
+
+
+def test_a_search_returns_the_matching_rows(desk_with_rows: Harness) -> None:
+    for criteria, rows in MATCHING:
+        ages = {name: datetime.now(UTC) - age for name, age in criteria.items() if isinstance(age, timedelta)}
+        assert search(desk_with_rows, **criteria | ages) == rows, criteria
 
 
 def test_notifications_are_found_by_their_kind(desk_with_rows: Harness) -> None:
@@ -63,23 +63,22 @@ def test_notifications_are_found_by_their_kind(desk_with_rows: Harness) -> None:
     assert [row.booking_id for row in cancelled] == ["b1"]
 
 
-@pytest.mark.parametrize(
-    ("criteria", "expected"),
-    [
-        ({"guest": "JANE@"}, ["b1"]),
-        ({"guest": "doe"}, ["b1", "b2"]),
-        ({"guest": "Grüße"}, ["b2"]),
-        ({"guest": "100%_/"}, ["b3"]),
-        ({"guest": "email"}, []),
-        ({"guest": "europe/berlin"}, []),
-        ({"host": "4711"}, ["b1"]),
-        ({"host": "HOST@example.com"}, ["b1"]),
-        ({"host": "the ho"}, ["b1"]),
-        ({"host": "4711", "guest": "john"}, []),
-        ({"guest": "doe", "status": "cancelled"}, []),
-    ],
-)
-def test_bookings_are_found_by_guest_and_host(harness: Harness, criteria: dict[str, str], expected: list[str]) -> None:
+OF_PEOPLE: list[tuple[dict[str, Any], list[str]]] = [
+    ({"guest": "JANE@"}, ["b1"]),
+    ({"guest": "doe"}, ["b1", "b2"]),
+    ({"guest": "Grüße"}, ["b2"]),
+    ({"guest": "100%_/"}, ["b3"]),
+    ({"guest": "email"}, []),
+    ({"guest": "europe/berlin"}, []),
+    ({"host": "4711"}, ["b1"]),
+    ({"host": "HOST@example.com"}, ["b1"]),
+    ({"host": "the ho"}, ["b1"]),
+    ({"host": "4711", "guest": "john"}, []),
+    ({"guest": "doe", "status": "cancelled"}, []),
+]
+
+
+def test_bookings_are_found_by_guest_and_host(harness: Harness) -> None:
     harness.add_user(external_id="4711", meetergo_user_id=samples.HOST_ID)
     other = {"hosts": [], "hostIds": ["nobody"]}
     guests = [{"email": "jane@example.com", "fullname": "Jane Doe", "timezone": "Europe/Berlin"}]
@@ -91,5 +90,6 @@ def test_bookings_are_found_by_guest_and_host(harness: Harness, criteria: dict[s
         samples.created("b3", START, AT, attendees=[{"email": "a@example.com", "fullname": "100%_/ sure"}], **other),
     )
     with harness.services.database.read_only() as session:
-        found = session.scalars(BookingSearch(**criteria).bookings()).all()  # type: ignore[arg-type]
-    assert sorted(row.id for row in found) == expected
+        for criteria, expected in OF_PEOPLE:
+            found = session.scalars(BookingSearch(**criteria).bookings()).all()
+            assert sorted(row.id for row in found) == expected, criteria
