@@ -165,6 +165,7 @@ PAIRS = [
     (name, process)
     for process, settings in SETTINGS_OF_PROCESS.items()
     for name in sorted({each.upper() for kind in settings for each in kind.model_fields})
+    if process is not _schedule or name.lower() not in WorkerSettings.model_fields  # it reads those as the worker does
 ] + [("HTTPS_PROXY", _registration), ("HTTPS_PROXY", _schedule)]
 PAIRS += [(name.upper(), _dashboard) for name in DashboardSettings.model_fields if name.startswith("dashboard_")]
 PAIRS += [("API_HOST", _read_api), ("API_PORT", _read_api)]
