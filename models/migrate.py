@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,7 @@ def _rebuilding_tables(connection: Connection) -> Iterator[None]:
         raw.execute("PRAGMA foreign_keys = ON")
 
 
+@cache
 def unqualified_tables() -> MetaData:
     """Return the tables as a migration names them, without their schema."""
     unqualified = MetaData(naming_convention=NAMING_CONVENTION)
