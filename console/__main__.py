@@ -9,7 +9,7 @@ from io import TextIOWrapper
 
 import click
 
-from console.app import VARIABLE, LazyCommand, RootGroup
+from console.app import VARIABLE, LazyCommand, RootGroup, exit_with_unwritable_output
 from runtime import logs
 from runtime.version import VERSION
 
@@ -137,8 +137,13 @@ def main() -> None:
     atexit.register(gc.freeze)  # otherwise the end of the process looks through them again, a twelfth of the time
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     logs.configure(logging.WARNING)  # hides the retries of the API client
-    cli(prog_name="bin/inbox", complete_var=VARIABLE)
+    try:
+        cli(prog_name="bin/inbox", complete_var=VARIABLE)
+    except OSError as error:
+        exit_with_unwritable_output(error)
 
 
 if __name__ == "__main__":

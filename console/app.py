@@ -1,10 +1,13 @@
 """The root command group: finds a command when it is used, and turns errors into exit codes."""
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
 
 import click
 
@@ -13,6 +16,10 @@ VARIABLE = "_INBOX_COMPLETE"
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 """The shell's exit code for a program killed by SIGPIPE."""
+
+
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Errors of an output that is no pipe: a full disk, or a terminal that is gone."""
 
 
 class LazyCommand(NamedTuple):
@@ -58,7 +65,14 @@ class RootGroup(click.Group):
         return click.Command(cmd_name, short_help=lazy.help, hidden=bool(lazy.name))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments; `help COMMAND` is `COMMAND --help`."""
+        """Parse the arguments; `help COMMAND` is `COMMAND --help`.
+
+        Raises:
+            UsageError: one of them is not UTF-8, as no database stores it, and names no file.
+        """
+        for each in args:
+            if escaped(each) != each and not Path(each).exists():
+                raise click.UsageError(f"an argument is not UTF-8: {escaped(each)}", ctx)
         return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
 
     def resolve_command(
@@ -93,6 +107,26 @@ class RootGroup(click.Group):
             if message is None or isinstance(error, click.ClickException):
                 raise
             raise click.ClickException(message) from error
+
+
+def escaped(text: str) -> str:
+    """Return a text of the shell with an escape for each byte that is not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def exit_with_unwritable_output(error: OSError) -> NoReturn:
+    """Say why the output cannot be written, and exit. Python would try again at its end, and print a traceback.
+
+    Raises:
+        OSError: another error.
+    """
+    if error.errno not in UNWRITABLE or error.filename is not None:
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):
+        click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    raise SystemExit(1)
 
 
 def _message(error: Exception) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.app import escaped
 from runtime import logs
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def login_name() -> str:
     """Return the name of the logged-in user, if known."""
     try:
-        return getpass.getuser()
+        return escaped(getpass.getuser())
     except (OSError, KeyError, ImportError):
         return "unknown"
 

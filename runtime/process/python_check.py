@@ -4,6 +4,7 @@ import sys
 from importlib.util import find_spec
 
 from runtime.process.light_imports import import_without
+from runtime.process.standard_streams import open_standard_streams
 
 MIN_PYTHON = (3, 11)
 REQUIRED = ("cryptography", "psycopg", "pydantic", "redis", "rq", "sqlalchemy", "structlog")
@@ -11,13 +12,14 @@ REQUIRED = ("cryptography", "psycopg", "pydantic", "redis", "rq", "sqlalchemy", 
 
 
 def check_python(*more: str) -> None:
-    """Exit with a message if this Python is too old or lacks a required library.
+    """Exit with a message if this Python is too old or lacks a required library. Opens closed standard streams first.
 
     structlog is imported here, before anyone imports it with rich: that takes 0.1 s, and 5 MB of each process.
 
     Args:
         more: further required libraries.
     """
+    open_standard_streams()
     missing = [name for name in (*REQUIRED, *more) if find_spec(name) is None]
     if missing or sys.version_info < MIN_PYTHON:
         what = f"{missing[0]} is not installed" if missing else "it is older than 3.11"

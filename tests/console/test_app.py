@@ -19,6 +19,7 @@ from console.commands.system import api_tokens, dashboard
 from devtools.processes import ROOT
 from models.api_token import TokenRole
 from models.booking import NotificationKind
+from models.intervention import Intervention
 from operations import dashboard_login
 from runtime.version import VERSION
 from tests.console.cli import ON_SQLITE, run_cli
@@ -251,3 +252,55 @@ def test_help_is_found_by_every_usual_word() -> None:
     assert "Show the state of the system" in expected
     assert run_cli("status", "-h").stdout == run_cli("help", "status").stdout == expected
     assert run_cli("help").stdout == run_cli("-h").stdout == run_cli("--help").stdout
+
+
+def in_shell(line: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["bash", "-c", line.replace("inbox", f"{sys.executable} -m console", 1)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    "words",
+    ["deliveries list --event", "deliveries show", "bookings list --guest", "replay --dead --reason", "calendar link"],
+)
+def test_an_argument_that_is_not_utf_8_is_a_wrong_usage(sample_data: Harness, words: str) -> None:
+    done = run_cli(*words.split(), "M\udcfcller")
+    assert done.exit_code == 2
+    assert "an argument is not UTF-8: M\\xfcller" in done.stderr
+
+
+@ON_SQLITE
+def test_a_file_may_have_a_name_that_is_not_utf_8(sample_data: Harness, tmp_path: Path) -> None:
+    file = tmp_path / "M\udcfcller.csv"
+    file.write_text("external_id,email\n")
+    assert "is not UTF-8" not in run_cli("users", "onboard", str(file)).stderr
+
+
+@ON_SQLITE
+def test_a_login_name_and_an_answer_that_are_not_utf_8_are_read(sample_data: Harness) -> None:
+    done = in_shell("inbox replay --dead --yes --reason fixed", LOGNAME="M\udcfcller", USER="M\udcfcller")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sample_data.all(Intervention)[0].by == "M\\xfcller"
+    answered = in_shell("printf '\\xff\\n' | inbox adopt-queue another", PYTHONIOENCODING="utf-8:strict")
+    assert (answered.returncode, "Traceback" in answered.stderr) == (1, False)
+
+
+@ON_SQLITE
+def test_a_closed_standard_stream_is_no_error(sample_data: Harness) -> None:
+    for redirection, prints in (("<&-", True), ("2>&-", True), (">&-", False), ("<&- >&- 2>&-", False)):
+        done = in_shell(f"inbox deliveries list {redirection}")
+        assert (done.returncode, done.stderr, bool(done.stdout)) == (0, "", prints), redirection
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("words", ["deliveries list", "bookings list --json", "--help"])
+def test_an_output_that_cannot_be_written_is_said_in_a_sentence(sample_data: Harness, words: str) -> None:
+    done = in_shell(f"inbox {words} >/dev/full")
+    assert (done.returncode, done.stderr) == (1, "Error: the output cannot be written: No space left on device\n")
