@@ -7,7 +7,7 @@ session mode. A connection to the server itself makes its settings once, when it
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -23,6 +23,9 @@ SET = (
 )
 PER_TRANSACTION = "settings_per_transaction"
 """Key in SQLAlchemy's `info` of a connection whose settings are made in each transaction."""
+SYNCHRONOUS_COMMIT = "synchronous_commit"
+"""Where it is off, a crash of the server loses the last commits. We turn it on, unless the URL sets it: a 200 means
+that the delivery is on the disk. No other value is changed, since those are about standbys."""
 WORD = re.compile(r"(?:\\.|[^\s\\])+", re.DOTALL)
 SETTING = re.compile(r"(?:-c|--)(?P<name>[^=]+)=(?P<value>.*)", re.DOTALL)
 
@@ -47,6 +50,7 @@ class Connector:
     ) -> None:
         of_url, self._other_options = split_options(options)
         self._settings = {**settings, **of_url}
+        self._may_lose_commits = SYNCHRONOUS_COMMIT in of_url
         self._connection_class = connection_class
         self._may_prepare = may_prepare
         self._refuses_options = False
@@ -66,11 +70,18 @@ class Connector:
             psycopg.OperationalError: nothing answers, or it refuses.
         """
         connection = self._connect_with_options(arguments, keywords)
-        if connection is not None and not _is_pooled(connection):
-            return connection
+        refuses_options = connection is None
         if connection is None:
             without = {**keywords, "options": self._other_options}
             connection = self._connection_class.connect(*arguments, **without)
+        server = _ask(connection)
+        is_pooled = refuses_options or server.is_pooler
+        if not server.waits_for_disk and not self._may_lose_commits:
+            self._settings = {**self._settings, SYNCHRONOUS_COMMIT: "on"}
+            if not is_pooled:  # later connections begin with it
+                _execute(connection, f"SET {SYNCHRONOUS_COMMIT} = on")
+        if not is_pooled:
+            return connection
         if not self._may_prepare:
             connection.prepare_threshold = None
         record.info[PER_TRANSACTION] = True
@@ -123,17 +134,32 @@ def _escaped(value: str) -> str:
     return re.sub(r"([\s\\])", r"\\\1", value)
 
 
-def _is_pooled(connection: "psycopg.Connection[Any]") -> bool:
-    """Whether another process answers than the one that the connection was opened to, by its own word.
+class Server(NamedTuple):
+    """What answers: whether it is a pooler, and whether a commit there waits for the disk."""
 
-    A pooler invents the process id, since it belongs to no process of the server. That `options` were accepted says
-    nothing: PgBouncer can be told to drop them (`ignore_startup_parameters`).
+    is_pooler: bool
+    waits_for_disk: bool
+
+
+def _ask(connection: "psycopg.Connection[Any]") -> Server:
+    """Ask a new connection what answers.
+
+    It is a pooler if another process answers than the one that the connection was opened to, by its own word. A pooler
+    invents the process id, since it belongs to no process of the server. That `options` were accepted says nothing:
+    PgBouncer can be told to drop them (`ignore_startup_parameters`).
     """
+    answer = _execute(connection, f"SELECT pg_backend_pid(), current_setting('{SYNCHRONOUS_COMMIT}')").fetchone()
+    pid, synchronous_commit = answer or (0, "")
+    return Server(pid != connection.info.backend_pid, synchronous_commit != "off")
+
+
+def _execute(connection: "psycopg.Connection[Any]", statement: LiteralString) -> "psycopg.Cursor[Any]":
+    """Execute a statement outside of a transaction; close the connection if it fails."""
     try:
         connection.autocommit = True
-        row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+        cursor = connection.execute(statement, prepare=False)
         connection.autocommit = False
     except BaseException:
         connection.close()
         raise
-    return row is None or row[0] != connection.info.backend_pid
+    return cursor

@@ -23,6 +23,7 @@ ODD_SESSION_SETTINGS = {
     "default_transaction_isolation": "serializable",
     "client_encoding": "LATIN1",
     "extra_float_digits": "-15",
+    "synchronous_commit": "off",
 }
 
 
@@ -141,3 +142,18 @@ def test_without_pre_ping_a_closed_connection_raises(postgresql_url: str) -> Non
         session.scalar(text("SELECT 1"))
     assert raised.value.connection_invalidated
     database.close()
+
+
+def test_a_commit_waits_for_the_disk_unless_the_url_says_otherwise(platform_database_url: str) -> None:
+    on_local = "&options=-csynchronous_commit%3Dlocal"
+    for url, expected in (
+        (platform_database_url, "on"),
+        (f"{platform_database_url}{on_local}", "local"),
+        (f"{platform_database_url}{on_local.replace('local', 'off')}", "off"),
+    ):
+        database = Database(url, pool_size=2)
+        with database.transaction() as one, database.transaction() as another:
+            assert [each.scalar(text("SHOW synchronous_commit")) for each in (one, another)] == [expected] * 2
+        with database.one_statement() as connection:
+            assert connection.scalar(text("SHOW synchronous_commit")) == expected
+        database.close()

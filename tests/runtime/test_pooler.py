@@ -49,8 +49,8 @@ def pooler(request: pytest.FixtureRequest, odd_url: str, tmp_path: Path) -> Iter
 
 
 def settings_of(session: Session) -> tuple[Any, ...]:
-    names = ("lock_timeout", "statement_timeout", "timezone", "bytea_output", "transaction_isolation", "search_path")
-    columns = ", ".join(f"current_setting('{name}')" for name in names)
+    names = "lock_timeout statement_timeout timezone bytea_output transaction_isolation synchronous_commit search_path"
+    columns = ", ".join(f"current_setting('{name}')" for name in names.split())
     return tuple(session.execute(text(f"SELECT {columns}")).one())
 
 
@@ -60,7 +60,7 @@ def test_each_transaction_has_our_settings_and_leaves_none(pooler: PgBouncer, od
     database = Database(pooler.url + options, pool_size=3, statement_timeout=STATEMENT_TIMEOUT)
     migrate(database.engine)
     assert is_up_to_date(database.engine)
-    ours = ("700ms", "300ms", "UTC", "hex", "read committed", "booking,public")
+    ours = ("700ms", "300ms", "UTC", "hex", "read committed", "on", "booking,public")
     used = set()
     with database.transaction() as first, database.transaction() as second, database.read_only() as third:
         for session in (first, second, third):
