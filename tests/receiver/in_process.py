@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from granian.rsgi import ProtocolClosed
 from werkzeug.test import Client
 
 from receiver.webhook import ReceiverApp
+
+
+STARTING = Lock()
 
 
 class Headers(list[tuple[str, str]]):
@@ -71,7 +74,9 @@ class ReceiverInProcess:
     def wsgi(self, environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
         protocol = Protocol(_parts(environ))
         request = self.app.__rsgi__(_scope(environ), protocol)  # type: ignore[arg-type] # Granian's, as far as it is used
-        asyncio.run_coroutine_threadsafe(request, _loop()).result()
+        with STARTING:  # a cached function may run twice at once, and the app belongs to one loop
+            loop = _loop()
+        asyncio.run_coroutine_threadsafe(request, loop).result()
         [(status, headers, body)] = protocol.responses
         start_response(f"{status} {HTTPStatus(status).phrase}", headers)
         return [body]
