@@ -1,4 +1,4 @@
-"""Re-encryption: encrypt every stored body and API key with the newest key, so that older keys can be removed."""
+"""Re-encryption: encrypt all that is stored encrypted with the newest key, so that older keys can be removed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -13,7 +13,6 @@ from werkzeug.test import Client
 
 from receiver.webhook import ReceiverApp
 
-
 STARTING = Lock()
 
 

@@ -198,7 +198,7 @@ class OutboxSender:
                 self._send_log_lines(lines)
             self._release(lines)
         finally:
-            self._claimed_ids -= ids
+            self._forget(ids)
 
     def _start_group(self, destination: str, group: Sequence[RoutedNotification]) -> bool:
         """Start a thread that sends a group, unless the destination is busy or cooling down."""
@@ -227,7 +227,7 @@ class OutboxSender:
         except Exception as error:
             log.error("job.failed", queue="outbox", error=type(error).__name__)
         finally:
-            self._claimed_ids -= ids
+            self._forget(ids)
             self._destinations.release(destination)
 
     def _send_log_lines(self, lines: deque[RoutedNotification]) -> None:
@@ -322,6 +322,11 @@ class OutboxSender:
         self._has_released |= until is None
         if until is None:
             self.trigger()
+
+    def _forget(self, ids: set[int]) -> None:
+        """Forget claimed rows whose results could not be recorded: their leases are not renewed, and end."""
+        with self._write_lock:
+            self._claimed_ids = self._claimed_ids - ids
 
     def _remaining_after(self, session: Session, rows: Iterable[Notification]) -> set[int]:
         """Return the claimed ids without these; release the claim with the last one."""
