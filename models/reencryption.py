@@ -10,9 +10,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from models.account import Account
 from models.delivery import Delivery
+from models.run import Run
 from runtime.contention import in_transaction
 from runtime.database import Database
-from runtime.encryption import BodyCipher
+from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.errors import Transient
 
 BATCH_SIZE = 500
@@ -25,7 +26,7 @@ class ReencryptResult:
     Attributes:
         done: number of bodies re-encrypted.
         api_keys: number of accounts' API keys re-encrypted.
-        failed: delivery id or `account NAME` -> why its body or API key was not re-encrypted.
+        failed: delivery id, `account NAME` or `run ID` -> why its body, API key or guest was not re-encrypted.
     """
 
     done: int = 0
@@ -34,14 +35,15 @@ class ReencryptResult:
 
 
 def reencrypt(database: Database, cipher: BodyCipher) -> ReencryptResult:
-    """Encrypt all bodies and API keys that do not use the newest key.
+    """Encrypt all bodies, API keys and guests to erase that do not use the newest key.
 
     One that cannot be decrypted does not stop the others.
     """
     keys = in_transaction(database, partial(_reencrypt_api_keys, cipher=cipher))
+    guests = in_transaction(database, partial(_reencrypt_guests, cipher=cipher))
     is_old = Delivery.sealed_with.is_distinct_from(cipher.newest_key)
     bodies = _reencrypt_bodies(database, is_old, partial(_reencrypt, cipher=cipher))
-    return ReencryptResult(bodies.done, keys.api_keys, keys.failed | bodies.failed)
+    return ReencryptResult(bodies.done, keys.api_keys, keys.failed | guests.failed | bodies.failed)
 
 
 def reencrypt_for_0_1_0(database: Database, cipher: BodyCipher) -> ReencryptResult:
@@ -80,6 +82,20 @@ def _reencrypt_api_keys(session: Session, cipher: BodyCipher) -> ReencryptResult
             result.failed[f"account {row.name}"] = str(error)
         else:
             result.api_keys += 1
+    return result
+
+
+def _reencrypt_guests(session: Session, cipher: BodyCipher) -> ReencryptResult:
+    """Re-encrypt the guests whom unended runs will erase; they are not counted."""
+    result = ReencryptResult()
+    is_old = and_(Run.encrypted_guest.is_not(None), Run.encrypted_with.is_distinct_from(cipher.newest_key))
+    for run in session.scalars(select(Run).where(Run.is_active(), is_old).order_by(Run.id).with_for_update()):
+        try:
+            encrypted = cipher.encrypt(cipher.decrypt(EncryptedBody(run.encrypted_guest or b"", run.encrypted_with)))
+        except Transient as error:
+            result.failed[f"run {run.id}"] = str(error)
+        else:
+            run.encrypted_guest, run.encrypted_with = encrypted.content, encrypted.key
     return result
 
 

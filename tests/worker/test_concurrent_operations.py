@@ -20,8 +20,12 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.reencryption import reencrypt
 from models.retention import prune
+from models.run import Run
+from operations.erasure import GuestName
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService
+from operations.runs.executor import advance_runs
+from operations.runs.store import start_erasure
 from runtime.contention import in_transaction, with_retry
 from runtime.database import Database
 from runtime.encryption import BodyCipher, key_id
@@ -259,3 +263,16 @@ def test_one_body_that_no_key_decrypts_does_not_stop_the_others(open_harness: Ca
     assert "damaged" in result.failed[bad.id]
     with pytest.raises(Transient):
         harness.services.inbox.cipher.decrypt(harness.all(Delivery)[1].encrypted_body)
+
+
+def test_a_guest_whom_a_run_will_erase_is_encrypted_with_the_newest_key(open_harness: Callable[..., Harness]) -> None:
+    harness = open_harness(body_keys=OLD)
+    harness.process(samples.created("b1", START, AT, attendees=[samples.guest(1)]))
+    guest, now = GuestName(email=str(samples.guest(1)["email"])), datetime.now(UTC)
+    with harness.services.database.transaction() as session:
+        start_erasure(session, guest, harness.services.inbox.cipher, "Ada", "she asked", now)
+    assert "run 1" in reencrypt(harness.services.database, BodyCipher([NEW])).failed
+    assert reencrypt(harness.services.database, BodyCipher([OLD, NEW])).failed == {}
+    rotated = open_harness(body_keys=NEW)
+    assert advance_runs(rotated.services, now) == 1
+    assert [(run.status, run.outcome["bookings"]) for run in harness.all(Run)] == [("done", 1)]
