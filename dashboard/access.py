@@ -129,7 +129,10 @@ def _is_same_site() -> bool:
     if origin is None:
         return True
     ours = {request.host_url.rstrip("/"), current().settings.dashboard_base_url}
-    return _origin(origin) in {_origin(url) for url in ours}
+    try:
+        return _origin(origin) in {_origin(url) for url in ours}
+    except ValueError:  # such as http://[
+        return False
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -198,10 +198,16 @@ class WebhookAuth:
 
 
 def _is_uncompressed(head: RequestHead) -> bool:
-    if "content-encoding" not in head.headers:
+    return _has_only(head, "content-encoding", "identity") and _has_only(
+        head, "transfer-encoding", "identity", "chunked"
+    )
+
+
+def _has_only(head: RequestHead, name: str, *harmless: str) -> bool:
+    """Whether a header lists no other codings than these."""
+    if name not in head.headers:
         return True
-    encodings = head.headers["content-encoding"].split(",")
-    return all(encoding.strip().lower() in ("", "identity") for encoding in encodings)
+    return all(coding.strip().lower() in ("", *harmless) for coding in head.headers[name].split(","))
 
 
 def _is_utf8(head: RequestHead) -> bool:

@@ -150,6 +150,8 @@ def test_a_name_that_cannot_be_shown_is_refused(name: str, links: LoginSigner) -
         {"Sec-Fetch-Site": "same-site"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "http://[::1]x"},
         {"Origin": "http://localhost:1"},
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
     ],

@@ -106,6 +106,13 @@ def test_a_compressed_body_is_415(server: Process, body: bytes, framing: str, co
     assert server.stored() == before
 
 
+def test_a_body_compressed_by_its_transfer_is_415(server: Process, body: bytes) -> None:
+    before = server.stored()
+    head = request("Transfer-Encoding: gzip, chunked")
+    assert status(server.send_raw(head, chunk(gzip.compress(body)), b"0\r\n\r\n")) == 415
+    assert server.stored() == before
+
+
 def test_a_body_with_neither_a_length_nor_chunks_is_411(server: Process) -> None:
     assert status(server.send_raw(request())) == 411
 
