@@ -3,7 +3,6 @@
 from typing import Any
 
 from flask import Flask
-from werkzeug.routing import PathConverter
 
 from dashboard.access import OPEN_ENDPOINTS, LoginLimit, check_access
 from dashboard.pages import add_headers, prepare_templates, register_errors
@@ -11,18 +10,12 @@ from dashboard.screens import SCREENS
 from dashboard.settings import DashboardSettings
 from dashboard.stores import EXTENSION, open_dashboard
 from runtime.logs import log_unhandled_exception
+from runtime.process.id_in_url import route_ids
 from runtime.tracing import switch as tracing
 
 MAX_FORM_BYTES = 256 * 1024
 """Largest form: a selection of one page's rows is a few kilobytes."""
 MAX_FORM_PARTS = 1_500
-
-
-class IdConverter(PathConverter):
-    """An id in a URL: any text, also with slashes at its beginning and end."""
-
-    regex = ".+?"
-    part_isolating = False
 
 
 class DashboardApp(Flask):
@@ -37,8 +30,7 @@ def create_app(settings: DashboardSettings) -> Flask:
     """Build the app. Every route requires a login unless OPEN_ENDPOINTS names it."""
     app = DashboardApp("dashboard", static_url_path="/static")
     app.config.update(MAX_CONTENT_LENGTH=MAX_FORM_BYTES, MAX_FORM_PARTS=MAX_FORM_PARTS)
-    app.url_map.converters["id"] = IdConverter
-    app.url_map.merge_slashes = False
+    route_ids(app.url_map)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions[EXTENSION] = open_dashboard(settings)
     app.extensions["login-limit"] = LoginLimit()

@@ -15,6 +15,7 @@ from read_api.calendar import calendar_blueprint
 from read_api.settings import ReadApiSettings
 from read_api.views import DATABASE, v1
 from runtime.logs import log_unhandled_exception
+from runtime.process.id_in_url import route_ids
 from runtime.tracing import switch as tracing
 
 STATEMENT_TIMEOUT = timedelta(seconds=10)
@@ -37,6 +38,7 @@ def create_app(settings: ReadApiSettings) -> Flask:
     """Build the app. Every route requires a token unless OPEN_ENDPOINTS names it."""
     app = ReadApiApp("read_api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = 0
+    route_ids(app.url_map)
     app.extensions[DATABASE] = database = settings.database(POOL_SIZE, STATEMENT_TIMEOUT)
     protect(app, database)
     app.after_request(_add_headers)

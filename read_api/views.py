@@ -88,7 +88,7 @@ def list_bookings() -> Response:
     return _json({"bookings": resources, "next": _next(page)})
 
 
-@v1.get("/bookings/<path:booking_id>")
+@v1.get("/bookings/<id:booking_id>")
 def show_booking(booking_id: str) -> Response:
     """Show one booking. The ETag hashes the response, because the revision does not cover the owner's `external_id`."""
     with _database().read_only() as session:

@@ -53,7 +53,7 @@ def test_the_latest_cancelled_booking_is_found_behind_any_number_of_others(
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("key", ["a/b", "/a//b/", "a?b#c%2F", "reveal/reveal"])
+@pytest.mark.parametrize("key", ["a/b", "/a//b/", "a?b#c%2F", "reveal/reveal", "a\nb\r\n"])
 def test_a_booking_with_any_id_can_be_opened(client: Client, harness: Harness, key: str) -> None:
     harness.deliver(samples.created(key, START, AT))
     harness.process_due()

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
@@ -41,6 +42,13 @@ def test_a_booking_has_the_columns_of_the_view(client: FlaskClient, database: Da
     shown = client.get(f"{BOOKINGS}/b1").get_json()
     assert set(shown) == columns == BookingResource.__required_keys__
     assert shown["starts_at"] == START.isoformat()
+
+
+def test_a_booking_is_found_by_whatever_id_it_has(client: FlaskClient, book: Book) -> None:
+    ids = ["/", "a//b", "a/b", "a\nb\r\n", "a~b", "a?b#c%2F", "..", "\u202e"]
+    book(*ids)
+    assert sorted(ids_of(follow(client, BOOKINGS, limit=3))) == sorted(ids)
+    assert [client.get(f"{BOOKINGS}/{quote(each, safe='')}").get_json()["id"] for each in ids] == ids
 
 
 def test_pages_hold_each_booking_once(client: FlaskClient, book: Book) -> None:
