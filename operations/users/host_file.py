@@ -26,7 +26,7 @@ EXTRA_CELLS = ""
 HOW_TO_SAVE = "in a spreadsheet, save it as 'CSV UTF-8' (LibreOffice: 'Text CSV' with the character set UTF-8)"
 WORKBOOK_SIGNATURES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """Leading bytes of binary spreadsheet files."""
-SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t]*', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'"?sep=([^"])"?[;,\t]*', re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 """Leading characters that make a spreadsheet treat a cell as a formula."""
@@ -173,7 +173,7 @@ def _find_header(text: str) -> tuple[int, str]:
     """Return the number of lines before the header, and the delimiter."""
     for number, line in enumerate(StringIO(text, newline="")):
         head = line.strip("\r\n")
-        if match := SEPARATOR_LINE.fullmatch(head.strip()):
+        if match := SEPARATOR_LINE.fullmatch(head.strip(" \xa0")):
             return number + 1, match[1]
         if head.strip(' ,;\t"\xa0'):
             return number, _delimiter(head)
