@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -46,10 +47,13 @@ def check_database_url(url: str) -> str:
         raise ValueError(f"{EXAMPLES}; {ESCAPES}") from None
     if parts.drivername == SQLITE:
         _check_sqlite(parts)
-    elif parts.drivername == POSTGRESQL:
-        _check_postgresql(parts)
-    else:
+        return url
+    if parts.drivername != POSTGRESQL:
         raise ValueError(EXAMPLES)
+    if parts.host and parts.host.upper().startswith("%2F"):  # a socket's folder, as libpq takes it
+        parts = parts.set(host="").update_query_dict({"host": unquote(parts.host)})
+        url = parts.render_as_string(hide_password=False)
+    _check_postgresql(parts)
     return url
 
 
@@ -108,12 +112,28 @@ def _check_option(name: str, value: str) -> None:
         conninfo_to_dict(make_conninfo(**{name: value}))
     except Error:
         raise ValueError(f"it has an option unknown to PostgreSQL's driver: {name[:40]}") from None
+    if name == "client_encoding" and value.upper() not in UTF8:
+        raise ValueError("its option client_encoding should be UTF8: any other cannot hold every name")
+    if name == "options":
+        _check_settings(value)
     if name in NUMERIC and not value.strip().lstrip("+-").isdigit():
         raise ValueError(f"its option {name} should be a number")
     if name in CHOICES and value not in CHOICES[name]:
         raise ValueError(f"its option {name} should be one of: {', '.join(CHOICES[name])}")
 
 
+def _check_settings(options: str) -> None:
+    """Check that `options` change no setting whose other values the driver cannot read."""
+    from runtime.postgresql.pooler import split_options  # late: most URLs have none
+
+    changed = [name for name in split_options(options)[0] if name.lower() in NOT_CHANGED]
+    if changed:
+        raise ValueError(f"its options set {changed[0]}, which our connections need as it is: remove it")
+
+
+UTF8 = ("UTF8", "UTF-8", "UNICODE")
+NOT_CHANGED = {"bytea_output", "client_encoding", "datestyle", "intervalstyle", "standard_conforming_strings"}
+"""Settings of `SESSION_SETTINGS` that a URL may not change."""
 REPEATABLE = {"host", "port"}
 """Options that may be repeated: a server and its standbys."""
 CHOICES = {
