@@ -133,7 +133,7 @@ def test_the_scheduler_exports_the_state_of_queues_and_stores(after_traffic: Scr
     }
     assert value("oldest_waiting_age_seconds", box="inbox") == 0
     assert value("queue_jobs", box="inbox", state="failed") is not None  # mirrored each minute
-    assert [value("workers", box=box) for box in queue.QUEUES] == [1, 1]
+    assert [value("workers", box=name) for name in queue.QUEUES] == [1, 1]
     assert [value("store_up", store=store) for store in ("database", "redis")] == [1, 1]
     assert (value("schedule_next_run_timestamp_seconds", task="sweep") or 0) > NOW.timestamp()
     assert value("incident_open", kind="deliveries_dead") is not None

@@ -309,6 +309,6 @@ def assert_nothing_leaked(scene: Scene) -> None:
 
 def failed_job_errors(redis: Redis) -> list[str]:
     """Return why the failed jobs of both queues failed, as RQ's own tools show it."""
-    ids = [job_id for box in QUEUES for job_id in JobQueue(redis).queue(box).failed_job_registry.get_job_ids()]
+    ids = [job_id for name in QUEUES for job_id in JobQueue(redis).queue(name).failed_job_registry.get_job_ids()]
     results = [Job.fetch(job_id, redis, serializer=JSONSerializer).latest_result() for job_id in ids]
     return [result.exc_string or "" for result in results if result]

@@ -257,7 +257,7 @@ def test_a_dropped_trace_is_dropped_in_every_process(
     assert 0 < len(kept[0]) < len(ids)
 
 
-def test_statements_are_told_without_parameters_and_literals(database: Database, collector: Collector) -> None:
+def test_statements_are_traced_without_parameters_and_literals(database: Database, collector: Collector) -> None:
     from runtime.tracing import spans
 
     assert switch.start("worker")

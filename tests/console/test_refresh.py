@@ -28,7 +28,7 @@ def request_count(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provid
 @contextmanager
 def working(provider: Provider, redis: Redis) -> Iterator[None]:
     """A registered worker that processes what arrives."""
-    worker = Worker([JobQueue(redis).queue(box) for box in QUEUES], connection=redis, serializer=JSONSerializer)
+    worker = Worker([JobQueue(redis).queue(name) for name in QUEUES], connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     stop = Event()
 

@@ -144,8 +144,8 @@ def test_a_replay_by_prefix_records_operator_and_reason(harness: Harness, invoke
         "the-operator",
         "the hook is repaired",
     )
-    box = harness.services.job_queue.queue("inbox")
-    assert box.count == 1
+    inbox = harness.services.job_queue.queue("inbox")
+    assert inbox.count == 1
     harness.process_due()
     assert harness.booking().status == "confirmed"
 

@@ -41,7 +41,7 @@ from worker.scheduler import SCHEDULE
 @pytest.fixture
 def healthy(harness: Harness, redis: Redis) -> Iterator[Harness]:
     """A harness with a worker for each queue, and a running scheduler."""
-    queues = [JobQueue(redis).queue(box) for box in QUEUES]
+    queues = [JobQueue(redis).queue(name) for name in QUEUES]
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     for task in SCHEDULE:

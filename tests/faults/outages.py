@@ -28,7 +28,7 @@ def empty_redis(context: FaultContext) -> None:
 
 
 def lose_triggers(context: FaultContext) -> None:
-    """The last deliveries come while nobody works, and then Redis is emptied: nothing rings for them.
+    """The last deliveries come while nobody works, and then Redis is emptied: nothing triggers a worker for them.
 
     The workers are halted at rest: with SQLite's lock in a halted hand the database would be away, the bodies would
     travel in Redis, and be lost with it. That is two faults at once, and not promised.

@@ -47,8 +47,8 @@ def test_a_replay_is_recorded_and_triggers_the_workers(harness: Harness) -> None
     assert replay(harness).ids == [delivery_id]
     assert [(row.status, row.attempts) for row in harness.all(Delivery)] == [("pending", 0)]
     assert acts(harness) == [("replayed", delivery_id, None, None, "the operator", "the hook is repaired")]
-    box = harness.services.job_queue.queue("inbox")
-    assert box.count == 1
+    inbox = harness.services.job_queue.queue("inbox")
+    assert inbox.count == 1
 
 
 def test_a_replay_notifies_nobody_twice(harness: Harness) -> None:

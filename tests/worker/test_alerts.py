@@ -33,7 +33,7 @@ EACH = timedelta(seconds=15)
 @pytest.fixture(autouse=True)
 def workers(redis: Redis) -> Iterator[Worker]:
     """Start a worker for each queue."""
-    queues = [JobQueue(redis).queue(box) for box in QUEUES]
+    queues = [JobQueue(redis).queue(name) for name in QUEUES]
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     yield worker

@@ -35,7 +35,7 @@ WRITABLE = "resolved: the database can be written again"
 @pytest.fixture(autouse=True)
 def workers(redis: Redis) -> Iterator[Worker]:
     """Start a worker for each queue."""
-    worker = Worker([JobQueue(redis).queue(box) for box in QUEUES], connection=redis, serializer=JSONSerializer)
+    worker = Worker([JobQueue(redis).queue(name) for name in QUEUES], connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     yield worker
     worker.register_death()

@@ -48,8 +48,8 @@ def failing_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LogChannel, "send", send)
 
 
-def failed(harness: Harness, box: QueueName = "inbox") -> list[str]:
-    return harness.services.job_queue.queue(box).failed_job_registry.get_job_ids()
+def failed(harness: Harness, name: QueueName = "inbox") -> list[str]:
+    return harness.services.job_queue.queue(name).failed_job_registry.get_job_ids()
 
 
 def sync(harness: Harness) -> None:
@@ -115,12 +115,12 @@ def test_failed_jobs_of_others_are_left_alone(harness: Harness, redis: Redis) ->
         "meetergo-inbox-inbox-" + "G" * 64,
         "meetergo-inbox-outbox-x",
     ]
-    for box in QUEUES:
+    for name in QUEUES:
         redis.zadd(
-            harness.services.job_queue.queue(box).failed_job_registry.key, dict.fromkeys(others, 4_000_000_000.0)
+            harness.services.job_queue.queue(name).failed_job_registry.key, dict.fromkeys(others, 4_000_000_000.0)
         )
     sync(harness)
-    assert [sorted(failed(harness, box)) for box in QUEUES] == [sorted(others)] * 2
+    assert [sorted(failed(harness, name)) for name in QUEUES] == [sorted(others)] * 2
 
 
 def test_nothing_is_written_when_nothing_differs(harness: Harness, redis: Redis) -> None:
@@ -248,14 +248,14 @@ class Redises(RuleBasedStateMachine):
                 [data.draw(st.sampled_from(dead))], datetime.now(UTC)
             )
 
-    @rule(data=st.data(), box=st.sampled_from(QUEUES), works=st.booleans())
-    def rq_requeues(self, data: st.DataObject, box: QueueName, works: bool) -> None:
-        registry = self.harness.services.job_queue.queue(box).failed_job_registry
+    @rule(data=st.data(), name=st.sampled_from(QUEUES), works=st.booleans())
+    def rq_requeues(self, data: st.DataObject, name: QueueName, works: bool) -> None:
+        registry = self.harness.services.job_queue.queue(name).failed_job_registry
         jobs = sorted(registry.get_job_ids())
         if jobs:
             registry.requeue(data.draw(st.sampled_from(jobs)))
         if works:
-            run_worker(self.harness, box)
+            run_worker(self.harness, name)
 
     @rule()
     def old_rows_are_pruned(self) -> None:
@@ -274,16 +274,16 @@ class Redises(RuleBasedStateMachine):
     @rule()
     def it_is_filed(self) -> None:
         sync_failed_jobs(self.harness.services, datetime.now(UTC))
-        for box, rows in MODEL_OF_QUEUE.items():
-            dead = {f"meetergo-inbox-{box}-{row.id}" for row in self.harness.all(rows) if row.status == "dead"}
+        for name, rows in MODEL_OF_QUEUE.items():
+            dead = {f"meetergo-inbox-{name}-{row.id}" for row in self.harness.all(rows) if row.status == "dead"}
             on_their_way = {name for name in dead if self._status(name) == JobStatus.QUEUED}
-            assert {*failed(self.harness, box)} == dead - on_their_way
-        for box in QUEUES:
-            run_worker(self.harness, box)
+            assert {*failed(self.harness, name)} == dead - on_their_way
+        for name in QUEUES:
+            run_worker(self.harness, name)
         sync_failed_jobs(self.harness.services, datetime.now(UTC))
-        for box, rows in MODEL_OF_QUEUE.items():
-            assert {*failed(self.harness, box)} == {
-                f"meetergo-inbox-{box}-{row.id}" for row in self.harness.all(rows) if row.status == "dead"
+        for name, rows in MODEL_OF_QUEUE.items():
+            assert {*failed(self.harness, name)} == {
+                f"meetergo-inbox-{name}-{row.id}" for row in self.harness.all(rows) if row.status == "dead"
             }
 
     def _status(self, name: str) -> Any:

@@ -86,7 +86,7 @@ def test_a_platform_whose_models_are_called_like_ours_writes_to_them(
     assert sys.modules["models"] is models
 
 
-def test_shadowed_names_are_told_at_the_start(
+def test_shadowed_names_are_reported_at_the_start(
     platform: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database_url: str
 ) -> None:
     settings = WorkerSettings(

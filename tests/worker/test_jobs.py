@@ -47,21 +47,21 @@ def failing_harness(open_harness: Callable[..., Harness]) -> Harness:
     return open_harness(platform_hook=f"{__name__}:hook_that_may_fail")
 
 
-def run_worker(harness: Harness, box: QueueName = "inbox") -> None:
+def run_worker(harness: Harness, name: QueueName = "inbox") -> None:
     """A real RQ worker, until its queue is empty; it enqueues what is scheduled for now first."""
-    queue = harness.services.job_queue.queue(box)
-    harness.services.job_queue.enqueue_scheduled(box)
+    queue = harness.services.job_queue.queue(name)
+    harness.services.job_queue.enqueue_scheduled(name)
     QueueWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(
         burst=True, logging_level="CRITICAL"
     )
 
 
-def failed(harness: Harness, box: QueueName = "inbox") -> FailedJobRegistry:
-    return harness.services.job_queue.queue(box).failed_job_registry
+def failed(harness: Harness, name: QueueName = "inbox") -> FailedJobRegistry:
+    return harness.services.job_queue.queue(name).failed_job_registry
 
 
-def scheduled(harness: Harness, box: QueueName = "inbox") -> ScheduledJobRegistry:
-    return harness.services.job_queue.queue(box).scheduled_job_registry
+def scheduled(harness: Harness, name: QueueName = "inbox") -> ScheduledJobRegistry:
+    return harness.services.job_queue.queue(name).scheduled_job_registry
 
 
 def make_due(harness: Harness, ago: timedelta = timedelta(seconds=1)) -> None:

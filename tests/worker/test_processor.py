@@ -230,7 +230,7 @@ def test_a_batch_leaves_nothing_behind(harness: Harness) -> None:
     assert len(harness.all(Booking)) == 450
 
 
-def test_a_reschedule_is_told_with_where_it_was_before(harness: Harness) -> None:
+def test_a_reschedule_is_announced_with_where_it_was_before(harness: Harness) -> None:
     harness.process(CREATED, MOVED)
     payload = harness.all(Notification)[-1].payload
     assert payload["before"]["starts_at"] == START.isoformat()

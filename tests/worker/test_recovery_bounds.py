@@ -53,9 +53,9 @@ def test_a_worker_that_is_asked_to_stop_does_so_before_docker_loses_patience() -
 
 def test_rq_looks_for_killed_workers_every_minute_and_workers_show_themselves_as_often(harness: Harness) -> None:
     """Its defaults are ten minutes, and seven."""
-    box = harness.services.job_queue.queue("inbox")
+    inbox = harness.services.job_queue.queue("inbox")
     worker = QueueWorker(
-        [box],
+        [inbox],
         connection=queue.connect(_url(harness)),
         worker_ttl=int(WORKER_TTL.total_seconds()),
         prepare_for_work=False,

@@ -38,7 +38,7 @@ def test_an_emptied_redis_is_rung_for_both_boxes(harness: Harness) -> None:
     harness.deliver(samples.created("b2", START, AT))
     harness.services.job_queue.redis.flushall()
     soon(harness)
-    assert [harness.services.job_queue.queue(box).count for box in ("inbox", "outbox")] == [1, 1]
+    assert [harness.services.job_queue.queue(name).count for name in ("inbox", "outbox")] == [1, 1]
 
 
 def test_a_job_whose_worker_was_killed_is_enqueued_again(harness: Harness) -> None:

@@ -86,7 +86,7 @@ def test_a_key_of_a_wrong_type_is_a_sentence_and_no_death_a_second(
 
 
 @ON_SQLITE
-def test_a_redis_that_is_down_is_told_once_and_then_each_half_minute(harness: Harness, tmp_path: Path) -> None:
+def test_a_redis_that_is_down_is_reported_once_and_then_each_half_minute(harness: Harness, tmp_path: Path) -> None:
     port = redis_server.free_port()
     with worker_pool(tmp_path, f"redis://127.0.0.1:{port}/0") as log:
         wait_until(lambda: "redis.down" in log.read_text())

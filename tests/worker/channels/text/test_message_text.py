@@ -242,7 +242,7 @@ def test_the_name_of_an_offset(timezone, offset, make_message):
 
 
 @pytest.mark.parametrize("kind", ["created", "summary"])
-def test_a_time_zone_that_does_not_exist_is_told(kind, render):
+def test_a_time_zone_that_does_not_exist_is_mentioned(kind, render):
     note = "Note: The host's time zone is not known, so times are in UTC.\n"
 
     assert note in render(kind=kind, host={"timezone": "Mars/Olympus"}).text
