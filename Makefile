@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PACKAGES := meetergo meetergo_inbox runtime models receiver worker operations console dashboard read_api devtools
 PIN := --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header
 BENCH := benchmarks/.venv/.installed benchmarks/.venv-redis5/.installed
 BENCH_NODE := benchmarks/node/node_modules/.package-lock.json
@@ -14,7 +15,9 @@ BENCH_NODE := benchmarks/node/node_modules/.package-lock.json
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Python would compile them at their first start, unless PYTHONDONTWRITEBYTECODE is set or their owner is another user.
 install: $(STAMP) ## create .venv with the pinned requirements, and nothing else
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 
 $(STAMP): requirements.txt requirements.hashes.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from operations.settings import DashboardAddressSettings, StatusSettings
+from operations.settings import DashboardAddressSettings
+from operations.status import StatusSettings
 from receiver.settings import HEADER
 from runtime.settings import CommaSeparated
 from worker.settings import WorkerSettings

@@ -19,11 +19,11 @@ from sqlalchemy import (
     cast,
     delete,
     func,
+    literal,
     or_,
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -44,7 +44,7 @@ from models.facts import (
 )
 from models.platform_user import PlatformUser
 from runtime.bulk import insert_missing
-from runtime.database import Model, partial_index, table_of
+from runtime.database import JsonValue, Model, dialect_options, partial_index, table_of
 
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked", "erased"]
@@ -74,16 +74,16 @@ class Booking(Model):
         Index(
             "ix_bookings_shared",
             "starts_at",
-            sqlite_where=text(HAS_CO_HOSTS["sqlite"]),
-            postgresql_where=text(HAS_CO_HOSTS["postgresql"]),
+            info=dialect_options(
+                sqlite_where=text(HAS_CO_HOSTS["sqlite"]), postgresql_where=text(HAS_CO_HOSTS["postgresql"])
+            ),
         ),
         Index(
             "ix_bookings_attendees",
             "attendees",
-            postgresql_using="gin",
-            postgresql_ops={"attendees": "jsonb_path_ops"},
+            info=dialect_options(postgresql_using="gin", postgresql_ops={"attendees": "jsonb_path_ops"}),
         ).ddl_if(dialect="postgresql"),  # SQLite has no index of a list's content
-        Index("ix_bookings_id_prefix", "id", postgresql_ops={"id": "varchar_pattern_ops"}).ddl_if(
+        Index("ix_bookings_id_prefix", "id", info=dialect_options(postgresql_ops={"id": "varchar_pattern_ops"})).ddl_if(
             dialect="postgresql"
         ),  # SQLite searches the primary key, whose order does not depend on a collation
         partial_index("ix_bookings_of_account", "account", "id", where=IS_OTHER),
@@ -204,7 +204,7 @@ class Booking(Model):
     def is_hosted_by(cls, session: Session, meetergo_user_id: str) -> ColumnElement[bool]:
         """SQL condition: a meetergo user is among the hosts."""
         if session.get_bind().dialect.name == "postgresql":
-            return cast(cls.host_ids, JSONB).contains([meetergo_user_id])
+            return cls.host_ids.bool_op("@>")(literal([meetergo_user_id], JsonValue()))
         in_list = text(
             "EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(bookings.host_ids) THEN bookings.host_ids"
             " ELSE '[]' END) WHERE value = :host)"

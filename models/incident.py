@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Index, String, or_, select, text
+from sqlalchemy import Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.account import DEFAULT
-from runtime.database import Model, insert_into
+from runtime.database import Model, insert_into, partial_index
 
 IncidentKind = Literal[
     "deliveries_dead",
@@ -61,14 +61,7 @@ class Incident(Model):
 
     __tablename__ = "incidents"
     __table_args__ = (
-        Index(
-            "uq_incidents_kind_account_open",
-            "kind",
-            "account",
-            unique=True,
-            sqlite_where=text("ended_at IS NULL"),
-            postgresql_where=text("ended_at IS NULL"),
-        ),
+        partial_index("uq_incidents_kind_account_open", "kind", "account", where="ended_at IS NULL", unique=True),
         Index("ix_incidents_ended_at", "ended_at"),
     )
 

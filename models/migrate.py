@@ -8,7 +8,6 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError
 
@@ -16,11 +15,12 @@ import models.tables  # noqa: F401 - so that all tables are known
 from models.migrations.newer import find_newer, missing
 from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
 from runtime.contention import with_retry
-from runtime.database import NAMING_CONVENTION, SQLITE_SAVEPOINTS, Model, schema_of
+from runtime.database import DIALECT_OPTIONS, NAMING_CONVENTION, SQLITE_SAVEPOINTS, Model, schema_of
 from runtime.database_url import DEFAULT_SCHEMA
 from runtime.errors import first_line
 
 UNUSABLE_ENCODINGS = ("SQL_ASCII",)
+INSUFFICIENT_PRIVILEGE_SQLSTATE = "42501"
 HEAD = "head"
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
 """Serialises concurrent migrations."""
@@ -186,7 +186,7 @@ def _explained(connection: Connection, schema: str | None) -> Iterator[None]:
         yield
     except DBAPIError as error:
         cause, message = error.orig, first_line(error.orig or error)
-        if isinstance(cause, InsufficientPrivilege):
+        if getattr(cause, "sqlstate", None) == INSUFFICIENT_PRIVILEGE_SQLSTATE:
             raise UnusableDatabase(
                 f"the role in DATABASE_URL lacks a right ({message}): migrate as the role that owns the tables"
             ) from error
@@ -223,10 +223,13 @@ def _rebuilding_tables(connection: Connection) -> Iterator[None]:
 
 @cache
 def unqualified_tables() -> MetaData:
-    """Return the tables as a migration names them, without their schema."""
+    """Return the tables as a migration names them, without their schema, and their indexes with all options."""
     unqualified = MetaData(naming_convention=NAMING_CONVENTION)
     for table in Model.metadata.sorted_tables:
-        table.to_metadata(unqualified, schema=None)  # type: ignore[arg-type] # no schema, as SQLAlchemy's docs say
+        options = {index.name: index.info.get(DIALECT_OPTIONS, {}) for index in table.indexes}
+        copied = table.to_metadata(unqualified, schema=None)  # type: ignore[arg-type] # no schema, as SQLAlchemy's docs say
+        for index in copied.indexes:
+            index.dialect_kwargs.update(options[index.name])
     return unqualified
 
 

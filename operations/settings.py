@@ -1,4 +1,4 @@
-"""Settings of operators' tools: the receiver's and the dashboard's address, meetergo's API, and `status`."""
+"""Settings of operators' tools: the receiver's and the dashboard's address, and meetergo's API."""
 
 from datetime import date
 from typing import TYPE_CHECKING
@@ -18,7 +18,6 @@ from runtime.settings import (
     PublicUrl,
     RedisUrl,
     StoreSettings,
-    WaitingSettings,
 )
 from runtime.signed_address import AddressSigner
 
@@ -76,12 +75,6 @@ class DashboardAddressSettings(AddressSettings):
         host = f"[{self.dashboard_host}]" if ":" in self.dashboard_host else self.dashboard_host
         host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 - a URL to open, nothing listens on it
         return (self.dashboard_url or f"http://{host}:{self.dashboard_port}").rstrip("/")
-
-
-class StatusSettings(StoreSettings, WaitingSettings):
-    """Settings of `status`."""
-
-    meetergo_api_key_expires: date | None = None
 
 
 class ProviderSettings(DevRedisSettings, ApiSettings):

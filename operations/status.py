@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,9 +14,15 @@ from models.migrations.newer import NewerDatabase, find_newer, is_up_to_date
 from models.reconciliation import Reconciliation
 from models.retryable import Status
 from models.stats import Stats, collect_stats
-from operations.settings import StatusSettings
 from runtime.database import Database
 from runtime.queue import JobQueue
+from runtime.settings import StoreSettings, WaitingSettings
+
+
+class StatusSettings(StoreSettings, WaitingSettings):
+    """Settings of `status`."""
+
+    meetergo_api_key_expires: date | None = None
 
 
 @dataclass(frozen=True)

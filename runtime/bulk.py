@@ -13,13 +13,13 @@ from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
-from sqlalchemy import JSON, TextClause, text
-from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy import Dialect, TextClause, text
 from sqlalchemy.orm import Session, make_transient, make_transient_to_detached
 from sqlalchemy.types import TypeEngine
 
 from runtime.database import (
     TABLE_OPTION,
+    JsonValue,
     Model,
     Utc,
     in_range,
@@ -28,8 +28,6 @@ from runtime.database import (
     sqlite_text,
     table_of,
 )
-
-SQLITE = sqlite_dialect()
 
 Row = TypeVar("Row", bound=Model)
 Values = Mapping[str, Any]
@@ -170,15 +168,18 @@ def _execute_for_each(session: Session, statement: str, model: type[Model], valu
 @cache
 def _converters(model: type[Model], columns: tuple[str, ...]) -> Sequence[tuple[str, Converter | None]]:
     """Return each column with what converts a value other than None for SQLite; None if nothing has to."""
-    return [(column, _converter(table_of(model).c[column].type)) for column in columns]
+    from sqlalchemy.dialects.sqlite import dialect  # late: not needed on PostgreSQL
+
+    sqlite = dialect()
+    return [(column, _converter(table_of(model).c[column].type, sqlite)) for column in columns]
 
 
-def _converter(type_: TypeEngine[Any]) -> Converter | None:
-    if isinstance(type_, JSON):
+def _converter(type_: TypeEngine[Any], sqlite: Dialect) -> Converter | None:
+    if isinstance(type_, JsonValue):
         return lambda value: to_json(value).decode()
     if isinstance(type_, Utc):
         return _time_text
-    return type_.dialect_impl(SQLITE).bind_processor(SQLITE)
+    return type_.dialect_impl(sqlite).bind_processor(sqlite)
 
 
 @lru_cache(maxsize=32)

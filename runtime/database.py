@@ -31,13 +31,10 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from runtime.database_url import DEFAULT_SCHEMA, driver_options
 from runtime.postgresql.pooler import Connector, is_pooled
@@ -103,6 +100,8 @@ NOT_WRITABLE_SQLITE_CODES = {
 }
 TABLE_OPTION = "meetergo_inbox_table"
 """Execution option of a statement written as text: the table that it changes, which a trace names."""
+DIALECT_OPTIONS = "meetergo_inbox_dialect_options"
+"""Key in the `info` of an index; see `dialect_options`."""
 PROBE_BYTES = 16 * 1024
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -148,13 +147,24 @@ def read_json(value: str | bytes) -> Any:
         return json.loads(value)
 
 
-JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+class JsonValue(TypeDecorator[Any]):
+    """JSON, on PostgreSQL as JSONB. None is NULL."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the database's type."""
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(self.impl_instance)
+        from sqlalchemy.dialects.postgresql import JSONB  # late: a twentieth of a command's start on SQLite
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
 
 
-class TolerantJson(TypeDecorator[Any]):
+class TolerantJson(JsonValue):
     """JSON that others write. Malformed JSON is read as text, so that it is reported as not a list of URLs."""
 
-    impl = JSON_VALUE
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
@@ -180,8 +190,8 @@ class Model(DeclarativeBase):
     metadata = MetaData(schema=DEFAULT_SCHEMA, naming_convention=NAMING_CONVENTION)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: Utc(),
-        dict[str, Any]: JSON_VALUE,
-        list[Any]: JSON_VALUE,
+        dict[str, Any]: JsonValue(),
+        list[Any]: JsonValue(),
     }
 
 
@@ -366,12 +376,28 @@ def database_now(session: Session, now: datetime, plus: timedelta = timedelta())
 
 def insert_into(connection: Connection | Session, model: type[Model]) -> Any:
     """Build an INSERT of the connection's dialect, which supports ON CONFLICT."""
-    return INSERTS[_dialect(connection)](table_of(model))
+    if is_postgresql(connection):
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # late: see `JsonValue`
+
+        return postgresql_insert(table_of(model))
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert(table_of(model))
 
 
-def partial_index(name: str, *columns: str, where: str) -> Index:
+def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     """Build an index of only the rows that match an SQL condition."""
-    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
+    options = dialect_options(sqlite_where=text(where), postgresql_where=text(where))
+    return Index(name, *columns, unique=unique, info=options)
+
+
+def dialect_options(**options: Any) -> dict[str, Any]:
+    """Return the `info` of an index that holds options for one database, such as `postgresql_using`.
+
+    Only Alembic needs them, which gets them from `models.migrate.unqualified_tables`. As arguments of the index they
+    would make SQLAlchemy import the dialects that they are for: on SQLite, a twentieth of a command's start.
+    """
+    return {DIALECT_OPTIONS: options}
 
 
 def table_of(model: type[Model]) -> Table:
@@ -404,9 +430,6 @@ def is_postgresql(connection: Connection | Session) -> bool:
 
 def _dialect(connection: Connection | Session) -> str:
     return (connection.get_bind() if isinstance(connection, Session) else connection).dialect.name
-
-
-INSERTS: dict[str, Any] = {"postgresql": postgresql_insert, "sqlite": sqlite_insert}
 
 
 def open_engine(

@@ -5,6 +5,8 @@ encrypted. Without a key, bodies are stored in plain text, and each process warn
 
 A key is one of Fernet, with which older releases encrypted; that of AES-GCM is derived from it. Fernet takes ten times
 as long, a sixth of what a webhook costs the receiver.
+
+The library is imported with the first key. A command that lists rows needs none.
 """
 
 import os
@@ -12,15 +14,15 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import structlog
-from cryptography.exceptions import InvalidTag
-from cryptography.fernet import Fernet, InvalidToken
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from runtime.errors import Transient
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 AES_GCM, FERNET = b"\x81", b"\x80"
 """First byte of a stored body. Release 0.1.0 stored Fernet's base64, which begins with a letter."""
@@ -55,7 +57,7 @@ class BodyCipher:
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._fernets = {key_id(key): Fernet(key) for key in keys}
+        self._fernets = {key_id(key): _fernet(key) for key in keys}
         self._keys = {key_id(key): _derived(key) for key in keys}
 
     @property
@@ -84,6 +86,9 @@ class BodyCipher:
         """
         if encrypted_body.key is None:
             return encrypted_body.content
+        from cryptography.exceptions import InvalidTag
+        from cryptography.fernet import InvalidToken
+
         try:
             return self._decrypt(encrypted_body.content, encrypted_body.key)
         except KeyError:
@@ -103,7 +108,17 @@ class BodyCipher:
             log.warning("bodies.unencrypted", advice="set BODY_KEYS, so that bodies at rest are encrypted")
 
 
-def _derived(key: str) -> AESGCM:
+def _fernet(key: str) -> "Fernet":
+    from cryptography.fernet import Fernet
+
+    return Fernet(key)
+
+
+def _derived(key: str) -> "AESGCM":
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     return AESGCM(HKDF(SHA256(), KEY_BYTES, salt=None, info=KEY_USE).derive(urlsafe_b64decode(key)))
 
 

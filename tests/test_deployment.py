@@ -10,7 +10,8 @@ import yaml
 
 from dashboard.settings import DashboardSettings
 from devtools.processes import commands
-from operations.settings import CalendarSettings, ConsoleSettings, RegistrationSettings, StatusSettings
+from operations.settings import CalendarSettings, ConsoleSettings, RegistrationSettings
+from operations.status import StatusSettings
 from read_api.settings import ReadApiSettings
 from receiver.settings import ReceiverSettings
 from runtime.api_settings import ApiSettings

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dashboard.settings import DashboardSettings
-from operations.settings import CalendarSettings, ConsoleSettings, RegistrationSettings, StatusSettings
+from operations.settings import CalendarSettings, ConsoleSettings, RegistrationSettings
+from operations.status import StatusSettings
 from read_api.settings import ReadApiSettings
 from receiver.settings import ReceiverSettings
 from runtime import queue

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import structlog
-from psycopg.pq import TransactionStatus
 from sqlalchemy.orm import Session
 
 from meetergo_inbox import BookingSnapshot, ChangeSnapshot, HostSnapshot, PlatformHook, import_file
@@ -173,7 +172,8 @@ def _check_transaction(session: Session, transaction: Any) -> None:
     if now is None or now is not transaction or not now.is_active:
         raise HookFailed("the hook ended the transaction, or left it broken after an error that it caught")
     raw: Any = session.connection().connection.dbapi_connection
-    if getattr(getattr(raw, "info", None), "transaction_status", None) == TransactionStatus.INERROR:
+    status = getattr(getattr(raw, "info", None), "transaction_status", None)  # psycopg's; SQLite's has none
+    if status is not None and status.name == "INERROR":
         raise HookFailed("the hook caught a database error, after which nothing can be written")
 
 

@@ -6,9 +6,8 @@ Migrations only add, and take away a version later (docs/upgrading.md), so one v
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, column, inspect, select, table
+from sqlalchemy import Connection, Engine, Table, column, inspect, select, table
 
-import models.tables  # noqa: F401 - so that all tables are known
 from models.migrations.takeover import VERSION_TABLE
 from runtime.database import Model, schema_of
 
@@ -55,7 +54,7 @@ def missing(connection: Connection) -> list[str]:
     columns = inspect(connection).get_multi_columns(schema=schema_of(connection))
     found = {name: {each["name"] for each in of_table} for (_, name), of_table in columns.items()}
     lacking: list[str] = []
-    for each in Model.metadata.sorted_tables:
+    for each in _tables():
         if each.name not in found:
             lacking.append(each.name)
         else:
@@ -91,12 +90,19 @@ def _known() -> set[str]:
     return {file.name[:4] for file in VERSIONS.glob("[0-9]*.py")}
 
 
+def _tables() -> list[Table]:
+    """Return all tables."""
+    import models.tables  # noqa: F401 - late: `status` asks for the version, and starts without most of them
+
+    return Model.metadata.sorted_tables
+
+
 def _demands(connection: Connection) -> list[str]:
     """Return the columns that a row of this version may leave empty, and the database does not."""
     columns = inspect(connection).get_multi_columns(schema=schema_of(connection))
     demands: list[str] = []
     for (_, name), found in columns.items():
-        ours = next((each for each in Model.metadata.sorted_tables if each.name == name), None)
+        ours = next((each for each in _tables() if each.name == name), None)
         for each in found if ours is not None else ():
             known = ours.c.get(each["name"]) if ours is not None else None
             may_be_left_empty = known is None or bool(known.nullable)

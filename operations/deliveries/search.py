@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Text, cast, func, literal, or_, select
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from models.booking import Booking
 from models.delivery import Delivery
 from models.search import RowSearch
 from operations.row_list import RowList, Tab, row_list
+from runtime.database import JsonValue
 
 MAX_BOOKINGS_OF_GUEST = 100
 MAX_SORTED = 2_000
@@ -53,7 +53,7 @@ def bookings_of_guest(session: Session, email: str) -> tuple[str, ...]:
     addresses = sorted({email.strip(), email.strip().lower()})
     if session.get_bind().dialect.name != "postgresql":
         return _bookings_of_guest_on_sqlite(session, addresses)
-    contains = or_(*(Booking.attendees.op("@>")(literal([{"email": each}], postgresql.JSONB)) for each in addresses))
+    contains = or_(*(Booking.attendees.bool_op("@>")(literal([{"email": each}], JsonValue())) for each in addresses))
     # The inner LIMIT keeps the planner from walking the index on start in the hope of enough early matches.
     found = select(Booking.id, Booking.starts_at).where(contains).limit(MAX_SORTED).subquery()
     query = select(found.c.id).order_by(found.c.starts_at.desc().nulls_last()).limit(MAX_BOOKINGS_OF_GUEST)

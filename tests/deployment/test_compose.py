@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from operations.settings import ConsoleSettings, ProviderSettings, RegistrationSettings, StatusSettings
+from operations.settings import ConsoleSettings, ProviderSettings, RegistrationSettings
+from operations.status import StatusSettings
 from worker.settings import ScheduleSettings
 
 ROOT = Path(__file__).parent.parent.parent

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from operations.settings import RegistrationSettings, StatusSettings
+from operations.settings import RegistrationSettings
+from operations.status import StatusSettings
 from receiver.settings import ReceiverSettings
 from runtime.settings import AddressSettings, DatabaseSettings, EncryptedStoreSettings, Settings, StoreSettings
 from worker.settings import ScheduleSettings

@@ -25,8 +25,7 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
 from operations.checks import run_checks
-from operations.settings import StatusSettings
-from operations.status import take_snapshot
+from operations.status import StatusSettings, take_snapshot
 from runtime.process.stop_signal import StopEvent
 from tests.console.cli import ON_SQLITE
 from tests.worker.alert_receiver import AlertReceiver, alert_receiver

@@ -14,7 +14,7 @@ from console.render import tables
 from console.render.tables import as_json
 
 if TYPE_CHECKING:
-    from operations.settings import StatusSettings
+    from operations.status import StatusSettings
     from runtime.database import Database
     from runtime.queue import JobQueue
 
@@ -29,8 +29,7 @@ def status(watch: bool, as_json: bool) -> None:
     """Show the state of the system. Exits 1 if something needs an operator, and names the command that helps."""
     from console.render import status_report
     from operations.checks import run_checks
-    from operations.settings import StatusSettings
-    from operations.status import take_snapshot
+    from operations.status import StatusSettings, take_snapshot
     from runtime.queue import JobQueue
 
     if watch and as_json:
