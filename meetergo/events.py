@@ -1,9 +1,8 @@
-"""Parse webhook bodies into events: both wire formats of meetergo, and every variant that its documents show.
+"""Parse webhook bodies into events: both wire formats of meetergo, and every variant that its documentation shows.
 
 Parsing is tolerant: absent fields say nothing, unknown fields are ignored, unreadable fields are ignored and noted.
 A body is unreadable only if it names no booking, nests too deep or has too many guests.
-Source: developer.meetergo.com/developer-docs/webhooks, and the field
-names of its REST reference where they differ.
+Source: developer.meetergo.com/developer-docs/webhooks, and the field names of its REST reference where they differ.
 """
 
 import json
@@ -123,7 +122,7 @@ def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) 
             cancelled say so, and may revive one that was: no webhook does.
 
     Raises:
-        UnreadableBody: not a JSON object, no event type, or a booking event without a booking id.
+        UnreadableBody: not a JSON object, no event type, no booking or user id, too many guests, or nested too deep.
     """
     outer, is_too_deep = _object(body)
     event_type = next(

@@ -47,8 +47,8 @@ class Identity(NamedTuple):
     def key(self) -> str:
         """The key of a guest; empty if nothing tells this one apart."""
         if self.id:
-            name = _one_line(self.id)
-            return f"{name}\n{self.email}" if self.email or "@" in name else name
+            guest_id = _one_line(self.id)
+            return f"{guest_id}\n{self.email}" if self.email or "@" in guest_id else guest_id
         return "\n".join(("", self.email, self.name, "" if self.email else self.phone)) if any(self) else ""
 
     @property
@@ -119,10 +119,10 @@ def match_guests(listed: Mapping[str, Person], others: Mapping[str, Person]) -> 
         candidates = by_id.get(other.id, []) if other.id else []
         if not candidates and _contact(other):
             contact = by_contact.get(_contact(other), [])[:MAX_CANDIDATES]
-            candidates = [name for name in contact if not _differ(other, known[name], "id", "name", "email")]
+            candidates = [each for each in contact if not _differ(other, known[each], "id", "name", "email")]
         if len(candidates) == 1:
             found.setdefault(candidates[0], []).append(key)
-    return {key: own for key, own in found.items() if _is_one_person(known[key], [known[name] for name in own])}
+    return {key: own for key, own in found.items() if _is_one_person(known[key], [known[each] for each in own])}
 
 
 def _is_one_person(guest: Identity, others: Sequence[Identity]) -> bool:
@@ -154,12 +154,14 @@ def departed(before: Sequence[Person], after: Sequence[Person]) -> list[Person]:
             waiting.setdefault(key(guest), []).append(guest)
         still_gone, matched = [], set[int]()
         for person, guest in gone:
-            some = waiting.get(key(guest), []) if any(key(guest) or ("",)) else []
-            same = next((n for n, other in enumerate(some[:MAX_CANDIDATES]) if not conflicts(guest, other)), None)
-            if same is None:
+            candidates = waiting.get(key(guest), []) if any(key(guest) or ("",)) else []
+            match = next(
+                (n for n, other in enumerate(candidates[:MAX_CANDIDATES]) if not conflicts(guest, other)), None
+            )
+            if match is None:
                 still_gone.append((person, guest))
             else:
-                matched.add(id(some.pop(same)))
+                matched.add(id(candidates.pop(match)))
         here = [guest for guest in here if id(guest) not in matched]
         gone = still_gone
         if not gone:

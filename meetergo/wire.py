@@ -53,8 +53,8 @@ def _utc(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        plausible_time = datetime.fromisoformat(value)
-        return plausible_time.replace(tzinfo=UTC) if plausible_time.tzinfo is None else plausible_time.astimezone(UTC)
+        time = datetime.fromisoformat(value)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("it should be an ISO 8601 time with an offset") from None
 
@@ -77,8 +77,8 @@ class ApiModel(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_not_there(cls, value: Any) -> Any:
-        """Drop nulls, so that of two names for one thing the one with a value counts."""
+    def _drop_nulls(cls, value: Any) -> Any:
+        """Drop nulls, so that of two names for one field the one with a value counts."""
         if not isinstance(value, dict):
             return value
         return {name: item for name, item in value.items() if item is not None}
@@ -110,7 +110,7 @@ def localised_text(value: Any) -> str | dict[str, str] | None:
 
 
 def address(value: Any) -> str | dict[str, str] | None:
-    """Parse a name; an object or a list, such as an address, becomes JSON."""
+    """Parse a location: a text, or an address as an object or a list, which becomes JSON."""
     try:
         return localised_text(value)
     except ValueError:
@@ -187,7 +187,7 @@ class Ignored:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Describe the first few, and the number of the others."""
+        """The first few names, and the number of the others."""
         names = tuple(self._names)
         more = len(names) - MAX_IGNORED_SHOWN
         return (*names[:MAX_IGNORED_SHOWN], f"{more} more") if more > 0 else names

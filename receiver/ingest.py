@@ -30,15 +30,15 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 MAX_ROWS, MAX_BYTES = 500, 8 * 1024 * 1024
 """Limits of a batch, which has at least one delivery."""
 MIN_INTERVAL = timedelta(milliseconds=10)
-"""From the beginning of a batch to that of the next while deliveries arrive faster than they are committed. The first
-of a batch costs about eight times as much as each further one: the commit, the trigger, and waking the threads."""
+"""Minimum time between the starts of two batches, while deliveries arrive faster than they are committed. The first
+delivery of a batch costs about eight times as much as each further one: the commit, the trigger, waking the threads."""
 MIN_ROWS = 16
-"""A batch of as many begins before the interval is over: beside their costs, those of the first are small."""
+"""With this many deliveries a batch starts before the interval is over: the extra cost of its first is then small."""
 MAX_WAIT = timedelta(seconds=3)
 """After this time a delivery goes to Redis instead. The sender waits 5 s, and a disk may not answer at all."""
 
 LARGE_BODY = 256 * 1024
-"""In bytes. Checking, hashing and encrypting a larger body takes milliseconds, for which other requests would wait."""
+"""Size in bytes. Checking, hashing and encrypting a larger body takes milliseconds; other requests would wait."""
 
 log = structlog.get_logger()
 
@@ -269,7 +269,7 @@ class GroupCommit:
 
 
 def _log_accepted(new_deliveries: Sequence[NewDelivery]) -> None:
-    """Log a line for each delivery. Those of a group are written together."""
+    """Log a line for each delivery. The lines of an account are written together."""
     ids: dict[str, list[str]] = {}
     for new_delivery in new_deliveries:
         ids.setdefault(new_delivery.account, []).append(new_delivery.id)

@@ -28,7 +28,7 @@ HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 def _header(name: str) -> str:
     if name and not HEADER.fullmatch(name):
-        raise ValueError("it is no name of an HTTP header")
+        raise ValueError("it is not a valid name of an HTTP header")
     return name
 
 

@@ -124,7 +124,7 @@ def _local_limiter() -> MovingWindowRateLimiter:
 
 
 def _pool(url: str) -> ConnectionPool:
-    """Return a Redis client that gives up soon: a limit must not hang on an unresponsive Redis."""
+    """Return a connection pool with short timeouts: a limit must not hang on an unresponsive Redis."""
     seconds, retry = REDIS_TIMEOUT_SECONDS, Retry(NoBackoff(), 0)
     return ConnectionPool.from_url(url, socket_connect_timeout=seconds, socket_timeout=seconds, retry=retry)
 

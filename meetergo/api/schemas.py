@@ -97,12 +97,12 @@ class MeetingType(Schema):
 
     @property
     def name(self) -> str | None:
-        """Read the ids from either of the two documented places."""
+        """The name, from either of the two documented places."""
         return self.info.name or self.flat_name
 
     @property
     def duration(self) -> int | None:
-        """Duration in minutes."""
+        """Duration in minutes, from either of the two documented places."""
         return self.info.duration or self.flat_duration
 
 

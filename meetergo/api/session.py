@@ -55,8 +55,8 @@ class Response:
         """Return the objects in a bare array or under a key. Unreadable ones are skipped and logged.
 
         Args:
-            kind: of the objects.
-            key: of the list, in answers that are no bare array.
+            kind: class of the objects.
+            key: key of the list, if the body is not a bare array.
             strict: fail on an unreadable one, because the caller creates what is missing from the list.
 
         Raises:
@@ -87,9 +87,9 @@ class Response:
         total = self.body.get("total") if isinstance(self.body, dict) else None
         return total if isinstance(total, int) else None
 
-    def bad_response(self, why: str) -> ApiError:
+    def bad_response(self, reason: str) -> ApiError:
         """Return the error for this response."""
-        return bad_response(self.request, why)
+        return bad_response(self.request, reason)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Session:
         return self._send(Request("PATCH", path, body=body, user_id=self.user_id, **options))
 
     def delete(self, path: str, **options: Any) -> Response:
-        """Delete something."""
+        """Delete an object."""
         return self._send(Request("DELETE", path, user_id=self.user_id, **options))
 
     def pages(self, kind: type[Kind], key: str, size: int, page: Callable[[int], Response]) -> Iterator[Kind]:
@@ -129,8 +129,8 @@ class Session:
         page, and in any case at a page without new items.
 
         Args:
-            kind: of the items.
-            key: of the list, in answers that are no bare array.
+            kind: class of the items.
+            key: key of the list, if the body is not a bare array.
             size: page size.
             page: loads the page with a number, from 0.
         """

@@ -152,10 +152,10 @@ class Bearer(httpx.Auth):
         yield request
 
 
-def bad_response(request: Request, why: str) -> ApiError:
+def bad_response(request: Request, reason: str) -> ApiError:
     """Return the error for a success that cannot be parsed. After a write, the outcome is unknown."""
     kind = BadResponse if request.is_read else OutcomeUnknown
-    return kind(f"meetergo's answer to {request.name} cannot be read: {why}")
+    return kind(f"meetergo's answer to {request.name} cannot be read: {reason}")
 
 
 def _base_url(base_url: str) -> httpx.URL:

@@ -18,7 +18,7 @@ class AvailabilityResource(Resource):
     """API calls for opening hours and free slots."""
 
     def get(self, availability_id: str) -> schemas.Availability:
-        """Return a user's availabilities."""
+        """Return one availability of a user."""
         path = f"/v4/availability/{identifier(availability_id, 'availability')}"
         return self._session.get(path).one(schemas.Availability)
 
@@ -84,7 +84,7 @@ class AvailabilityResource(Resource):
     def _hosts_or_queue(
         self, meeting_type_id: str, host_ids: Sequence[str], queue_id: str | None
     ) -> dict[str, str | list[str]]:
-        """Return the parameters that name the hosts. meetergo answers 400 without them, whatever its documents say."""
+        """Return the parameters that name the hosts. Despite its documentation, meetergo answers 400 without them."""
         if host_ids:
             return {"hostIds": [identifier(host_id, "host") for host_id in host_ids]}
         if queue_id:

@@ -90,14 +90,12 @@ class MeetingTypes(Resource):
             name: shown to guests.
             duration: 5 to 480 minutes.
             description: shown to guests.
-            channel: such as `phone`, `zoom` or `connect`.
+            channel: such as `phone`, `zoom` or `connect`. The newest page of meetergo's documentation requires it.
             slug: the last part of its URL. It takes a second call to set.
             availability_id: the availability whose hours apply.
             days_into_future: how far ahead it can be booked.
             spots: number of guests per appointment.
             metadata: returned in webhooks, if meetergo stores it: at most 20 keys, texts of at most 500 characters.
-
-        meetergo's newest page requires `channel`.
 
         Raises:
             InvalidCall: the metadata exceeds a limit.
