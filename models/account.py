@@ -36,10 +36,10 @@ CACHE_TIME = timedelta(seconds=5)
 ACCOUNTS_UNKNOWN = "the accounts cannot be read"
 FROM_ENVIRONMENT, FROM_FILE = "env:", "file:"
 UNREADABLE_CHANNELS = ("unreadable",)
-"""What stands for channels that are not a list: no channel can be opened by this URL, so that it is reported."""
+"""Stands for channels that are not a list: no channel opens by this URL, so that the error is reported."""
 
 UNREADABLE = (DataError, ValueError, TypeError, OverflowError)
-"""What reading a row raises that was written by hand, such as with a date that is none."""
+"""Errors that loading a hand-written row may raise, such as one with an impossible date."""
 
 log = structlog.get_logger()
 
@@ -49,7 +49,7 @@ class UnusableAccount(ValueError):
 
 
 class AccountsUnknown(Transient):
-    """The accounts cannot be read now, and what is known of one may not be guessed: try again later."""
+    """The accounts cannot be read now, so that nothing is known of this one: try again later."""
 
 
 def booking_key(account: str, meetergo_id: str) -> str:
@@ -260,7 +260,7 @@ def read_api_key(sealed: EncryptedBody | None, source: str | None, cipher: BodyC
 
 
 class Accounts:
-    """All accounts of the installation. The rows are cached, and the last known ones are kept while there is no answer.
+    """All accounts of the installation. The rows are cached; the last known ones serve while the database is down.
 
     Args:
         database: holds the rows.
@@ -322,7 +322,7 @@ class Accounts:
     def _known(self, max_age: timedelta) -> Mapping[str, AccountConfig]:
         """Return the rows as they were at most `max_age` ago, or as last known if another thread is reading them.
 
-        Whoever asks for the newest waits for that thread: a webhook of a new account must not be refused.
+        A caller that needs the newest rows waits for that thread: a webhook of a new account must not be refused.
         """
         must_wait = self._read_at == float("-inf") or not max_age
         if self._is_due(max_age) and self._lock.acquire(blocking=must_wait):

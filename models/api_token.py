@@ -46,8 +46,8 @@ class ApiToken(Model):
             The token, which cannot be retrieved later.
         """
         token = PREFIX + token_urlsafe(TOKEN_BYTES)
-        made = dict(digest=digest_of(token), created_at=now, created_by=by[:255])
-        session.add(cls(name=name, role=role, account=account, **made))
+        origin = dict(digest=digest_of(token), created_at=now, created_by=by[:255])
+        session.add(cls(name=name, role=role, account=account, **origin))
         return token
 
     @classmethod

@@ -74,7 +74,7 @@ class PersonMatches:
         """Whether there is anything to erase."""
         return bool(self.keys or self.bodies or self.texts)
 
-    def add_guest(self, booking_id: str, person: Person, details: Details, key: str | None) -> None:
+    def add_guest(self, booking_id: str, details: Details, key: str | None) -> None:
         """Record an attendee of a booking who is the person."""
         self.keys.setdefault(booking_id, set())
         if key:
@@ -231,9 +231,13 @@ def _match(found: PersonMatches, person: Person, booking_id: str, value: Any, gu
     for details in guests:
         key = str(details["id"]) if details.get("id") else None
         if person.matches_guest(details) or key in person.keys:
-            found.add_guest(booking_id, person, {n: v for n, v in details.items() if n != "id"}, key)
+            found.add_guest(booking_id, _without_id(details), key)
     if booking_id not in found.keys and person.is_mentioned_in(value):
         found.keys[booking_id] = set()
+
+
+def _without_id(details: Details) -> Details:
+    return {name: value for name, value in details.items() if name != "id"}
 
 
 def _find_in_bodies(
@@ -257,7 +261,7 @@ def _find_in_bodies(
         found.keys.setdefault(row[1], set())
         for details in guests:
             key = str(details["id"]) if details.get("id") else None
-            found.add_guest(row[1], person, {n: v for n, v in details.items() if n != "id"}, key)
+            found.add_guest(row[1], _without_id(details), key)
 
 
 def _erase_from_booking(

@@ -17,7 +17,7 @@ MAX_DISTINCT_ERRORS = 200
 """Number of distinct errors that are grouped by cause."""
 MAX_GROUP_LENGTH = 100
 SAMPLE_SIZE = 200
-"""Number of rows that are read for a page: it takes as long for a million."""
+"""Number of rows that are read for a page, so that it takes no longer for a million failed rows."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class ErrorGroups:
     @classmethod
     def collect(cls, session: Session, rows: type[Retryable], *conditions: ColumnElement[bool]) -> "ErrorGroups":
         """Count the causes of some rows: the errors up to the first colon, as the rest may quote a row's data."""
-        number = func.count()
-        query = select(rows.last_error, number).where(*conditions).group_by(rows.last_error)
-        errors = session.execute(query.order_by(number.desc()).limit(MAX_DISTINCT_ERRORS)).all()
+        count = func.count()
+        query = select(rows.last_error, count).where(*conditions).group_by(rows.last_error)
+        errors = session.execute(query.order_by(count.desc()).limit(MAX_DISTINCT_ERRORS)).all()
         if len(errors) < MAX_DISTINCT_ERRORS:
-            total = sum(number_of_rows for _, number_of_rows in errors)
+            total = sum(number for _, number in errors)
         else:
-            total = session.scalar(select(number).select_from(rows).where(*conditions)) or 0
+            total = session.scalar(select(count).select_from(rows).where(*conditions)) or 0
         groups = Counter[str]()
-        for error, number_of_rows in errors:
+        for error, number in errors:
             if error:
-                groups[error.partition(":")[0][:MAX_GROUP_LENGTH]] += number_of_rows
+                groups[error.partition(":")[0][:MAX_GROUP_LENGTH]] += number
         return cls(total, groups.most_common(MAX_GROUPS))
 
     @classmethod
@@ -86,4 +86,4 @@ class ErrorGroups:
             return self.most_frequent[0][0]
         if read < self.rows:
             return ", ".join(f"{group} {100 * number // read} %" for group, number in self.most_frequent)
-        return ", ".join(f"{group} {number_of_rows}" for group, number_of_rows in self.most_frequent)
+        return ", ".join(f"{group} {number}" for group, number in self.most_frequent)

@@ -19,7 +19,7 @@ from meetergo.guests import listed_identifiers, match_guests, matching_identifie
 Facts = dict[str, Any]
 """Name -> [version, value]."""
 
-ATTENDEE = "attendee"
+ATTENDEE, ATTENDEE_PREFIX = "attendee", "attendee/"
 ATTENDEE_IDS = "attendee_ids"
 ATTENDEES_SINCE = "attendees_since"
 MIN_FORMER_KEYS = 16
@@ -117,23 +117,23 @@ def _with_attendee_list(current: Facts, newer: Facts, version: str, keys: Sequen
     if before and before[0] > limit:
         before = None
     is_newest = before is None or version > before[0]
-    old_marks, new_marks = listed_identifiers(before[1] if before else ()), listed_identifiers(keys)
+    old, new = listed_identifiers(before[1] if before else ()), listed_identifiers(keys)
     if before is None:
         since: dict[str, str] = {}
     elif is_newest:
         removed_since = newest(current, ATTENDEES_SINCE)
-        remaining = {_hash_mark(mark) for mark in new_marks & old_marks} if removed_since else ()
-        since = {mark: removed_since[mark] for mark in remaining if mark in removed_since}
-        since |= {_hash_mark(mark): before[0] for mark in new_marks - old_marks}
+        remaining = {_hashed(each) for each in new & old} if removed_since else ()
+        since = {each: removed_since[each] for each in remaining if each in removed_since}
+        since |= {_hashed(each): before[0] for each in new - old}
     else:
         since = dict(newest(current, ATTENDEES_SINCE) or {})
-        since |= {_hash_mark(mark): max(version, since.get(_hash_mark(mark), "")) for mark in old_marks - new_marks}
+        since |= {_hashed(each): max(version, since.get(_hashed(each), "")) for each in old - new}
     facts = current | newer
     listed = keys if is_newest else before[1] if before else ()
-    return _pruned({**facts, ATTENDEES_SINCE: ["", since]}, listed, new_marks if is_newest else old_marks)
+    return _pruned({**facts, ATTENDEES_SINCE: ["", since]}, listed, new if is_newest else old)
 
 
-def _pruned(facts: Facts, listed: Sequence[str], listed_marks: set[str]) -> Facts:
+def _pruned(facts: Facts, listed: Sequence[str], identifiers: set[str]) -> Facts:
     """Drop what was known of guests before a list that did not contain them."""
     since = facts[ATTENDEES_SINCE][1]
     cutoffs: dict[str, str | None] = {}
@@ -144,8 +144,8 @@ def _pruned(facts: Facts, listed: Sequence[str], listed_marks: set[str]) -> Fact
         key = _guest_key(name)
         if key is not None:
             if key not in cutoffs:
-                linked = [mark for mark in matching_identifiers(key) if mark in listed_marks]
-                cutoffs[key] = min((since.get(_hash_mark(mark), "") if since else "" for mark in linked), default=None)
+                linked = [each for each in matching_identifiers(key) if each in identifiers]
+                cutoffs[key] = min((since.get(_hashed(each), "") if since else "" for each in linked), default=None)
             cutoff = cutoffs[key]
             if cutoff is None or register[0] < cutoff:
                 continue
@@ -167,10 +167,10 @@ def _guest_facts(guests: Mapping[str, Mapping[str, Any]]) -> Facts:
 
 
 def _registers_by_guest(current: Facts) -> dict[str, Facts]:
-    """Key -> detail -> register."""
+    """Return key of a guest -> detail -> register."""
     guests: dict[str, Facts] = {}
     for name, register in current.items():
-        if name.startswith("attendee/"):
+        if name.startswith(ATTENDEE_PREFIX):
             _, detail, key = name.split("/", 2)
             guests.setdefault(key, {})[detail] = register
     return guests
@@ -178,7 +178,7 @@ def _registers_by_guest(current: Facts) -> dict[str, Facts]:
 
 def _guest_key(name: str) -> str | None:
     """Return the key of the guest that a fact is about."""
-    return name.split("/", 2)[2] if name.startswith("attendee/") else None
+    return name.split("/", 2)[2] if name.startswith(ATTENDEE_PREFIX) else None
 
 
 def _merge_newer(one: Facts, other: Facts) -> Facts:
@@ -190,9 +190,9 @@ def _values_of(details: Facts) -> dict[str, Any]:
     return {name: value for name, (_, value) in details.items() if value is not None}
 
 
-def _hash_mark(mark: str) -> str:
-    """Hash a guest's key, so that nothing of an erased guest remains."""
-    return sha256(mark.encode("utf-8", "replace")).hexdigest()[:16]
+def _hashed(identifier: str) -> str:
+    """Hash an identifier of a guest, so that nothing of an erased guest remains."""
+    return sha256(identifier.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def sorted_ids(ids: Any) -> list[str]:

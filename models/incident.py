@@ -133,13 +133,13 @@ class Incident(Model):
     def pending_state_for(self, channel: str) -> IncidentState | None:
         """Return the state to send to a channel; None if it is up to date, or was configured after the incident."""
         last_state, state = self.notified.get(channel), "over" if self.ended_at else "began"
-        return None if last_state in (None, state) else state  # type: ignore[return-value] # both are
+        return None if last_state in (None, state) else state  # type: ignore[return-value] # both are states
 
-    def release(self, channel: str, last_state: IncidentState | None) -> None:
-        """Release the claim after an attempt. Takes the state that was sent, or None if sending failed."""
+    def release(self, channel: str, sent: IncidentState | None) -> None:
+        """Release the claim after an attempt, and record the state that was sent; None if sending failed."""
         self.claimed_until = None
-        if last_state:
-            self.notified = {**self.notified, channel: last_state}
+        if sent:
+            self.notified = {**self.notified, channel: sent}
 
     def continue_or_end(
         self, is_active: bool, channels: Collection[str], now: datetime, details: Mapping[str, Any] | None = None

@@ -106,7 +106,7 @@ def _prepare(connection: Connection, schema: str | None, config: Config) -> list
     if schema:
         _make_schema(connection, schema)
     if former is None or former.schema != schema:
-        _check_way(connection, schema)
+        _check_names_are_free(connection, schema)
     if former is None:
         return []
     take_over(connection, former, schema)
@@ -135,7 +135,7 @@ def _make_schema(connection: Connection, schema: str) -> None:
         connection.execute(text(f"CREATE SCHEMA {connection.dialect.identifier_preparer.quote(schema)}"))
 
 
-def _check_way(connection: Connection, schema: str | None) -> None:
+def _check_names_are_free(connection: Connection, schema: str | None) -> None:
     """Check that no other table or view has the name of one of our tables.
 
     Raises:

@@ -92,7 +92,7 @@ class PlatformUser(Model):
 
     @classmethod
     def unmapped_by_email(cls, session: Session, email: str, account: str = DEFAULT) -> "PlatformUser | None":
-        """Return an account's user with this e-mail, in any case, who has no meetergo id yet; None if several have."""
+        """Return an account's user with this e-mail, in any case, without a meetergo id; None unless it is just one."""
         is_unmapped = (cls.meetergo_user_id.is_(None), cls.account == account)
         if email.isascii():
             return cls.get_unique(session, func.lower(cls.email) == email.lower(), *is_unmapped)
@@ -131,7 +131,7 @@ class PlatformUser(Model):
 
     @classmethod
     def get_unique(cls, session: Session, *conditions: Any) -> "PlatformUser | None":
-        """Return the only user that matches a condition; None if there are several."""
+        """Return the only user that matches all conditions; None if there is none or more than one."""
         found = session.scalars(select(cls).where(*conditions).limit(2)).all()
         return found[0] if len(found) == 1 else None
 

@@ -38,7 +38,7 @@ def prunable(session: Session, now: datetime, keep: dict[str, timedelta], limit:
 
 
 def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict[str, int]:
-    """Delete deliveries, notifications and incidents that ended long ago, and old interventions and reconciliations.
+    """Delete deliveries, notifications, incidents and runs that ended long ago, old interventions and reconciliations.
 
     Args:
         database: the database to prune.
@@ -55,17 +55,15 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
     interventions = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
     incidents = select(Incident.id).where(Incident.ended_at < now - keep["dead"]).order_by(Incident.ended_at)
     started_at = Reconciliation.started_at
-    runs = select(Reconciliation.id).where(started_at < now - keep["done"]).order_by(started_at)
+    reconciliations = select(Reconciliation.id).where(started_at < now - keep["done"]).order_by(started_at)
     created_at = Run.created_at
-    operator_runs = (
-        select(Run.id).where(created_at < now - keep["dead"], Run.ended_at.is_not(None)).order_by(created_at)
-    )
+    runs = select(Run.id).where(created_at < now - keep["dead"], Run.ended_at.is_not(None)).order_by(created_at)
     return {
         **ended,
         Intervention.__tablename__: _prune(database, Intervention, interventions),
         Incident.__tablename__: _prune(database, Incident, incidents),
-        Reconciliation.__tablename__: _prune(database, Reconciliation, runs),
-        Run.__tablename__: _prune(database, Run, operator_runs),
+        Reconciliation.__tablename__: _prune(database, Reconciliation, reconciliations),
+        Run.__tablename__: _prune(database, Run, runs),
     }
 
 

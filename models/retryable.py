@@ -69,7 +69,7 @@ class Retryable:
     def finish(self, now: datetime) -> None:
         """Mark the row done."""
         self.status, self.ended_at = "done", now
-        if self.last_error is not None:  # to set it takes ten times as long
+        if self.last_error is not None:  # assigning takes ten times as long as this comparison
             self.last_error = None
 
     def fail(self, error: Exception, now: datetime) -> None:
@@ -209,5 +209,5 @@ def backoff(attempts: int, error: Exception) -> timedelta:
 
 def stored_error(error: Exception) -> str:
     """Return the text of an error to store in the row. It may quote the row's data, so it must not be logged."""
-    text_ = describe(error) if isinstance(error, Permanent | Transient) else f"{type(error).__name__}: {error}"[:500]
-    return text_.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()  # storable in any database
+    message = describe(error) if isinstance(error, Permanent | Transient) else f"{type(error).__name__}: {error}"[:500]
+    return message.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()  # storable in any database

@@ -11,7 +11,7 @@ from runtime.settings import DatabaseSettings
 
 
 def migrate() -> None:
-    """Runs the migrations on the connection that we were given, else on DATABASE_URL."""
+    """Run the migrations on the caller's connection, else on DATABASE_URL."""
     connection = context.config.attributes.get("connection")
     if connection is None:
         with schema_transaction(DatabaseSettings.load().database().engine) as connection:
@@ -21,7 +21,7 @@ def migrate() -> None:
 
 
 def _run(connection: Connection) -> None:
-    """A migration names its tables without a schema."""
+    """Run them with our schema as the search path, since a migration names its tables without a schema."""
     schema = schema_of(connection)
     if schema:
         name = connection.dialect.identifier_preparer.quote(schema)
@@ -38,7 +38,7 @@ def _run(connection: Connection) -> None:
 
 
 def _without_our_types(kind: str, item: object, _context: object) -> str | Literal[False]:
-    """A migration must not change when our code does: it names SQLAlchemy's types only."""
+    """Render our types as SQLAlchemy's: a migration must not change when our code does."""
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, Utc) else False
 
 
