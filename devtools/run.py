@@ -33,7 +33,7 @@ from runtime.env_file import EnvFile, UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private
 from runtime.redis.client import connect
-from runtime.settings import OF_A_FILE, StoreSettings, exit_with_message
+from runtime.settings import FILE_SUFFIX, StoreSettings, exit_with_message
 
 HOST = "127.0.0.1"
 STOPPED = (f" (rc=-{signal.SIGTERM.value})", "")
@@ -102,7 +102,7 @@ def _only_one(path: Path) -> Iterator[None]:
 def _redis(folder: Path) -> Iterator[dict[str, str]]:
     """Run a private Redis unless one is configured; yield the setting with its URL."""
     given = environment_of(folder / ".env")
-    if given.get("REDIS_URL", "").strip() or given.get("REDIS_URL" + OF_A_FILE, "").strip():
+    if given.get("REDIS_URL", "").strip() or given.get("REDIS_URL" + FILE_SUFFIX, "").strip():
         _check_redis(StoreSettings.load().redis_url)
         yield {}
         return
@@ -124,7 +124,7 @@ def generate_keys(path: Path) -> list[str]:
     """
     try:
         known = environment_of(path)
-        missing = [name for name in GENERATED if not known.get(name) and not known.get(name + OF_A_FILE)]
+        missing = [name for name in GENERATED if not known.get(name) and not known.get(name + FILE_SUFFIX)]
         if missing:
             _write(path, read_env_file(path).with_values({name: GENERATED[name]() for name in missing}))
     except UnusableFile as error:

@@ -79,7 +79,7 @@ class ApiSettings(Settings):
         """Build an API client. All processes share its rate limit through Redis.
 
         Args:
-            redis: holds the shared request counts.
+            redis: holds the shared request counts; None for a limit of this process alone.
             share: fraction of the rate limit that this caller may fill; see `RateLimiter`.
             max_wait: how long a request may wait for the rate limit.
             options: other arguments of the client, such as its timeout.

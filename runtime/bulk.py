@@ -40,13 +40,13 @@ def unflushed(session: Session) -> Iterator[Session]:
     """Open a session in the same transaction that never flushes. `update_all` writes the changes of its rows."""
     with Session(
         session.connection(), autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
-    ) as new_session:
-        yield new_session
+    ) as unflushed_session:
+        yield unflushed_session
 
 
-def modified(new_session: Session, model: type[Row]) -> list[Row]:
+def modified(session: Session, model: type[Row]) -> list[Row]:
     """Return the rows of one model that have changed in an unflushed session."""
-    return [row for row in new_session.dirty if isinstance(row, model) and new_session.is_modified(row)]
+    return [row for row in session.dirty if isinstance(row, model) and session.is_modified(row)]
 
 
 def insert_all(session: Session, rows: Sequence[Any]) -> None:
@@ -145,7 +145,7 @@ def _update_from_rows(model: type[Model], table: str, only: tuple[str, ...]) -> 
 
 @cache
 def _update_by_id(model: type[Model], table: str, only: tuple[str, ...]) -> str:
-    """The first parameter is the id; see `_key_and_values`."""
+    """Return an UPDATE whose first parameter is the id; see `_key_and_values`."""
     sets = ", ".join(f"{column} = ?{number}" for number, column in enumerate(_columns(model, only), start=2))
     return f"UPDATE {table} SET {sets} WHERE id = ?1"  # noqa: S608 - as above
 

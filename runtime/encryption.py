@@ -3,8 +3,8 @@
 AES-256-GCM from `cryptography`, with several keys, oldest to newest: the newest encrypts, and each decrypts what it
 encrypted. Without a key, bodies are stored in plain text, and each process warns at start.
 
-A key is one of Fernet, with which older releases encrypted; that of AES-GCM is derived from it. Fernet takes ten times
-as long, a sixth of what a webhook costs the receiver.
+Keys are in the format of Fernet, with which older releases encrypted; the AES-GCM keys are derived from them. Fernet
+takes ten times as long, a sixth of what a webhook costs the receiver.
 
 The library is imported with the first key. A command that lists rows needs none.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 AES_GCM, FERNET = b"\x81", b"\x80"
 """First byte of a stored body. Release 0.1.0 stored Fernet's base64, which begins with a letter."""
 NONCE_BYTES = 12
-"""Drawn anew for each body: a key is good for four billion of them."""
+"""Length of the random nonce of each body: a key is safe for four billion of them."""
 KEY_BYTES, KEY_USE = 32, b"meetergo-inbox: bodies, AES-256-GCM"
 
 log = structlog.get_logger()
@@ -74,7 +74,7 @@ class BodyCipher:
         return EncryptedBody(AES_GCM + nonce + encrypted, self.newest_key)
 
     def encrypt_for_0_1_0(self, body: bytes) -> EncryptedBody:
-        """Encrypt a body as release 0.1.0 did, which reads nothing else. There has to be a key."""
+        """Encrypt a body for release 0.1.0, which reads nothing else. There has to be a key."""
         newest = next(reversed(self._fernets))
         return EncryptedBody(self._fernets[newest].encrypt(body), newest)
 

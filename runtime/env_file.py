@@ -20,7 +20,7 @@ from dotenv.parser import Binding, parse_stream
 from honcho.environ import parse as read_as_honcho
 
 MAX_BYTES = 1024 * 1024
-"""Limit in bytes; a larger file is no list of settings."""
+"""Maximum size of the file: a larger one is not a list of settings."""
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 NAME = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
 PYTHONPATH = "PYTHONPATH"
@@ -102,7 +102,7 @@ def read_secret(path: Path) -> str:
     except OSError as error:
         raise UnusableFile(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise UnusableFile("it is no path of a file") from None
+        raise UnusableFile("it is not the path of a file") from None
     if len(content) > MAX_BYTES:
         raise UnusableFile(f"{path} is larger than {MAX_BYTES // 1024} KiB")
     try:
@@ -172,7 +172,7 @@ def _check(path: Path, binding: Binding) -> None:
 
 
 def _location(path: Path, binding: Binding) -> str:
-    """Yield line number and name. The parser counts the blank lines before a binding as part of it."""
+    """Return name, file and line number. The parser counts the blank lines before a binding as part of it."""
     text = binding.original.string
     line = binding.original.line + len(re.findall(r"\r\n|\n|\r", text[: len(text) - len(text.lstrip())]))
     name = NAME.match(text)

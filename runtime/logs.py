@@ -24,10 +24,10 @@ CONTROL_CHARACTERS = re.compile(
 )
 """Escapes, line ends and bidirectional controls. Ids may hold them: any sender that knows the address chooses ids."""
 MAX_WAIT_SECONDS = 0.1
-"""How long a line waits for a reader before it is dropped. The receiver answers no one meanwhile."""
+"""How long a line waits for a reader before it is dropped. The receiver answers no request meanwhile."""
 PLACEHOLDER = "<value>"
 MULTILINE_FIELDS = ("traceback", "exception", "stack")
-"""Our own code's, in lines."""
+"""Fields of several lines; our own code made them, so they need no escaping."""
 
 
 class StderrLogger:
@@ -101,7 +101,7 @@ def _nonblocking(stream: TextIO, opened: ExitStack) -> Callable[[bytes], int] | 
 
 
 stderr_logger = StderrLogger()
-"""The one of this process, for all lines."""
+"""The logger of this process, which writes all its lines."""
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -111,14 +111,14 @@ def configure(level: int = logging.INFO) -> None:
     lines bypass `logging`, which is slow: the receiver writes one for each delivery.
 
     Args:
-        level: the least level of our own lines.
+        level: the lowest level of our own lines that is logged.
     """
     shared: list[Processor] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     terminal = sys.stderr.isatty() or os.environ.get("LOG_FORMAT") == "text"
     renderer: Processor = structlog.processors.JSONRenderer()
     if terminal:
         renderer = structlog.dev.ConsoleRenderer()
-        shared.append(_escape)  # JSON does that by itself
+        shared.append(_escape)  # JSON escapes by itself
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -41,10 +41,10 @@ class MetricsServer:
     """Serves the metrics of one kind of process.
 
     Attributes:
-        kind: which processes.
-        host: where to listen.
-        port: where to listen.
-        folder: where they count.
+        kind: the kind of process.
+        host: address to listen on.
+        port: port to listen on.
+        folder: where these processes count.
         health_check: whether these processes are alive; None if they answer that themselves.
         owner: the process that started all of them; the numbers are served as long as it lives.
     """

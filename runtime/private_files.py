@@ -10,10 +10,10 @@ MAX_FILES = 10_000
 
 
 def make_private(folder: Path) -> None:
-    """Makes a folder for us alone, and shuts others out of one that is there and ours, with all that is in it.
+    """Create a private folder, or make an existing one of ours private, with everything in it.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     _restrict(folder, FOLDER_MODE)
@@ -27,7 +27,7 @@ def make_private(folder: Path) -> None:
 
 
 def _restrict(path: Path, mode: int) -> None:
-    """Only what is ours, and only if it is open to others: who set less keeps it."""
+    """Remove the rights of others from a path of ours. A path that others cannot access keeps its mode."""
     with suppress(OSError):
         found = path.stat()
         if found.st_uid == os.getuid() and found.st_mode & GROUP_AND_OTHERS:

@@ -48,7 +48,7 @@ SETTING_NAMES = frozenset(
     WEBHOOK_SIGNATURE_TOLERANCE WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - a list would take thirty more lines
 )
 """Every setting of every process. Other names in `.env` are for libraries and for the platform's hook."""
-OF_A_FILE = "_FILE"
+FILE_SUFFIX = "_FILE"
 """Suffix of a variable that names a file with a secret setting."""
 
 
@@ -207,7 +207,7 @@ def _given_values(settings: type["Settings"], file: Path | None) -> dict[str, st
         file: path of the file; None to read none.
 
     Raises:
-        UnusableSetting: a value can be none of any setting.
+        UnusableSetting: a value cannot be that of any setting.
     """
     given = env_file.environment(file)
     uppercase = {name: value for name, value in given.items() if name.isupper()}
@@ -227,7 +227,7 @@ def _secret_in_file(name: str, given: Mapping[str, str], value: str | None) -> s
     Raises:
         UnusableSetting: the file cannot be read, or NAME has a value too.
     """
-    variable = name + OF_A_FILE
+    variable = name + FILE_SUFFIX
     path = given.get(variable, "").strip()
     if not path:
         return None
@@ -260,7 +260,7 @@ class Settings(BaseModel):
         reading = _file.set(env_file.ENV_FILE)
         try:
             settings = cls(**values)
-            env_file.export(env_file.ENV_FILE, SETTING_NAMES | {name + OF_A_FILE for name in SETTING_NAMES})
+            env_file.export(env_file.ENV_FILE, SETTING_NAMES | {name + FILE_SUFFIX for name in SETTING_NAMES})
         except ValidationError as error:
             exit_with_message(
                 *[_error_message(fault) for fault in error.errors(include_input=False, include_context=False)]
@@ -284,7 +284,7 @@ def shorten(message: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Check a value that becomes part of a header or a URL.
+    """Check a value that becomes part of a header or a URL, and return it.
 
     Raises:
         ValueError: it has several lines.
@@ -315,10 +315,10 @@ class DatabaseSettings(Settings):
         return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
     def check_file_exists(self) -> None:
-        """Call this in commands that only read or change existing data: they must not create an SQLite file.
+        """Exit if the SQLite file does not exist: commands that only read or change data must not create one.
 
         Raises:
-            SystemExit: the file does not exist.
+            SystemExit: it does not exist; a message says what creates it.
         """
         file = self.database_file
         if file and not file.exists():
@@ -350,8 +350,8 @@ class PrefixSettings(DatabaseSettings):
     redis_tls_verify: bool = True
 
     @model_validator(mode="after")
-    def _certificates(self) -> Self:
-        """Append to REDIS_URL that certificates are not checked, unless it has that option itself."""
+    def _apply_tls_verify(self) -> Self:
+        """Add to REDIS_URL the option not to check certificates, unless it says itself what to check."""
         url = getattr(self, "redis_url", None)
         if url and not self.redis_tls_verify and url.startswith("rediss") and "ssl_cert_reqs=" not in url:
             vars(self)["redis_url"] = f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=none"
@@ -379,7 +379,7 @@ class DevRedisSettings(PrefixSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _redis_of_make_run(cls, values: Any) -> Any:
+    def _find_dev_redis(cls, values: Any) -> Any:
         if isinstance(values, dict) and not values.get("redis_url") and _is_answering(DEV_REDIS_SOCKET):
             return {**values, "redis_url": f"unix://{quote(str(DEV_REDIS_SOCKET.resolve()))}?db=0"}
         return values
@@ -462,7 +462,8 @@ def _error_message(fault: Any) -> str:
         return f"{message} (see .env.example)."
     name = str(fault["loc"][0]).upper()
     if fault["type"] == "missing":
-        was_run_here = name == "REDIS_URL" and DEV_REDIS_SOCKET.parent.is_dir()
-        or_run = " Or start `make run`: without it, the Redis of a `make run` in this folder is used."
-        return f"{name} is not set: put it into the environment or into .env (see .env.example).{was_run_here * or_run}"
+        message = f"{name} is not set: put it into the environment or into .env (see .env.example)."
+        if name == "REDIS_URL" and DEV_REDIS_SOCKET.parent.is_dir():
+            message += " Or start `make run` in this folder: its Redis is used if REDIS_URL is not set."
+        return message
     return f"{name} cannot be used: {message} (see .env.example)."

@@ -1,1 +1,1 @@
-"""What is PostgreSQL's alone: what its driver is taught, and poolers in front of it."""
+"""PostgreSQL only: adaptations of its driver, and poolers in front of it."""

@@ -1,4 +1,4 @@
-"""What the driver of PostgreSQL is taught: to load any time, and to wait no longer than the client wants.
+"""Adapt PostgreSQL's driver: load any time, and wait no longer than the client wants.
 
 Imported only where the database is PostgreSQL.
 """
@@ -37,7 +37,7 @@ class TolerantTimestamp(Loader):
 
 
 def register_tolerant_timestamps(connection: Any, _record: Any) -> None:
-    """Let a new connection load them, for SQLAlchemy's event `connect`."""
+    """Let a new connection load such times; for SQLAlchemy's event `connect`."""
     connection.adapters.register_loader("timestamptz", TolerantTimestamp)
 
 

@@ -17,9 +17,9 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def parent_death_preexec(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
-    """What a new process has to call, as `preexec_fn`, to get a signal when this one ends; None where it cannot be.
+    """Return the `preexec_fn` of a new process that gets a signal when this one ends; None where that is impossible.
 
-    The kernel sends it when the thread ends that started the child: so only the main thread may ask for it.
+    The kernel sends the signal when the thread that started the child ends, so only the main thread may request it.
     """
     if _libc is None or current_thread() is not main_thread():
         return None
@@ -34,7 +34,7 @@ def parent_death_preexec(number: signal.Signals = signal.SIGTERM) -> Callable[[]
 
 
 def request_parent_death_signal(number: signal.Signals = signal.SIGTERM) -> None:
-    """Let the kernel send this process a signal when its parent ends, where it can."""
+    """Let the kernel send this process a signal when its parent ends, where the system supports that."""
     if _libc is not None:
         _libc.prctl(SET_PARENT_DEATH_SIGNAL, int(number))
 

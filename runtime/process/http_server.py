@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 HealthCheck = Callable[[], bool]
-"""Whether a process sends heartbeats. Raises RedisError where that cannot be known."""
+"""Returns whether a process sends heartbeats. Raises RedisError if that is unknown."""
 REQUEST_TIMEOUT_SECONDS = 10
 """Time limit for reading a request, so that silent connections do not pile up."""
 
@@ -24,8 +24,8 @@ def start_http_server(
 ) -> WSGIServer:
     """Serve `/metrics` from threads of this process, and `/healthz` and `/readyz` if there is a health check.
 
-    `/healthz` is for the question whether to restart the process, which repairs no Redis: it answers 503 only if
-    heartbeats are missing. `/readyz` answers 503 also while Redis is down.
+    `/healthz` tells whether to restart the process, which does not repair Redis: it answers 503 only if heartbeats are
+    missing. `/readyz` answers 503 also while Redis is down.
 
     Raises:
         OSError: the port is taken.

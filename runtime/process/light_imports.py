@@ -13,7 +13,7 @@ def import_without(library: str, unused: str) -> None:
     """
     if unused in sys.modules or library in sys.modules:
         return
-    sys.modules[unused] = None  # type: ignore[assignment] # as the documentation of `sys.modules` has it
+    sys.modules[unused] = None  # type: ignore[assignment] # None makes an import fail, as Python documents
     try:
         import_module(library)
     finally:

@@ -4,7 +4,7 @@ import math
 import time
 
 MAX_DELAY_SECONDS = 0.25
-"""How often a waiting thread looks whether the event was set."""
+"""How often a waiting thread checks the event."""
 
 
 class StopEvent:

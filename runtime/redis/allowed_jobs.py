@@ -11,18 +11,18 @@ from runtime.errors import Failure
 
 DRAIN, RETRY_ONE, STORE_DEFERRED = "worker.jobs.drain", "worker.jobs.retry_one", "worker.jobs.store_deferred"
 OLD_NAMES = {"worker.jobs.empty": DRAIN, "worker.jobs.tend": RETRY_ONE, "worker.jobs.carry": STORE_DEFERRED}
-"""What the previous version called them: its jobs wait in Redis while one upgrades."""
+"""Names of the previous version: its jobs may still be in Redis after an upgrade."""
 ARGUMENTS: dict[str, range] = {DRAIN: range(1, 2), RETRY_ONE: range(2, 3), STORE_DEFERRED: range(5, 7)}
-"""Our functions, and how many words each is given."""
+"""Function -> how many arguments it may have."""
 
 QUEUE_NAMES = ("inbox", "outbox")
 FIELDS = (
     *(b"data", b"status", b"origin", b"description", b"timeout", b"worker_name", b"retries_left"),
     *(b"number_of_retries", b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat"),
 )
-"""What is read of a job. Callbacks, webhooks, dependencies, results and rate limits are not: we use none."""
+"""Fields of a job that are read. Callbacks, webhooks, dependencies, results and rate limits are not: we use none."""
 MAX_BYTES = 64 * 1024 * 1024
-"""Of a job, unpacked. A body of WEBHOOK_MAX_BODY in base64 is the longest that we write."""
+"""Maximum size of a job's data, decompressed. The longest that we write is a body of WEBHOOK_MAX_BODY in base64."""
 MAX_TIMEOUT_SECONDS = 120
 REJECTED = "refused"
 REJECTION = "this job is not one of meetergo-inbox's, so it was not run: another program writes to this Redis"

@@ -128,7 +128,7 @@ def _parser(url_options: Mapping[str, Any]) -> type[BaseParser]:
 
 
 def _sentinel_pool(url: str, options: Mapping[str, Any]) -> ConnectionPool:
-    """Users and passwords before the hosts are the servers'; the sentinels' own are options, as `sentinel_password`."""
+    """Open a pool by Sentinel. User and password in the URL are the server's; those of sentinels are options of it."""
     parts = urlsplit(url)
     scheme = SENTINEL_SCHEMES[parts.scheme]
     login, _, hosts = parts.netloc.rpartition("@")

@@ -90,6 +90,6 @@ class FailedJobs:
             self._queue.failed_job_registry.remove(job_id)
 
 
-def _is_present(is_here: bool, status: bytes | None) -> bool:
+def _is_present(is_registered: bool, status: bytes | None) -> bool:
     """Whether the job is present. An entry without its job cannot be requeued, so it counts as missing."""
-    return status is not None and (is_here or status.decode() in PENDING_STATUSES)
+    return status is not None and (is_registered or status.decode() in PENDING_STATUSES)

@@ -17,7 +17,7 @@ QUEUE_NAME = re.compile(r"([A-Za-z0-9_-]{1,32}-)?inbox")
 QUEUES_KEY, QUEUE_KEY = "rq:queues", "rq:queue:"
 MAX_QUEUES, MAX_JOBS = 50, 10_000
 ARGUMENT_COUNT = 5
-"""Of a job that stores a deferred body, without its origin."""
+"""Number of arguments of a job that stores a deferred body, without its origin."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def adopt(job_queue: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
 
     Args:
         job_queue: our queues.
-        name: of the other queue.
-        foreign: whether to move those too that name another database.
+        name: name of the other queue.
+        foreign: whether to move also those that were accepted for another database.
 
     Raises:
         RedisError: Redis is down.

@@ -56,7 +56,7 @@ def start(process: str) -> bool:
     """Start exporting traces in this process if they are asked for. Call it after forking: a thread exports them.
 
     Args:
-        process: `receiver`, `worker`, `scheduler` or `dashboard`.
+        process: `receiver`, `worker`, `scheduler`, `dashboard` or `api`.
 
     Returns:
         Whether traces are made.
