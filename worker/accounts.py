@@ -16,16 +16,16 @@ def settings_of(settings: SettingsType, account: AccountConfig) -> SettingsType:
     The key is empty if the account has none.
 
     Raises:
-        UnusableAccount: its key cannot be read, or is none of meetergo's.
+        UnusableAccount: its key cannot be read, or is not a key of meetergo.
     """
     return settings if account.is_default else settings.model_copy(update=values_of(account))
 
 
 def values_of(account: AccountConfig) -> dict[str, Any]:
-    """Return an account's values of the settings that are different for each account, by their names in `Settings`.
+    """Return an account's values for the settings that each account has of its own, by the names of the fields.
 
     Raises:
-        UnusableAccount: its key cannot be read, or is none of meetergo's.
+        UnusableAccount: its key cannot be read, or is not a key of meetergo.
     """
     values: dict[str, Any] = {
         "webhook_account": account.name,

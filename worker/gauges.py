@@ -22,7 +22,7 @@ PREFIX = "meetergo_inbox"
 CACHE_TTL = timedelta(seconds=5)
 """Minimum time between two queries of the stores, however many scrapes arrive."""
 
-MODEL_OF_QUEUE: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
+ROW_GAUGES: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
     "rows_waiting": ("Rows that are pending.", lambda rows, now: rows.waiting),
     "rows_done": ("Rows that are done and not yet pruned.", lambda rows, now: rows.done),
     "rows_dead": ("Rows that need a person.", lambda rows, now: rows.dead),
@@ -31,7 +31,7 @@ MODEL_OF_QUEUE: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
         lambda rows, now: (now - rows.oldest_waiting).total_seconds() if rows.oldest_waiting else 0,
     ),
 }
-JOBS: dict[str, Callable[[JobStats], int]] = {
+JOB_STATES: dict[str, Callable[[JobStats], int]] = {
     "queued": lambda jobs: jobs.queued,
     "scheduled": lambda jobs: jobs.scheduled,
     "failed": lambda jobs: jobs.failed,
@@ -51,7 +51,7 @@ class StatsCollector(Collector):
         stats = self._stats()
         yield from _store_gauges(stats)
         if stats.rows is not None:
-            for name, (text, value) in MODEL_OF_QUEUE.items():
+            for name, (text, value) in ROW_GAUGES.items():
                 yield _family(
                     name, text, ["box"], {(queue,): value(rows, stats.at) for queue, rows in stats.rows.items()}
                 )
@@ -63,7 +63,11 @@ class StatsCollector(Collector):
             is_open = {(kind,): int(kind in stats.incidents) for kind in KINDS}
             yield _family("incident_open", "1 while this incident needs a person.", ["kind"], is_open)
         if stats.jobs is not None:
-            jobs = {(queue, state): count(of) for queue, of in stats.jobs.items() for state, count in JOBS.items()}
+            jobs = {
+                (queue, state): count(job_stats)
+                for queue, job_stats in stats.jobs.items()
+                for state, count in JOB_STATES.items()
+            }
             yield _family("queue_jobs", "Jobs in RQ.", ["box", "state"], jobs)
             deferred = stats.redis_only or RedisOnly()
             age = (stats.at - deferred.oldest).total_seconds() if deferred.oldest else 0
@@ -71,7 +75,7 @@ class StatsCollector(Collector):
             yield _family("redis_only_oldest_age_seconds", "Age of the oldest one; 0 if there is none.", [], {(): age})
             deaths = {(queue,): number for queue, number in stats.deaths.items()}
             yield _family("worker_deaths", "Workers that died in the last 10 minutes.", ["box"], deaths)
-            workers = {(queue,): of.workers for queue, of in stats.jobs.items()}
+            workers = {(queue,): job_stats.workers for queue, job_stats in stats.jobs.items()}
             yield _family("workers", "Live worker processes, on all machines.", ["box"], workers)
             runs = {(task,): moment.timestamp() for task, moment in stats.next_runs.items()}
             yield _family("schedule_next_run_timestamp_seconds", "When a task runs next.", ["task"], runs)

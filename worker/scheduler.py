@@ -75,8 +75,8 @@ def main() -> None:
     watched_services = replace(services, database=settings.database(statement_timeout=MONITORING_TIMEOUT))
     _serve_metrics(settings, watched_services)
     stop = StopEvent()
-    for request in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(request, lambda *_: stop.set())
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
     schedule = {
         **SCHEDULE,
         "alerts": _alert_task(watched_services),

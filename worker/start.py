@@ -35,11 +35,11 @@ def open_services(settings: WorkerSettings, database: Database | None = None) ->
         for sentence in shadowed(settings.platform_hook, settings.platform_folders):
             print(sentence, file=sys.stderr)
     services = exit_on_bad_setting(lambda: build_services(settings, database))
-    _tell_if_newer(settings)
+    _print_if_newer(settings)
     return services
 
 
-def _tell_if_newer(settings: WorkerSettings) -> None:
+def _print_if_newer(settings: WorkerSettings) -> None:
     """Print a notice if the database has a newer version, as after a rollback. Skip it if the database is down."""
     database = settings.database(pool_size=1, statement_timeout=VERSION_TIMEOUT)
     with suppress(SQLAlchemyError), database.read_only() as session:

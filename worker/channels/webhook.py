@@ -42,8 +42,8 @@ TIMEOUT = timedelta(seconds=15)
 MIN_SECRET_BYTES = 24
 """Minimum secret length in bytes; Standard Webhooks asks for 24 to 64."""
 
-OF_DEFAULT = {"account": DEFAULT}
-"""For messages from before there were accounts."""
+DEFAULT_ACCOUNT = {"account": DEFAULT}
+"""Account of messages whose payload is older than accounts."""
 
 TYPES: dict[NotificationKind, BookingEventType] = {
     "created": "booking.created",
@@ -137,14 +137,14 @@ class WebhookChannel:
 def _body(message: Message) -> str:
     """Serialise a message deterministically, so that a receiver can recognise a repeat by its bytes too."""
     timestamp = message.made_at.isoformat()
-    host = cast("Host | None", {**OF_DEFAULT, **message.host} if message.host else None)
+    host = cast("Host | None", {**DEFAULT_ACCOUNT, **message.host} if message.host else None)
     content: WebhookEvent
     if message.kind == "summary":
         listed = cast("list[ListedBooking]", list(message.bookings))
         summary = SummaryData(bookings=listed, total=message.total, host=host)
         content = SummaryMessage(type="bookings.summary", timestamp=timestamp, data=summary)
     else:
-        booking = cast("BookingState", {**OF_DEFAULT, **message.booking})
+        booking = cast("BookingState", {**DEFAULT_ACCOUNT, **message.booking})
         before = cast("FormerFields | None", message.before)
         data = BookingData(booking=booking, before=before, host=host)
         content = BookingMessage(type=TYPES[message.kind], timestamp=timestamp, data=data)

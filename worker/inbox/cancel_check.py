@@ -10,8 +10,7 @@ from uuid import UUID
 
 from redis import Redis
 
-from meetergo.api.errors import ApiError, InvalidCall, RateLimited, Unavailable
-from meetergo.api.errors import BadResponse as UnreadableAnswer
+from meetergo.api.errors import ApiError, BadResponse, InvalidCall, RateLimited, Unavailable
 from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.account import DEFAULT, Accounts, UnusableAccount, meetergo_id
 from models.delivery import Source
@@ -228,4 +227,4 @@ def _not_found(age: timedelta) -> Failure:
 
 def _is_unresponsive(error: ApiError) -> bool:
     """Whether other requests would also time out. Rate limiting and unreadable answers return at once."""
-    return isinstance(error, Unavailable) and not isinstance(error, RateLimited | UnreadableAnswer)
+    return isinstance(error, Unavailable) and not isinstance(error, RateLimited | BadResponse)

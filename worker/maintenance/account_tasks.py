@@ -72,9 +72,9 @@ class AccountRound:
             last = dict(rows.all())
         others.sort(key=lambda account: (account.name in last, last.get(account.name), account.name))
         with ThreadPoolExecutor(AT_ONCE, "account") as pool:
-            list(pool.map(self._tend, others))
+            list(pool.map(self._handle, others))
 
-    def _tend(self, account: AccountConfig) -> None:
+    def _handle(self, account: AccountConfig) -> None:
         """Handle one account. It never raises, so that one that fails does not stop the others."""
         if self.stop.is_set():
             return

@@ -162,7 +162,7 @@ class Alerts:
             self._notify_from_memory(redis, stats)
 
     def _notify_from_memory(self, redis: "Redis", stats: Stats) -> None:
-        reachable, until = list(self.channels), time.monotonic() + MAX_NOTIFY_TIME.total_seconds()
+        reachable, deadline = list(self.channels), time.monotonic() + MAX_NOTIFY_TIME.total_seconds()
         for incident, channel in list(self._memory.unnotified(reachable, stats.at)):
             if channel not in reachable:
                 continue
@@ -171,16 +171,14 @@ class Alerts:
             self._memory.save(redis)
             if not notified:
                 reachable.remove(channel)
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 break
 
     def _notify(
         self, incident: Incident, channel: str, stats: Stats, causes: ErrorGroups | None = None
     ) -> IncidentState | None:
-        content, fields = (
-            alert_text(incident, stats, stats.at, causes),
-            dict(kind=incident.kind, channel=self.channels[channel].name),
-        )
+        content = alert_text(incident, stats, stats.at, causes)
+        fields = dict(kind=incident.kind, channel=self.channels[channel].name)
         try:
             self.channels[channel].send_text(content.subject, content.text, content.type)
         except Failure as error:

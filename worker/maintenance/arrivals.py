@@ -121,11 +121,11 @@ def _webhooks_of(account: str) -> Sequence[ColumnElement[bool]]:
 
 def _confirms_silence(session: Session, last: datetime, now: datetime, account: str) -> bool:
     """Whether reconcile runs, and has since found nothing that a webhook should have reported."""
-    untold = Reconciliation.undelivered + Reconciliation.cancelled + Reconciliation.revived
+    unreported = Reconciliation.undelivered + Reconciliation.cancelled + Reconciliation.revived
     since = and_(Reconciliation.account == account, Reconciliation.started_at > max(last, now - LOOKBACK))
     is_good = (Reconciliation.hosts > 0, Reconciliation.error.is_(None), Reconciliation.ended_at > now - HOUR)
     is_running = select(Reconciliation.id).where(since, *is_good).limit(1)
-    return session.scalar(is_running) is not None and not session.scalar(select(func.sum(untold)).where(since))
+    return session.scalar(is_running) is not None and not session.scalar(select(func.sum(unreported)).where(since))
 
 
 def _observe_missed(session: Session, last: datetime, now: datetime, account: str) -> Observation:

@@ -33,7 +33,7 @@ def external_checks(
             lambda services, now: observed.update(observe_registration(settings, services, now)),
         )
     if settings.meetergo_api_key_expires or _has_certificate(settings):
-        tasks["expiry"] = (CHECK_EVERY, lambda _services, now: observed.update(_observe_ends(settings, now)))
+        tasks["expiry"] = (CHECK_EVERY, lambda _services, now: observed.update(_observe_expiry(settings, now)))
     return tasks
 
 
@@ -50,7 +50,7 @@ def _has_certificate(settings: ScheduleSettings) -> bool:
     return settings.public_url.startswith("https://")
 
 
-def _observe_ends(settings: ScheduleSettings, now: datetime) -> Observations:
+def _observe_expiry(settings: ScheduleSettings, now: datetime) -> Observations:
     found: Observations = {}
     if settings.meetergo_api_key_expires:
         found["api_key_expiring"] = observe_key(settings.meetergo_api_key_expires, now)

@@ -45,8 +45,8 @@ def observe_registration(
         endpoints = Endpoint.all(session, account)
     try:
         with settings.api_client(settings.redis(), max_wait=MAX_WAIT, timeout=TIMEOUT, attempts=ATTEMPTS) as client:
-            names_nobody = client.can_impersonate and not settings.meetergo_api_user
-            admin = client.as_user(client.users.me().id) if names_nobody else client
+            needs_admin = client.can_impersonate and not settings.meetergo_api_user
+            admin = client.as_user(client.users.me().id) if needs_admin else client
             webhooks = admin.webhooks.list()
     except Unauthorised as error:
         reason = "expired" if isinstance(error, KeyExpired) else "unknown"

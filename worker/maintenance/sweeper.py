@@ -12,16 +12,15 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from models.account import AccountsUnknown
-from models.delivery import Delivery
 from models.employee import Employee
 from models.incident import Incident
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from models.retryable import MAX_CRASHES, Retryable
+from models.retryable import MAX_CRASHES
+from models.stats import MODEL_OF_QUEUE
 from runtime.contention import in_transaction
 from runtime.database import database_now
 from runtime.errors import Permanent, describe
-from runtime.queue import QueueName
 from runtime.redis.client import key_of
 from worker.inbox.handlers import HandlerContext
 from worker.maintenance.recovery import recover_stale_claims
@@ -32,7 +31,6 @@ OVERDUE_AFTER = timedelta(seconds=10)
 now, such as one to a destination that cools down, then costs few jobs."""
 CRASH_WINDOW = timedelta(minutes=10)
 """A host whose linking ended the scheduler `MAX_CRASHES` times, each within this time of the last, is skipped."""
-ROW_CLASSES: dict[QueueName, type[Retryable]] = {"inbox": Delivery, "outbox": Notification}
 
 log = structlog.get_logger()
 
@@ -46,12 +44,12 @@ def wake(services: Services, now: datetime) -> None:
     with services.database.read_only() as session:
         due = [
             queue
-            for queue, rows in ROW_CLASSES.items()
+            for queue, rows in MODEL_OF_QUEUE.items()
             if session.scalar(select(exists().where(rows.became_due(*_just_now(session, now)))))
         ]
     for queue in due:
         services.job_queue.trigger_drain(queue)
-    for queue in ROW_CLASSES:
+    for queue in MODEL_OF_QUEUE:
         services.job_queue.enqueue_scheduled(queue)
 
 
@@ -85,13 +83,13 @@ def sweep(services: Services, now: datetime) -> None:
 
 
 def _recover_jobs(services: Services, _now: datetime) -> None:
-    for queue in ROW_CLASSES:
+    for queue in MODEL_OF_QUEUE:
         services.job_queue.requeue_abandoned(queue)
     services.job_queue.prune_redis_only()
 
 
 def _trigger_overdue(services: Services, now: datetime) -> None:
-    for queue, rows in ROW_CLASSES.items():
+    for queue, rows in MODEL_OF_QUEUE.items():
         with services.database.read_only() as session:
             is_overdue = session.scalar(select(exists().where(rows.is_overdue(now, OVERDUE_AFTER))))
         if is_overdue:
@@ -101,7 +99,7 @@ def _trigger_overdue(services: Services, now: datetime) -> None:
 
 def _clamp_due_at(services: Services, now: datetime) -> None:
     """Correct due times that a clock a day ahead has written, so that no row waits for a day."""
-    for queue, rows in ROW_CLASSES.items():
+    for queue, rows in MODEL_OF_QUEUE.items():
         with services.database.transaction() as session:
             clamped = rows.correct_due_times(session, now)
         if clamped:
@@ -127,8 +125,8 @@ def link_new_users(services: Services, now: datetime) -> int:
         The number of notifications created.
     """
     with services.database.read_only() as session:
-        awaited = Employee.linkable_users(session)
-    for user_id, meetergo_user_id in awaited:
+        linkable = Employee.linkable_users(session)
+    for user_id, meetergo_user_id in linkable:
         _assign_meetergo_id(services, user_id, meetergo_user_id)
     with services.database.read_only() as session:
         new = PlatformUser.newly_mapped(session)

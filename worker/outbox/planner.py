@@ -73,7 +73,7 @@ class NotificationPlanner:
             change: the change; its booking must not have changed further.
             host_resolver: a resolver that has prefetched the hosts; None to look them up.
 
-        Returns:
+        Yields:
             Rows for `Notification.insert_new`.
         """
         booking, was = change.booking, change.previous
@@ -258,9 +258,9 @@ def _payload(change: BookingChange) -> dict[str, Any]:
 
 def _handover_payload(change: BookingChange, was: dict[str, Any]) -> dict[str, Any]:
     """Return the payload for a former host: the booking as they know it, cancelled for them."""
-    is_now = change.columns
+    now = change.columns
     hosts = ("platform_user_id", "host_ids")
-    shown = {**was, "status": "cancelled", **{name: is_now[name] for name in hosts}, "as_of": is_now["as_of"]}
+    shown = {**was, "status": "cancelled", **{name: now[name] for name in hosts}, "as_of": now["as_of"]}
     before = {"status": was["status"], **{name: was[name] for name in hosts}}
     return {"booking": _booking_payload(change.booking, shown), "before": before, "handed_over": True}
 

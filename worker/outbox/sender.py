@@ -281,17 +281,17 @@ class OutboxSender:
     def _record(self, attempts: Sequence[SendAttempt]) -> list[SendAttempt]:
         """Record only rows whose lease this process still holds: another may have sent the rest since."""
         failed, now = {each.notification.id: each.error for each in attempts if each.error}, self.clock()
-        skip_reason = {each.notification.id: each.skip_reason for each in attempts if each.skip_reason}
+        skip_reasons = {each.notification.id: each.skip_reason for each in attempts if each.skip_reason}
         sent = [each.notification for each in attempts if not each.error and not each.skip_reason]
         with self.database.transaction() as session:
             finished = Notification.finish_all(session, sent, self.worker, now)
-            others = failed.keys() | skip_reason.keys()
+            others = failed.keys() | skip_reasons.keys()
             rows = Notification.get_claimed(session, others, self.worker) if others else {}
             for key, row in rows.items():
                 if key in failed:
                     self._fail(session, row, failed[key], now)
                 else:
-                    row.end_without_sending(skip_reason[key], now)
+                    row.end_without_sending(skip_reasons[key], now)
             remaining = self._remaining_after(session, (each.notification for each in attempts))
         self._claimed_ids = remaining
         if finished + len(rows) < len(attempts):

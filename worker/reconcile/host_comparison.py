@@ -70,11 +70,11 @@ class HostComparison:
         """
         now = self.clock()
         since, until = min(now, self.host.swept_at or now) - LOOKBACK, now + self.horizon
-        created_until, is_all = self._compare_newest(since)
-        if not is_all:
+        created_until, is_complete = self._compare_newest(since)
+        if not is_complete:
             for page in self._pages(self.appointments.between(since, until)):
                 self._compare(*page)
-        self._check_missing(since, None if is_all else until)
+        self._check_missing(since, None if is_complete else until)
         return created_until
 
     def _compare_newest(self, since: datetime) -> tuple[datetime | None, bool]:
@@ -87,9 +87,9 @@ class HostComparison:
         seen_until = created_until and created_until - OVERLAP
         for asked_at, page in self._pages(self.appointments.newest_first(since)):
             self._compare(asked_at, page)
-            made = [appointment.created_at for appointment in page if appointment.created_at]
-            created_until = max([*made, *([created_until] if created_until else [])], default=None)
-            if len(page) == PAGE_SIZE and seen_until and made and made[-1] < seen_until:
+            created = [appointment.created_at for appointment in page if appointment.created_at]
+            created_until = max([*created, *([created_until] if created_until else [])], default=None)
+            if len(page) == PAGE_SIZE and seen_until and created and created[-1] < seen_until:
                 return created_until, False
         return created_until, True
 

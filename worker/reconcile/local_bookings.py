@@ -69,11 +69,11 @@ class LocalBookings:
         is_unread = Delivery.booking_id.is_(None)
         is_own = is_of(Delivery, self.account)
         unread = select(Delivery.id).where(Delivery.has_status("pending"), is_unread, is_webhook, *is_own)
-        told = select(Delivery.booking_id).where(Delivery.booking_id.in_(keys), is_webhook)
+        reported = select(Delivery.booking_id).where(Delivery.booking_id.in_(keys), is_webhook)
         with self.database.read_only() as session:
             if session.scalar(unread.limit(1)) is not None:
                 return 0
-            return len(set(keys) - set(session.scalars(told)))
+            return len(set(keys) - set(session.scalars(reported)))
 
     def ingest(self, deliveries: Sequence[SyntheticDelivery]) -> None:
         """Store the deliveries that were missed, and trigger the inbox.

@@ -165,7 +165,7 @@ def reconcile_on_schedule(
     Args:
         settings: the account's settings, with the API key.
         services: the stores.
-        now: time of the start, UTC.
+        now: time of the start, UTC; every task gets it, and this one asks the clock before each request.
         max_duration: limit for the run.
         stop: set when the process is asked to stop.
         account: the account.

@@ -54,6 +54,7 @@ class MessageText:
 
     Attributes:
         reader: language, region and time zone.
+        subject: one line that says what happened to which meeting.
         title: the meeting and its guests, such as "Discovery Call with Jane Doe".
         greeting: such as "Hello Anna Muster"; empty if several people read the message.
         intro: one sentence that says what happened.
