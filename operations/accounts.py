@@ -27,7 +27,7 @@ class AccountValues:
         api_key: the API key, to be stored encrypted.
         api_key_from: where the key is read from instead: `env:NAME` or `file:/path`.
         api_key_expires: the last day of the key.
-        clear_api_key_expires: whether that day is not known any more.
+        clear_api_key_expires: whether to forget that day.
         api_user: the user that a Platform key acts as.
         channels: URLs of the default channels.
         reconcile_days: how far ahead to look for changes; 0 for RECONCILE_DAYS.

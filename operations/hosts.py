@@ -8,6 +8,7 @@ from sqlalchemy import select
 from models.platform_user import PlatformUser
 from operations.accounts import check_account
 from operations.errors import OperationError
+from operations.lookup import find_platform_user
 from runtime.database import Database
 
 
@@ -15,12 +16,10 @@ def find(database: Database, external_id: str, account: str | None = None) -> Pl
     """Return the host with this external id, of any account or of one.
 
     Raises:
-        OperationError: there is none.
+        OperationError: there is none, or it belongs to another account.
     """
     with database.read_only() as session:
-        row = PlatformUser.by_external_id(session, external_id)
-    if row is None:
-        raise OperationError(f"there is no platform user '{external_id}': `users list` shows all")
+        row = find_platform_user(session, external_id)
     if account not in (None, row.account):
         raise OperationError(f"'{external_id}' belongs to the account {row.account}: add --account {row.account}")
     return row
@@ -59,7 +58,9 @@ def zone(row: PlatformUser) -> ZoneInfo:
     try:
         return ZoneInfo(row.timezone)
     except (ValueError, OSError, KeyError):
-        raise OperationError(f"the timezone of '{row.external_id}' is none, such as Europe/Berlin") from None
+        raise OperationError(
+            f"the timezone of '{row.external_id}' does not exist: it should be one such as Europe/Berlin"
+        ) from None
 
 
 def meeting_type_id(row: PlatformUser, requested: str | None) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
+from models.platform_user import PlatformUser
 from operations.errors import OperationError
 from operations.text import count, printable
 
@@ -70,6 +71,18 @@ def find_notification(session: Session, typed: str) -> Notification:
     if row is None:
         raise OperationError(f"there is no notification {printable(typed)}: its id is a number, or {MESSAGE_PREFIX}...")
     return row
+
+
+def find_platform_user(session: Session, external_id: str, *, locked: bool = False) -> PlatformUser:
+    """Return the platform user with this id of the platform.
+
+    Raises:
+        OperationError: there is none.
+    """
+    user = PlatformUser.by_external_id(session, external_id, locked=locked)
+    if user is None:
+        raise OperationError(f"there is no platform user '{external_id}': `users list` shows all")
+    return user
 
 
 def delivery_ids(session: Session, typed: Iterable[str]) -> list[str]:

@@ -41,7 +41,7 @@ class RefreshResult:
     Attributes:
         booking_id: the booking's id.
         columns: column -> before and after; in a dry run, the expected value.
-        problem: why it is not refreshed, or not yet; None on success.
+        problem: why it was not refreshed, or not yet; None on success.
         delivery_id: the delivery for the worker; None in a dry run, or if meetergo gave no booking.
     """
 

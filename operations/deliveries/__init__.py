@@ -1,1 +1,1 @@
-"""What operators see of deliveries: search, one delivery, error groups, what is happening now."""
+"""What operators see of deliveries: search, one delivery, error groups, and the tail of events."""

@@ -103,9 +103,7 @@ class _DryRun:
     def add_to_report(
         self, report: DryRunReport, processed: Sequence[SelectedDelivery], booking_ids: Collection[str]
     ) -> None:
-        """Add the results to the report. Side effects on another booking are reported with that booking's own
-        deliveries.
-        """
+        """Add the results to the report; effects on another booking are reported with that booking's own deliveries."""
         ids, here = {row.id for row in processed}, {row.booking_id for row in processed}
 
         def belongs(row: BookingChange | Notification) -> bool:

@@ -32,7 +32,7 @@ from worker.services import Services
 MAX_ADVANCE_TIME = timedelta(seconds=5)
 """How long one call processes runs that are due."""
 SETTLE_INTERVAL = timedelta(seconds=1)
-"""How often the final statuses of a run are counted, per 10,000 rows."""
+"""Pause between two counts of the final statuses of a run, for each 10,000 of its rows."""
 MAX_SETTLE_TIME = timedelta(minutes=10)
 """After this the run ends even if some of its rows are pending: a failing row is retried for days."""
 

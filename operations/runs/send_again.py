@@ -27,8 +27,8 @@ class SendAgainPlan:
 
     Attributes:
         booking_ids: the bookings, in order.
-        previewed: how many of them were looked at.
-        messages: how many messages would be sent about those.
+        previewed: number of bookings whose messages were counted.
+        messages: number of messages that would be sent about those.
     """
 
     booking_ids: Sequence[str]
@@ -76,7 +76,7 @@ def send_bookings(
     """Insert the messages of one chunk of a run, in the caller's transaction. Idempotent.
 
     Returns:
-        How many of the bookings exist, and how many messages are new.
+        The number of bookings that exist, and of new messages.
     """
     locked = select(Booking).where(Booking.id.in_(ids)).order_by(Booking.id).with_for_update(read=True)
     bookings = session.scalars(locked).all()

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models.booking import Booking, NotificationKind
 from models.intervention import Intervention
 from models.platform_user import PlatformUser
-from operations.errors import OperationError
+from operations.lookup import find_platform_user
 from runtime.database import Database
 from runtime.signed_address import signed_name
 from runtime.version import VERSION
@@ -88,7 +88,7 @@ def share(database: Database, external_id: str, now: datetime, *, by: str, reaso
         OperationError: there is no such host.
     """
     with database.transaction() as session:
-        user = _user(session, external_id)
+        user = find_platform_user(session, external_id, locked=True)
         user.calendar_feed_id = user.calendar_feed_id or secrets.token_urlsafe(16)
         Intervention.record_act(session, "shared", now, by=by, reason=_reason(external_id, reason))
         return user.calendar_feed_id
@@ -104,19 +104,12 @@ def revoke(database: Database, external_id: str, now: datetime, *, by: str, reas
         OperationError: there is no such host.
     """
     with database.transaction() as session:
-        user = _user(session, external_id)
+        user = find_platform_user(session, external_id, locked=True)
         if user.calendar_feed_id is None:
             return False
         user.calendar_feed_id = None
         Intervention.record_act(session, "unshared", now, by=by, reason=_reason(external_id, reason))
         return True
-
-
-def _user(session: Session, external_id: str) -> PlatformUser:
-    user = PlatformUser.by_external_id(session, external_id, locked=True)
-    if user is None:
-        raise OperationError(f"there is no platform user '{external_id}': `users list` shows all")
-    return user
 
 
 def _reason(external_id: str, reason: str) -> str:

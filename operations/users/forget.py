@@ -1,4 +1,4 @@
-"""Forget which user of meetergo a platform user is, for example because meetergo no longer has that user."""
+"""Remove a platform user's mapping to meetergo, for example because meetergo no longer has that user."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from models.booking import Booking
 from models.employee import Employee
 from models.intervention import Intervention
 from models.platform_user import PlatformUser
-from operations.errors import OperationError
+from operations.lookup import find_platform_user
 from runtime.database import Database
 
 
@@ -23,7 +23,7 @@ class UserMapping:
         external_id: the platform's id of the host.
         meetergo_user_id: meetergo's id of the host; None if it is not mapped.
         bookings: number of bookings that it owns.
-        upcoming: how many of them are confirmed and not over.
+        upcoming: number of those that are confirmed and not over.
     """
 
     external_id: str
@@ -39,7 +39,7 @@ def find_mapping(database: Database, external_id: str, now: datetime) -> UserMap
         OperationError: there is no such platform user.
     """
     with database.read_only() as session:
-        return _mapping(session, _user(session, external_id), now)
+        return _mapping(session, find_platform_user(session, external_id), now)
 
 
 def forget(database: Database, external_id: str, now: datetime, *, by: str, reason: str = "") -> UserMapping:
@@ -61,20 +61,13 @@ def forget(database: Database, external_id: str, now: datetime, *, by: str, reas
         OperationError: there is no such platform user.
     """
     with database.transaction() as session:
-        user = _user(session, external_id, locked=True)
+        user = find_platform_user(session, external_id, locked=True)
         mapping = _mapping(session, user, now)
         Employee.forget(session, user.meetergo_user_id or "", user.account)
         user.meetergo_user_id = user.meetergo_meeting_type_id = user.booking_url = user.linked_as = None
         upcoming = session.scalars(select(Booking.id).where(_is_owned_by(user), Booking.is_upcoming(now)))
         Intervention.record_forgotten(session, user.external_id, upcoming.all(), now, by=by, reason=reason)
     return mapping
-
-
-def _user(session: Session, external_id: str, *, locked: bool = False) -> PlatformUser:
-    user = PlatformUser.by_external_id(session, external_id, locked=locked)
-    if user is None:
-        raise OperationError(f"there is no platform user '{external_id}': `users list` shows all")
-    return user
 
 
 def _mapping(session: Session, user: PlatformUser, now: datetime) -> UserMapping:

@@ -41,7 +41,7 @@ class UnmappedHost:
         meetergo_user_id: meetergo's id of the host.
         account: the account that the host belongs to.
         bookings: number of bookings that wait for the mapping, among the latest MAX_WAITING without an owner.
-        not_started: how many of them are confirmed and have not started.
+        not_started: number of those that are confirmed and have not started.
         next_start: when the next of them starts, UTC; None if all have started.
         example: the id of one of them.
     """
@@ -104,7 +104,7 @@ class HostValues:
         if not given["external_id"]:
             raise OperationError("external_id is missing: it is the platform's own id of the host")
         if given.get("email") and "@" not in given["email"]:
-            raise OperationError("email is no e-mail address")
+            raise OperationError("email is not an e-mail address")
         if given.get("language", "en") not in LANGUAGES:
             raise OperationError("language is en or de")
         _check_timezone(given.get("timezone"))
@@ -227,4 +227,4 @@ def _check_timezone(name: str | None) -> None:
     try:
         ZoneInfo(name or "UTC")
     except (ValueError, OSError, KeyError):
-        raise OperationError("timezone is none, such as Europe/Berlin") from None
+        raise OperationError("timezone does not exist: it should be one such as Europe/Berlin") from None

@@ -85,9 +85,7 @@ class Onboarding:
         return "created"
 
     def _resolve_outcome(self, entry: HostEntry, error: OutcomeUnknown | AlreadyExists) -> Outcome:
-        """Look for the user after a create. If there is none, do not retry: the first request may still be in
-        progress.
-        """
+        """Look for the user after a create. If there is none, do not retry: the create may still be in progress."""
         outcome_unknown = isinstance(error, OutcomeUnknown)
         if outcome_unknown:
             self.wait()
