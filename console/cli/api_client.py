@@ -72,9 +72,7 @@ def report_errors(account: str = DEFAULT) -> Iterator[None]:
 
 
 def as_admin(meetergo: Meetergo, settings: ProviderSettings) -> Meetergo:
-    """Choose the user for a Platform key, which must name one: by default the company's owner, as meetergo reports
-    it.
-    """
+    """Choose the user that a Platform key acts as: by default the company's owner, as meetergo reports it."""
     from meetergo.api import Credential
 
     if settings.meetergo_api_user or Credential.read(settings.meetergo_api_key).kind == "personal":

@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 
-def confirm_or_exit(question: str, **how: Any) -> None:
+def confirm_or_exit(question: str, **options: Any) -> None:
     """Return if the operator confirms, else exit.
 
     Args:
         question: the question without the [y/N].
-        how: options for `click.confirm`.
+        options: options for `click.confirm`.
     """
-    if not click.confirm(question, **how):
+    if not click.confirm(question, **options):
         click.echo("Nothing was done.", err=True)
         raise SystemExit(1)

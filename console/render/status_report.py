@@ -156,7 +156,7 @@ def _redis_only(stats: Stats) -> str | None:
 
 
 def _incidents(snapshot: StatusSnapshot) -> Iterator[str]:
-    """Yield the incidents of which operators were notified. Each stays open until it has been over for a while."""
+    """Yield the open incidents. Each stays open until its condition has been absent for a while."""
     stats = snapshot.stats
     for kind, since in stats.incidents.items():
         is_over = kind in CONDITIONS and CONDITIONS[kind](stats, snapshot.longest_wait) is False

@@ -33,8 +33,8 @@ def line(entry: TimelineEntry) -> Table:
     """Render one entry among those of all bookings: time, symbol, event, booking and details."""
     subject = entry.kind.partition(".")[0]
     about = short(entry.booking_id) if subject != "booking" and entry.booking_id else ""
-    texts = changes.line(entry.before, entry.after) if entry.after is not None else ""
-    return _line(entry, short(getattr(entry, f"{subject}_id", None)), [entry.event or "", about, texts])
+    change = changes.line(entry.before, entry.after) if entry.after is not None else ""
+    return _line(entry, short(getattr(entry, f"{subject}_id", None)), [entry.event or "", about, change])
 
 
 def render_timeline(entries: Sequence[TimelineEntry]) -> Iterator[RenderableType]:

@@ -20,7 +20,9 @@ from operations.text import CONSOLE_COMMAND, count
     help="Bookings that changed at or after this: 2h (ago), or a date and time.",
 )
 @click.option("--until", type=TimestampParam(), metavar="TIME", help="Bookings that changed before this.")
-@click.option("--rate", type=RateParam(), metavar="RATE", default="20/s", show_default=True, help="At most so many.")
+@click.option(
+    "--rate", type=RateParam(), metavar="RATE", default="20/s", show_default=True, help="Maximum rate: 50/s, or 100/m."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @audited

@@ -186,7 +186,7 @@ def _start_run(
     rate: float | None,
     filters: dict[str, Any],
 ) -> dict[str, Any]:
-    """Start a run that goes on by itself."""
+    """Start a run, which the scheduler executes."""
     from operations.runs.store import NewRun, SelectedRow, start_run
 
     new = NewRun(

@@ -46,7 +46,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     with read_only_session() as session:
         query = select(Run).order_by(Run.id.desc())
         if before:
-            query = query.where(Run.id < find_run(session, _number(before)).id)
+            query = query.where(Run.id < find_run(session, _run_id(before)).id)
         found, remaining = fetch_page(session, query, limit)
     if as_json:
         last = found[-1].id if remaining else None
@@ -103,7 +103,7 @@ def show(run_id: int, as_json: bool) -> None:
 @BY_OPTION
 @as_json
 def cancel(run_id: int, by: str, as_json: bool) -> None:
-    """Cancel a run. What it has handled stays so."""
+    """Cancel a run. What it has done is not undone."""
     from operations.runs.store import NOUNS, cancel_run
     from operations.serialize import run_to_json
     from runtime.settings import DatabaseSettings
@@ -124,7 +124,8 @@ runs = click.Group(
 )
 
 
-def _number(text: str) -> int:
+def _run_id(text: str) -> int:
+    """Parse a run's number; 0, which no run has, if it is none."""
     return int(text) if text.isdecimal() and len(text) < 11 else 0
 
 

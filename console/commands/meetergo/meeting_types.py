@@ -39,8 +39,8 @@ def list_command(external_id: str, as_json: bool) -> None:
 @click.command()
 @HOST_ARGUMENT
 @click.option("--meeting-type", metavar="ID", help="The meeting type (default: the host's first).")
-@click.option("--name")
-@click.option("--description")
+@click.option("--name", help="Shown to guests.")
+@click.option("--description", help="Shown to guests.")
 @click.option("--duration", type=click.IntRange(5, 480), help="In minutes.")
 @click.option("--channel", help="Such as phone, zoom or connect.")
 @click.option("--buffer-before", type=minutes, help="In minutes.")

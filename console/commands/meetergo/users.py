@@ -76,7 +76,7 @@ def embed(external_id: str, title: str | None, height: int) -> None:
 @click.command()
 @HOST_ARGUMENT
 @click.option("--primary-color", metavar="#RRGGBB", help="Such as '#0066cc'.")
-@click.option("--secondary-color", metavar="#RRGGBB")
+@click.option("--secondary-color", metavar="#RRGGBB", help="Such as '#ffcc00'.")
 @click.option("--header-image", metavar="URL", help="Header image; '' removes it.")
 @click.option("--description", help="Text on the page.")
 @tables.as_json
