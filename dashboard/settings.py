@@ -19,13 +19,13 @@ def _networks(names: list[str]) -> list[str]:
         try:
             ip_network(name)
         except ValueError:
-            raise ValueError(f"'{name[:60]}' is no address or network, such as 10.0.0.5 or 10.0.0.0/24") from None
+            raise ValueError(f"'{name[:60]}' is not an address or a network such as 10.0.0.5 or 10.0.0.0/24") from None
     return names
 
 
 def _header(name: object) -> object:
     if not isinstance(name, str) or not HEADER.fullmatch(name):
-        raise ValueError("it is no name of an HTTP header")
+        raise ValueError("it is not a valid name of an HTTP header")
     return name
 
 

@@ -36,6 +36,7 @@ TASKS = {
     "prune": N_("prune"),
     "alerts": N_("alerts"),
     "reconcile": N_("reconcile"),
+    "accounts": N_("accounts"),
     "runs": N_("runs"),
     "arrivals": N_("arrivals"),
     "registration": N_("registration"),
@@ -139,10 +140,10 @@ def _from_database(stats: Stats) -> tuple[Charts | None, Sequence[StoredRegistra
 
 def _charts(session: Session) -> Charts:
     """Return the charts, cached for CHARTS_LIFETIME: they are the most expensive part of the page."""
-    kept: tuple[datetime, Charts] | None = current_app.extensions.get("charts")
-    if kept is None or not timedelta(0) <= now() - kept[0] < CHARTS_LIFETIME:
-        kept = current_app.extensions["charts"] = (now(), load_charts(session, now()))
-    return kept[1]
+    cached: tuple[datetime, Charts] | None = current_app.extensions.get("charts")
+    if cached is None or not timedelta(0) <= now() - cached[0] < CHARTS_LIFETIME:
+        cached = current_app.extensions["charts"] = (now(), load_charts(session, now()))
+    return cached[1]
 
 
 def _differed(stats: Stats) -> int:

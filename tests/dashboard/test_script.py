@@ -83,7 +83,7 @@ def test_an_act_is_confirmed_and_a_page_selected_by_the_keyboard(
         browser.get(f"{url}/runs/{run.id}")
         for answer, is_ended in (("No", False), ("Yes", True)):
             browser.find_element(By.CSS_SELECTOR, "form[data-confirm] button").send_keys(Keys.ENTER)
-            ada.sees("Cancel this run? What it has handled stays so.")
+            ada.sees("Cancel this run? What it has done is not undone.")
             browser.find_element(By.XPATH, f"//dialog//button[.='{answer}']").send_keys(Keys.ENTER)
             ada.sees("Cancelled by Ada" if is_ended else "Cancel this run")
             assert bool(harness.all(Run)[0].ended_at) == is_ended
