@@ -34,7 +34,7 @@ PROGRAMS = {
 IMPORTED_LATE = ("receiver.server", "receiver.app", "worker.jobs", "operations.runs.executor", "dashboard.rsgi")
 """What the programs import when they run."""
 PRELOADED = tuple(module for module in (*PROGRAMS.values(), *IMPORTED_LATE) if not module.startswith("dashboard"))
-"""What the fork server imports: nobody needs the dashboard of it."""
+"""What the fork server imports. Nobody forks the dashboard from it."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -60,7 +60,7 @@ def program_of(command: str) -> Program | None:
 
 def preload() -> None:
     """Import all programs into this process, whose forks follow. Importing them opens nothing."""
-    from sqlalchemy.orm import configure_mappers  # late: whoever uses the fork server needs it not
+    from sqlalchemy.orm import configure_mappers  # late: the users of the fork server do not need it
 
     for module in (*PROGRAMS.values(), *IMPORTED_LATE):
         import_module(module)
@@ -147,7 +147,7 @@ def start_fork_server(modules: Sequence[str] = PRELOADED) -> None:
     os.environ["PYTHONPATH"] = str(ROOT)  # else it would import from the working directory
     try:
         forkserver.set_forkserver_preload([*modules])
-        with chdir(ROOT):  # it outlives the current folder of whoever starts it
+        with chdir(ROOT):  # it may outlive the current folder
             forkserver.ensure_running()
     finally:
         if before is None:
@@ -185,7 +185,10 @@ def _run(
 
 
 def _redirect(output: Path | int) -> None:
-    """A terminal that is opened to read, too, controls the new session: its keys send signals, and its end SIGHUP."""
+    """Make a file or terminal the standard output and error.
+
+    A terminal is opened for reading, too: so it controls the new session, its keys send signals, and its end SIGHUP.
+    """
     file = output if isinstance(output, int) else os.open(output, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     os.dup2(file, 1)
     os.dup2(file, 2)

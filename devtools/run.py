@@ -48,7 +48,7 @@ class RunSettings(ConsoleSettings, DashboardAddressSettings):
 
 
 def run(folder: Path) -> int:
-    """Start receiver, worker and scheduler, and print their addresses.
+    """Start receiver, workers, scheduler and dashboard, and print their addresses.
 
     Args:
         folder: folder of `.env` and `data/`.

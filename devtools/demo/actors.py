@@ -58,8 +58,8 @@ class Actors:
 
     def guest_books(self, day: int) -> ActionResult:
         """Book on the host's public page."""
-        (kind,) = (kind for kind, text in self.meetergo.meeting_types.items() if text["userId"] == self.host_id)
-        booked = self.meetergo.actions.book(kind, working_day(day), GUEST, fullname="Guest 1")
+        (type_id,) = (key for key, value in self.meetergo.meeting_types.items() if value["userId"] == self.host_id)
+        booked = self.meetergo.actions.book(type_id, working_day(day), GUEST, fullname="Guest 1")
         self._booked.append(booked["appointmentId"])
         return self._last_delivery_result()
 

@@ -13,9 +13,11 @@ from standardwebhooks import Webhook
 
 @dataclass(frozen=True)
 class WebhookSink:
-    """Attributes:
-    url: URL of the endpoint.
-    received: message id -> type, for each message with a valid signature.
+    """An endpoint of the platform, and what it has received.
+
+    Attributes:
+        url: URL of the endpoint.
+        received: message id -> type, for each message with a valid signature.
     """
 
     url: str

@@ -58,8 +58,8 @@ class Credentials:
 
     def new_key(self, company: Company) -> str:
         """Issue a platform API key with the maximum lifetime."""
-        text = self._derive(company, "key")
-        key = f"ak_live:{uuid5(NAMESPACE_URL, text)}:{text[:40]}"
+        digest = self._derive(company, "key")
+        key = f"ak_live:{uuid5(NAMESPACE_URL, digest)}:{digest[:40]}"
         self._credentials[key] = SandboxCredential("platform", company, company.admin_id, company.now() + MAX_KEY_AGE)
         return key
 
@@ -69,10 +69,10 @@ class Credentials:
         self._credentials[token] = SandboxCredential("personal", company, user_id, None, capabilities)
         return token
 
-    def expire(self, text: str) -> None:
+    def expire(self, secret: str) -> None:
         """Expire a credential now."""
-        credential = self._credentials[text]
-        self._credentials[text] = replace(credential, expires_at=credential.company.now())
+        credential = self._credentials[secret]
+        self._credentials[secret] = replace(credential, expires_at=credential.company.now())
 
     def authenticate(self, authorization: str) -> SandboxCredential:
         """Return the credential of a request.
@@ -80,10 +80,10 @@ class Credentials:
         Raises:
             ApiRejection: 401 for a missing, unknown or expired credential.
         """
-        scheme, _, text = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not text:
+        scheme, _, secret = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not secret:
             raise ApiRejection(401, "Missing authorization header")
-        credential = self._credentials.get(text.strip())
+        credential = self._credentials.get(secret.strip())
         if not credential:
             raise ApiRejection(401, "Invalid API key")
         if credential.expires_at and credential.expires_at <= credential.company.now():
@@ -91,7 +91,7 @@ class Credentials:
         return credential
 
     def _derive(self, company: Company, kind: str) -> str:
-        """Derive a credential from the seed, so that a .env file stays valid after a restart."""
+        """Derive the secret part of a credential from the seed, so that a .env file stays valid after a restart."""
         return sha256(f"meetergo-sandbox/{company.seed}/{kind}/{len(self._credentials)}".encode()).hexdigest()
 
 

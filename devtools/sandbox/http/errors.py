@@ -23,20 +23,20 @@ class ApiRejection(Exception):
 
 
 def slot_occupied() -> ApiRejection:
-    """The slot is not or no longer free."""
+    """Build the error of a slot that is not, or no longer, free."""
     return ApiRejection(400, "slot-occupied", errorCode="slot-occupied")
 
 
 def not_found(what: str) -> ApiRejection:
-    """No object has that id."""
+    """Build the error of an id that no object has."""
     return ApiRejection(404, f"{what} not found")
 
 
 def forbidden() -> ApiRejection:
-    """It belongs to another user, or needs an administrator."""
+    """Build the error of what belongs to another user, or needs an administrator."""
     return ApiRejection(403, "Insufficient permissions")
 
 
 def plan_limit(feature: str) -> ApiRejection:
-    """The plan does not include the feature. The status is not documented; plan limits usually use 403."""
+    """Build the error of a feature that the plan lacks. The status is not documented; plan limits usually use 403."""
     return ApiRejection(403, "Your plan does not include this", code="PLAN_LIMIT_REACHED", feature=feature)

@@ -57,6 +57,7 @@ class WebhookSender:
     Args:
         timeout: seconds (meetergo documents 30).
         retries: how often a delivery without a 2xx is sent again at once; none is documented.
+        connections: number of connections that are kept open.
     """
 
     def __init__(self, timeout: float, retries: int, connections: int) -> None:

@@ -45,8 +45,8 @@ def listed() -> Response:
     admin_only()
     wanted = query(UserQuery)
     found = [user for user in company().users.values() if wanted.type in (None, user["userType"])]
-    some = found[wanted.offset : wanted.offset + wanted.limit]
-    return json_response({"users": some, "total": len(found), "limit": wanted.limit, "offset": wanted.offset})
+    page = found[wanted.offset : wanted.offset + wanted.limit]
+    return json_response({"users": page, "total": len(found), "limit": wanted.limit, "offset": wanted.offset})
 
 
 @blueprint.get("/v4/user/me")

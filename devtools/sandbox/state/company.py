@@ -97,9 +97,9 @@ class Company:
         self.issued[origin] += 1
         return str(uuid5(self._namespace, f"{origin}#{self.issued[origin]}"))
 
-    def secret_of(self, thing_id: str) -> str:
+    def secret_of(self, appointment_id: str) -> str:
         """Derive the secret of an appointment."""
-        return sha256(f"{self._namespace}/{thing_id}".encode()).hexdigest()[:32]
+        return sha256(f"{self._namespace}/{appointment_id}".encode()).hexdigest()[:32]
 
     def emit(self, event: str, subject: str, content: Record) -> None:
         """Emit an event to the webhooks that subscribed to it."""
