@@ -126,6 +126,6 @@ def test_the_page_lists_the_files_in_order(path: WebhookPath) -> None:
 
 
 def listed_files(page: Path) -> list[list[str]]:
-    """The files of each part of the section, one of each numbered line."""
-    section = page.read_text().split("## The path of one webhook\n")[1].split("\n## ")[0]
-    return [re.findall(r"^\d+\. `([\w/.]+)`", part, re.MULTILINE) for part in section.split("\n### ")[1:]]
+    """The files of each part of the page, one of each numbered line."""
+    parts = page.read_text().split("\n## ")[1:]
+    return [re.findall(r"^\d+\. `([\w/.]+)`", part, re.MULTILINE) for part in parts]
