@@ -9,8 +9,9 @@ How to add a screen (see `screens/deliveries.py`):
    services and the settings, `operator()` (access.py) is the person logged in, `now()` (times.py) the time.
 2. Append the module's `screen` to `SCREENS` in `screens/__init__.py`: the order there is that of the navigation. A
    screen without a place in the navigation has `title=None`.
-3. `templates/NAME/*.html` extend `layout.html` and use the macros of `macros.html` (`moment`, `status`, `pager`,
-   `counted`, `short`, `field`). Autoescaping is on: never use `|safe`. No inline script or style: the CSP blocks it.
+3. `templates/NAME/*.html` extend `layout.html` and use the macros of `macros.html` (`status`, `pager`, `counted`,
+   `short`, `input`); `moment(...)` shows a time. Autoescaping is on: never use `|safe`. No inline script or style: the
+   CSP blocks it.
 4. Every text goes through `_("...")` or `ngettext("...", "...", n)`, in templates as in Python (`N_` marks a text that
    is translated later). English is in the code; German in `german/NAME.json`: English -> German, for `ngettext` the
    singular -> [singular, plural]. `tests/dashboard/test_i18n.py` finds what is missing.
