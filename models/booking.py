@@ -424,8 +424,8 @@ class BookingChange(Model):
     @classmethod
     def caused_by(cls, delivery: Delivery) -> ColumnElement[bool]:
         """SQL condition: changes that a delivery caused to its booking, or without one to the owner of any booking."""
-        its = cls.booking_id == delivery.booking_id if delivery.booking_id else text(IS_LINKED)
-        return and_(its, cls.delivery_id == delivery.id)
+        of_booking = cls.booking_id == delivery.booking_id if delivery.booking_id else text(IS_LINKED)
+        return and_(of_booking, cls.delivery_id == delivery.id)
 
     @property
     def news(self) -> list[NotificationKind]:

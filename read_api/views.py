@@ -66,9 +66,9 @@ class _ReadChanges(NamedTuple):
 @v1.get("/bookings")
 def list_bookings() -> Response:
     """List bookings: by id, or with `since` or `until` by their start."""
-    asked = _query(BookingsQuery)
-    wanted = BookingFilter(host=asked.host, since=asked.since, until=asked.until)
-    by_start = asked.since or asked.until
+    parameters = _query(BookingsQuery)
+    wanted = BookingFilter(host=parameters.host, since=parameters.since, until=parameters.until)
+    by_start = parameters.since or parameters.until
     key: tuple[Any, ...] = (Booking.starts_at, Booking.id) if by_start else (Booking.id,)
     with _database().read_only() as session:
         query, slow = select(*COLUMNS).where(*conditions(session, wanted)), dict[str, str]()
@@ -77,9 +77,9 @@ def list_bookings() -> Response:
             slow["account"] = account
         elif account is not None:
             query = query.where(*is_of(Booking, account))
-        if asked.status:
-            slow["status"] = asked.status
-        page = fetch_page(session, query, key, _key(asked.after, key), asked.limit, _equal(slow))
+        if parameters.status:
+            slow["status"] = parameters.status
+        page = fetch_page(session, query, key, _key(parameters.after, key), parameters.limit, _equal(slow))
         ids = [row.id for row in page.rows]
         found = {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
         bookings = [found[each] for each in ids if each in found]
@@ -107,27 +107,27 @@ def show_booking(booking_id: str) -> Response:
 @v1.get("/changes")
 def list_changes() -> Response:
     """List changes in order. If there are none, `rsgi` delays the response to a client that waits."""
-    asked = _query(ChangesQuery)
+    parameters = _query(ChangesQuery)
     database = _database()
-    if asked.after == NOW:
+    if parameters.after == NOW:
         number_changes(database)
         with database.read_only() as session:
             return _json({"changes": [], "next": str(end_of_feed(session)), "has_more": False})
-    after = _cursor(asked.after)
-    read = _read(database, after, asked.limit)
-    if len(read.changes) <= asked.limit and number_changes(database):
-        read = _read(database, after, asked.limit)
+    after = _cursor(parameters.after)
+    read = _read(database, after, parameters.limit)
+    if len(read.changes) <= parameters.limit and number_changes(database):
+        read = _read(database, after, parameters.limit)
     page = read.changes
-    changes = page[: asked.limit]
+    changes = page[: parameters.limit]
     with database.read_only() as session:
         owners = _owners(session, (change.booking for change in changes))
-    if not changes and asked.wait:
-        request.environ[WAIT] = Wait(read.batch, asked.wait)
+    if not changes and parameters.wait:
+        request.environ[WAIT] = Wait(read.batch, parameters.wait)
     return _json(
         {
             "changes": [change_resource(row, owners.get(row.booking.platform_user_id or 0)) for row in changes],
             "next": str(FeedCursor.of(changes[-1]) if changes else read.end),
-            "has_more": len(page) > asked.limit,
+            "has_more": len(page) > parameters.limit,
         }
     )
 
@@ -135,11 +135,11 @@ def list_changes() -> Response:
 @v1.get("/hosts")
 def list_hosts() -> Response:
     """List hosts, by id."""
-    asked, key = _query(PageQuery), (PlatformUser.id,)
+    parameters, key = _query(PageQuery), (PlatformUser.id,)
     with _database().read_only() as session:
         query, account = select(PlatformUser.id), account_to_read()
         query = query if account is None else query.where(PlatformUser.account == account)
-        page = fetch_page(session, query, key, _key(asked.after, key), asked.limit)
+        page = fetch_page(session, query, key, _key(parameters.after, key), parameters.limit)
         hosts = PlatformUser.by_ids(session, (row.id for row in page.rows))
     return _json({"hosts": [host_resource(hosts[each]) for each in sorted(hosts)], "next": _next(page)})
 

@@ -59,7 +59,7 @@ def _record(outcome: Outcome, batch: Any) -> None:
     started = batch.start_time if isinstance(batch, ReadableSpan) else time.time_ns()
     is_root = delivery.source != "webhook"  # no request began its trace
     with root_of(delivery.id if is_root else None):
-        made = tracer().start_span(
+        delivery_span = tracer().start_span(
             f"process {delivery.event if delivery.event in HANDLERS else 'other'}",
             Context() if is_root else delivery_context(delivery.id),
             SpanKind.CONSUMER,
@@ -68,9 +68,9 @@ def _record(outcome: Outcome, batch: Any) -> None:
             started,
         )
     if outcome.error:
-        mark_failed(made, outcome.error)
-    batch.add_link(made.get_span_context())
-    made.end()
+        mark_failed(delivery_span, outcome.error)
+    batch.add_link(delivery_span.get_span_context())
+    delivery_span.end()
 
 
 def _attributes(delivery: Delivery, *, is_waiting: bool) -> dict[str, str | int]:

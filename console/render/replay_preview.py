@@ -82,10 +82,10 @@ def _failing(outcomes: Sequence[DeliveryOutcome]) -> Iterator[tuple[str, str]]:
     by_number = sorted(ways.items(), key=lambda way: -len(way[1]))
     for (status, error), group in by_number[:MAX_ERRORS]:
         end = "[red]dead again[/]" if status == "dead" else "[yellow]failing[/], and retried later"
-        which = group[0].delivery.id[:ID_LENGTH]
+        example = group[0].delivery.id[:ID_LENGTH]
         yield (
             str(len(group)),
-            f"{end}: {escape_markup(redact_text(error))} ({which}{', ...' if len(group) > 1 else ''})",
+            f"{end}: {escape_markup(redact_text(error))} ({example}{', ...' if len(group) > 1 else ''})",
         )
     others = sum(len(group) for _, group in by_number[MAX_ERRORS:])
     if others:

@@ -77,8 +77,8 @@ def _company_of_key(name: str, values: AccountValues) -> str | None:
     Raises:
         OperationError: the key cannot be stored, or meetergo refuses it.
     """
-    services, asked = current().services, Account(name=name)
-    values.write_to(asked, services.inbox.cipher)
-    settings = api_settings().model_copy(update=api_values(asked.config(services.inbox.cipher)))
+    services, account = current().services, Account(name=name)
+    values.write_to(account, services.inbox.cipher)
+    settings = api_settings().model_copy(update=api_values(account.config(services.inbox.cipher)))
     with api_errors(name), settings.api_client(services.job_queue.redis, **CLIENT) as client:
         return client.users.me().company_id

@@ -115,13 +115,13 @@ class Sandbox:
         self._dispatcher = Dispatcher(self._fault_injector, now, timeout, retries)
         self.state = state
         self._credentials = Credentials()
-        made = [
+        created = [
             Company(faults.seed, now, plan or Plan(), self._dispatcher.emit, number + 1) for number in range(companies)
         ]
-        self.accounts = [self._open(company, None if fresh else state) for company in made]
+        self.accounts = [self._open(company, None if fresh else state) for company in created]
         self.company, self.actions = self.accounts[0].company, self.accounts[0].actions
         self.key, self.token = self.accounts[0].key, self.accounts[0].token
-        for company in made:
+        for company in created:
             company.lock = self.company.lock
         self._stop = Event()
         buckets = TokenBuckets(rate_limit) if rate_limit else None

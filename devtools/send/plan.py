@@ -58,12 +58,12 @@ class SendPlan:
         """Return the bodies in sending order. The same seed makes the same choices."""
         rng, run, count = Random(self.seed), uuid.uuid4().hex[:8], self.count or 1  # noqa: S311 - guards nothing
         if self.file:
-            made = [self.file.read_bytes()] * count
+            bodies = [self.file.read_bytes()] * count
         elif self.event == MIX:
-            made = mix.mix(run, self.count or DEFAULT_MIX_SIZE, now, rng)
+            bodies = mix.mix(run, self.count or DEFAULT_MIX_SIZE, now, rng)
         else:
-            made = mix.same_event(self.event or "", self.booking, run, count, now)
-        made = mix.repeated(made, self.duplicate, rng)
+            bodies = mix.same_event(self.event or "", self.booking, run, count, now)
+        bodies = mix.repeated(bodies, self.duplicate, rng)
         if self.shuffle:
-            rng.shuffle(made)
-        return made
+            rng.shuffle(bodies)
+        return bodies

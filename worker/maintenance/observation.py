@@ -53,8 +53,8 @@ def cause(kind: IncidentKind, details: Details | None) -> str:
 
 
 def _silent(details: Details) -> str:
-    said = f"no webhook has arrived since {_time(details['since'])}, which is unusual"
-    return f"{said}, and reconcile finds none missing" if details["confirmed"] else said
+    sentence = f"no webhook has arrived since {_time(details['since'])}, which is unusual"
+    return f"{sentence}, and reconcile finds none missing" if details["confirmed"] else sentence
 
 
 def _missed(details: Details) -> str:

@@ -154,10 +154,10 @@ class HostComparison:
         if self.host.swept_at is None:
             return 0
         since, until = self.host.swept_at - CONSISTENCY_DELAY, asked_at - CONSISTENCY_DELAY
-        made = {
+        created = {
             found.booking_id: delivery.appointment.created_at for delivery, found in drifted if found.kind == "missed"
         }
-        return self.local_bookings.count_undelivered([key for key, at in made.items() if at and since < at < until])
+        return self.local_bookings.count_undelivered([key for key, at in created.items() if at and since < at < until])
 
     def _drift(self, delivery: SyntheticDelivery) -> Drift | None:
         try:

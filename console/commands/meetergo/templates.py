@@ -42,18 +42,18 @@ def assign(template_id: str, external_ids: tuple[str, ...], account: str, as_jso
     from operations import hosts
     from operations.settings import ProviderSettings
 
-    settings, made = load_settings(ProviderSettings, account), []
+    settings, assigned = load_settings(ProviderSettings, account), []
     with open_configured_database(settings) as database, api_client(settings, BULK_SHARE, account) as meetergo:
         found = {external_id: hosts.find(database, external_id, account) for external_id in external_ids}
         named = {external_id: hosts.meetergo_id(row) for external_id, row in found.items()}
         for external_id, user_id in named.items():
             new = [as_row(item) for item in meetergo.templates.assign(template_id, user_id)]
-            made.append({"external_id": external_id, "meeting_types": new})
+            assigned.append({"external_id": external_id, "meeting_types": new})
             if not as_json:
                 names = ", ".join(printable(f"{item['name']} ({item['id']})") for item in new)
                 click.echo(f"{printable(external_id)}: {names or 'no meeting type came of it'}")
     if as_json:
-        tables.print_json({"assigned": made})
+        tables.print_json({"assigned": assigned})
 
 
 templates = click.Group("templates", commands=[create, assign], help="Create a meeting type for many hosts.")

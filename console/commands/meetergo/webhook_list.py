@@ -77,7 +77,7 @@ def _last_delivery_at(redis: Redis | None, fingerprint: str | None) -> datetime 
 
 
 def _line(row: dict[str, Any]) -> list[str]:
-    whose = "others" if not row["ours"] else "ours" if row["is_newest"] else "ours, older"
+    owner = "others" if not row["ours"] else "ours" if row["is_newest"] else "ours, older"
     last = row["last_delivery_at"]
     when = age(last, datetime.now(UTC)) if row["ours"] else "-"
-    return [row["id"], whose, row["address"], ", ".join(row["events"]), when]
+    return [row["id"], owner, row["address"], ", ".join(row["events"]), when]

@@ -232,9 +232,9 @@ def _checked(name: str, new: AccountValues, row: Account, settings: AccountSetti
 
     if not (new.api_key or new.api_key_from):
         return new
-    asked = Account(name=name, api_user=new.api_user if new.api_user is not None else row.api_user)
-    new.write_to(asked, settings.cipher())
-    provider = ProviderSettings.load(**api_values(asked.config(settings.cipher())))
+    account = Account(name=name, api_user=new.api_user if new.api_user is not None else row.api_user)
+    new.write_to(account, settings.cipher())
+    provider = ProviderSettings.load(**api_values(account.config(settings.cipher())))
     with api_client(provider, account=name) as meetergo:
         company_id = meetergo.users.me().company_id
     return with_company(new, company_id)

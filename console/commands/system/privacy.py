@@ -118,10 +118,10 @@ def reencrypt(for_0_1_0: bool, as_json: bool) -> None:
     if as_json:
         print_json({"resealed": result.done, "key": cipher.newest_key, "failed": result.failed})
     else:
-        which = "what is pending or dead is" if for_0_1_0 else "all are"
-        all_are = "" if result.failed else f"; {which} encrypted with key {cipher.newest_key} now"
+        bodies = "what is pending or dead is" if for_0_1_0 else "all are"
+        summary = "" if result.failed else f"; {bodies} encrypted with key {cipher.newest_key} now"
         api_keys = f" and {count(result.api_keys, 'API key')}" if result.api_keys else ""
-        click.echo(f"{result.done} bodies{api_keys} re-encrypted{all_are}")
+        click.echo(f"{result.done} bodies{api_keys} re-encrypted{summary}")
     if result.failed:
         for key, reason in [*result.failed.items()][:MAX_SHOWN]:
             click.echo(f"{key if ' ' in key else f'delivery {key}'}: {reason}", err=True)
