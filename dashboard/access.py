@@ -121,7 +121,7 @@ class LoginLimit:
 
 
 def _is_same_site() -> bool:
-    """Whether this site sent the form. A client that sends neither header is no browser, so it holds no cookie."""
+    """Whether this site sent the form. A client that sends neither header is not a browser, so it holds no cookie."""
     fetch_site = request.headers.get("Sec-Fetch-Site")
     if fetch_site is not None:
         return fetch_site in ("same-origin", "none")

@@ -146,7 +146,7 @@ def latest_version(now: datetime) -> str:
 
 
 def time_of(version: str) -> datetime | None:
-    """Return the time in a version; None if it is no version."""
+    """Return the time in a version; None if it is not a version."""
     known = VERSION.fullmatch(version)
     return EPOCH + timedelta(microseconds=int(known[1])) if known else None
 
@@ -163,7 +163,7 @@ def _inner(outer: dict[str, Json]) -> dict[str, Json]:
 
 
 def _next_version(version: Json, digest: str, received_at: datetime) -> str:
-    """Return the version after another; one before all others if that is no version, or is from the future."""
+    """Return the version after another; one before all others if that is not a version, or is from the future."""
     known = VERSION.fullmatch(version) if isinstance(version, str) else None
     if known is None or version > latest_version(received_at):
         return ""

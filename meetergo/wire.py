@@ -22,7 +22,7 @@ MAX_HOSTS = 1000
 MAX_LANGUAGES = 50
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-"""Times from here on or before the earliest are no real appointment, and not every database can store them."""
+"""Times before the earliest, or from the latest on, are those of no real appointment; not every database stores them."""
 MAX_IGNORED_SHOWN = 10
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 TRUE = {"true", "1", "yes", "y", "on", "t"}
@@ -233,7 +233,7 @@ class Fields:
         return result
 
     def object(self, name: str) -> "Fields":
-        """Return the fields of a nested object. An id in its place is no object."""
+        """Return the fields of a nested object. An id in its place is not an object."""
         if self._values is None:
             return self
         value = self._values.get(name, ABSENT)
@@ -321,8 +321,8 @@ class AppointmentBody:
         end: end time.
         created_at: time of booking.
         updated_at: time of the last change.
-        version_time: `updatedAt`, else the newest time of a change that the body carries; `LATEST` if that is no time
-            of our days.
+        version_time: `updatedAt`, else the newest time of a change that the body carries; `LATEST` if that is not a
+            time of our days.
         is_cancelled: according to the flag or a cancel time, never to an event's name.
         cancelled_flag: `isCancelled`, if present.
         attendees: the guests; None if the body says nothing about them.

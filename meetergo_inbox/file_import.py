@@ -31,7 +31,7 @@ def import_file(path: str | PathLike[str], name: str = "") -> ModuleType:
         return known
     spec = spec_from_file_location(name, file, submodule_search_locations=[str(folder)] if folder else None)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is no Python file", path=str(file))
+        raise ImportError(f"{file} is not a Python file", path=str(file))
     module = module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -72,7 +72,7 @@ class FeedCursor:
         except ValueError:
             parts = []
         if len(parts) != 3 or len(text) > 100 or any(abs(part) >= LIMIT for part in parts) or min(parts[:2]) < 0:
-            raise ValueError("this is no cursor of the change feed")
+            raise ValueError("this is not a cursor of the change feed")
         return cls(*parts)
 
     def __str__(self) -> str:

@@ -196,7 +196,7 @@ def _key(after: str | None, key: Sequence[Any]) -> list[Any] | None:
     except ValueError:
         found = None
     if found is None:
-        abort(400, "after: this is no cursor of this list")
+        abort(400, "after: this is not a cursor of this list")
     return found
 
 

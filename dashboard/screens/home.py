@@ -300,8 +300,8 @@ def _certificate(values: dict[str, Any]) -> Card:
 
 def _unmapped(values: dict[str, Any]) -> Card:
     what = ngettext(
-        "%(num)s host of meetergo is no platform user",
-        "%(num)s hosts of meetergo are no platform users",
+        "%(num)s host of meetergo is not a platform user",
+        "%(num)s hosts of meetergo are not platform users",
         values["hosts"],
     )
     detail = ngettext("%(num)s booking waits for an owner.", "%(num)s bookings wait for an owner.", values["bookings"])

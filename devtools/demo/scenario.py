@@ -63,7 +63,7 @@ def _bodies(now: datetime, max_body: int) -> Iterator[Step]:
     yield posted("one guest leaves it", samples.attendee_left("demo-3", group, later), "booking attendee left")
     yield posted("a forged address", samples.created("demo-4", group, now), NOTHING_STORED, "404 not found")
     yield posted("a body above the limit", b"x" * (max_body + 1), NOTHING_STORED, "413 body too large")
-    yield posted("a body that is no JSON", b"not json", "dead: the body is not JSON")
+    yield posted("a body that is not JSON", b"not json", "dead: the body is not JSON")
     yield posted("an unknown event", b'{"webhookType":"form_submission"}', "kept: nobody handles this event")
 
 

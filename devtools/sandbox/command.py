@@ -35,7 +35,7 @@ The sandbox for meetergo is running. Ctrl-C stops it.
     {token}
 
   Users, bookings and webhooks are kept in {state}; the key depends on --seed.
-  To begin afresh: make sandbox ARGS=--fresh     (then unmap hosts of before: bin/inbox users forget)
+  To begin afresh: make sandbox ARGS=--fresh     (then unmap the former hosts: bin/inbox users forget)
 """
 FURTHER = """  Company {number}:
     the page:  {url}/?company={number}

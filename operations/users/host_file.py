@@ -42,7 +42,7 @@ PLACEHOLDER_SETTINGS = {
 
 
 class HostFileError(ValueError):
-    """The file is no valid import file; the message says why."""
+    """The file is not a valid import file; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def read_host_file(path: Path) -> list[HostRow]:
     """Read all lines, including invalid ones.
 
     Raises:
-        HostFileError: it is no valid import file.
+        HostFileError: it is not a valid import file.
     """
     try:
         text = _decode(path.read_bytes())

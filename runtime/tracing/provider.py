@@ -95,7 +95,7 @@ def tracer() -> Tracer:
 
 
 def delivery_context(delivery_id: str | None) -> Context | None:
-    """Return the context of a delivery's root span, the parent of its other spans; None if it is no delivery's id.
+    """Return the context of a delivery's root span, the parent of its other spans; None if the id is not one.
 
     The ids are parts of the delivery's id, the SHA-256 of its body: each process can derive them, and no row or job has
     to carry them. The sampler decides by the trace id, so all processes decide alike.

@@ -116,7 +116,7 @@ def test_what_the_scheduler_has_noticed_needs_a_person(healthy: Harness) -> None
         ("meetergo refuses the API key: it has expired", RENEW_API_KEY),
         ("the certificate of inbox.example ends in 3 days", None),
         (
-            "a host of meetergo is no platform user (h1), and 2 bookings wait for an owner",
+            "a host of meetergo is not a platform user (h1), and 2 bookings wait for an owner",
             "bin/inbox users sync --dry-run",
         ),
     ]

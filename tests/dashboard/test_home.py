@@ -160,7 +160,7 @@ def test_what_the_scheduler_has_noticed_has_a_card_in_both_languages(client: Cli
         "which is unusual",
         "meetergo refuses the API key: it has expired",
         "The certificate of inbox.example ends in 3 days",
-        "1 host of meetergo is no platform user",
+        "1 host of meetergo is not a platform user",
         "2 bookings wait for an owner.",
     ):
         assert sentence in page

@@ -77,19 +77,19 @@ EXAMPLES: list[tuple[IncidentKind, dict[str, Any], str, str]] = [
         "hosts_unmapped",
         {"hosts": 5, "bookings": 9, "ids": ["a", "b", "c"]},
         "warning",
-        "5 hosts of meetergo are no platform user (a, b, c and 2 more), and 9 bookings wait for an owner",
+        "5 hosts of meetergo are not platform users (a, b, c and 2 more), and 9 bookings wait for an owner",
     ),
     (
         "hosts_unmapped",
         {"hosts": 1, "bookings": 1, "ids": ["a"]},
         "warning",
-        "a host of meetergo is no platform user (a), and 1 booking waits for an owner",
+        "a host of meetergo is not a platform user (a), and 1 booking waits for an owner",
     ),
     (
         "hosts_unmapped",
         {"hosts": 1, "bookings": 1, "ids": ["a"], "account": "acme"},
         "warning",
-        "account acme: a host of meetergo is no platform user (a), and 1 booking waits for an owner",
+        "account acme: a host of meetergo is not a platform user (a), and 1 booking waits for an owner",
     ),
     (
         "api_key_refused",

@@ -89,10 +89,11 @@ def _certificate(details: Details) -> str:
 def _unmapped(details: Details) -> str:
     ids, more = ", ".join(details["ids"]), details["hosts"] - len(details["ids"])
     named = f"{ids} and {more} more" if more else ids
-    one = details["hosts"] == 1
     waiting = "waits" if details["bookings"] == 1 else "wait"
-    hosts = "a host of meetergo is" if one else f"{details['hosts']} hosts of meetergo are"
-    return f"{hosts} no platform user ({named}), and {_count(details['bookings'], 'booking')} {waiting} for an owner"
+    hosts = f"{details['hosts']} hosts of meetergo are not platform users"
+    if details["hosts"] == 1:
+        hosts = "a host of meetergo is not a platform user"
+    return f"{hosts} ({named}), and {_count(details['bookings'], 'booking')} {waiting} for an owner"
 
 
 def _reconcile(details: Details) -> str:

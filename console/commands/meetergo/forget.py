@@ -36,7 +36,7 @@ def forget(external_id: str, yes: bool, by: str, reason: str, as_json: bool) -> 
     with open_configured_database(DatabaseSettings.load()) as database:
         found = forgetting.find_mapping(database, external_id, datetime.now(UTC))
         if found.meetergo_user_id is None:
-            click.echo(f"{printable(external_id)} is no user of meetergo: there is nothing to forget.", err=as_json)
+            click.echo(f"{printable(external_id)} is not a user of meetergo: there is nothing to forget.", err=as_json)
         else:
             click.echo(_describe(found), err=as_json)
             if not yes:

@@ -206,7 +206,7 @@ def _values(given: dict[str, Any]) -> AccountValues:
 
 
 def _ask_key() -> str:
-    """Read the key without showing it. It is no argument, which other users of this machine could see."""
+    """Read the key without showing it. It is not an argument, which other users of this machine could see."""
     if sys.stdin.isatty():
         return str(click.prompt("API key", hide_input=True)).strip()
     key = sys.stdin.readline().strip()
