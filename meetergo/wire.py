@@ -22,7 +22,7 @@ MAX_HOSTS = 1000
 MAX_LANGUAGES = 50
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-"""Times before the earliest, or from the latest on, are those of no real appointment; not every database stores them."""
+"""A time before the earliest, or from the latest on, is not that of an appointment; not every database stores it."""
 MAX_IGNORED_SHOWN = 10
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 TRUE = {"true", "1", "yes", "y", "on", "t"}
