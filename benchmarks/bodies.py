@@ -30,9 +30,9 @@ def host_ids() -> list[str]:
 
 
 def new_bookings(run: str, count: int) -> dict[str, bytes]:
-    """Return N new bookings: id -> the delivery that creates it."""
+    """Return N new bookings, each of one of the hosts: id -> the delivery that creates it."""
     made = mix.same_event("booking_created", None, run, count, datetime.now(UTC))
-    return {mix.booking_id(run, number): _padded(body) for number, body in enumerate(made)}
+    return {mix.booking_id(run, number): _padded(_with_host(body)) for number, body in enumerate(made)}
 
 
 def moved_bookings(hosts: Sequence[tuple[str, str]], run: str) -> list[bytes]:
