@@ -43,6 +43,8 @@ MAINTENANCE_INTERVAL = timedelta(seconds=60)
 """How often RQ looks for jobs of killed workers; RQ's own default is ten minutes."""
 WORKER_TTL = timedelta(seconds=60)
 """Maximum time between heartbeats of an idle worker; its registration outlives the last one by a minute."""
+HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
+"""Minimum time between heartbeats: RQ sends one before and after each job and each wait for one."""
 ABANDONED_AFTER = timedelta(seconds=5)
 """Grace after a job's timeout, at which RQ stops the job: later no worker can be running it."""
 
@@ -70,6 +72,7 @@ class QueueWorker(SimpleWorker):
     job_class = OwnJob
     max_connection_wait_time = 5.0
     log_result_lifespan = False
+    _next_heartbeat = 0.0
 
     def subscribe(self) -> None:
         """Do not listen for RQ's commands: signals stop this worker, it has no child, and Redis may forbid pub/sub."""
@@ -101,8 +104,13 @@ class QueueWorker(SimpleWorker):
             log.warning("job.dead", queue=job.origin, job_id=job.id, error=type(exc_info[1]).__name__)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Send a heartbeat, and register again if Redis was emptied; in one round trip, which each job waits for."""
+        """Send a heartbeat, and register again if Redis was emptied.
+
+        It is one round trip, which each job waits for. None is sent right after another.
+        """
         if pipeline is None:
+            if time.monotonic() < self._next_heartbeat:
+                return
             with self.connection.pipeline() as own_pipeline:
                 self.heartbeat(timeout, own_pipeline)
                 own_pipeline.execute()
@@ -111,6 +119,7 @@ class QueueWorker(SimpleWorker):
         if self.birth_date is not None:
             pipeline.hset(self.key, mapping=self.serialize())
             worker_registration.register(self, pipeline)
+        self._next_heartbeat = time.monotonic() + HEARTBEAT_INTERVAL.total_seconds()
 
     def handle_warm_shutdown_request(self) -> None:
         """Stop on a signal: the current job begins nothing new."""

@@ -80,12 +80,16 @@ def cost(harness: Harness, what: str) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_heartbeat_which_each_job_waits_for_costs_one_round_trip(warm_harness: Harness, proxy: RedisProxy) -> None:
+def test_a_heartbeat_costs_one_round_trip_and_none_right_after_another(
+    warm_harness: Harness, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     redis = warm_harness.services.job_queue.redis
     worker = _build_rq_worker(redis, "inbox")
     worker.register_birth()
     redis.delete(worker.key)
+    monkeypatch.setattr("worker.pool.HEARTBEAT_INTERVAL", timedelta(hours=1))
     with count_queries(proxy) as count:
+        worker.heartbeat()
         worker.heartbeat()
     assert count.redis == 1
     assert redis.hget(worker.key, "birth")
