@@ -42,7 +42,7 @@ sandbox: install ## a stand-in for meetergo with a page; see ARGS="--help"
 	@$(BIN)/python -m console sandbox $(ARGS)
 
 test: install ## all tests, on real Redis, SQLite and PostgreSQL
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 year: install ## the long test: 200 hosts, 2,000 bookings (some minutes)
 	@YEAR_HOSTS=200 YEAR_BOOKINGS=2000 $(BIN)/python -m pytest tests/year
