@@ -8,7 +8,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def seconds(pids: Iterable[int]) -> float:
-    """Return the CPU time of processes so far, user and system; only of those that still run."""
+    """Return the CPU time of processes so far, user and system, with that of their children that have ended."""
     return sum(_ticks(pid) for pid in pids) / TICKS
 
 
@@ -17,4 +17,4 @@ def _ticks(pid: int) -> int:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0
-    return int(fields[11]) + int(fields[12])
+    return sum(int(field) for field in fields[11:15])
