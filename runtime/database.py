@@ -140,7 +140,7 @@ def sqlite_text(value: datetime) -> str:
 
 
 def read_json(value: str | bytes) -> Any:
-    """Read a stored JSON value. pydantic's reader takes a fifth of the time of Python's, which was a worker's 25th."""
+    """Read a stored JSON value. pydantic's reader takes a fifth of the time of Python's: a worker saves 3 %."""
     try:
         return from_json(value)
     except ValueError:  # half of a surrogate pair, or nested very deep

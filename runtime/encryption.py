@@ -86,14 +86,11 @@ class BodyCipher:
         """
         if encrypted_body.key is None:
             return encrypted_body.content
-        from cryptography.exceptions import InvalidTag
-        from cryptography.fernet import InvalidToken
-
         try:
             return self._decrypt(encrypted_body.content, encrypted_body.key)
         except KeyError:
             raise Transient(f"the body is encrypted with key {encrypted_body.key}, which is not in BODY_KEYS") from None
-        except (InvalidTag, InvalidToken, ValueError):
+        except _errors_of_damage():
             raise Transient(f"the body cannot be decrypted with key {encrypted_body.key}: it is damaged") from None
 
     def _decrypt(self, content: bytes, key: str) -> bytes:
@@ -106,6 +103,13 @@ class BodyCipher:
         """Log a warning, at the start of a process, if personal data is stored in plain text."""
         if self.newest_key is None:
             log.warning("bodies.unencrypted", advice="set BODY_KEYS, so that bodies at rest are encrypted")
+
+
+def _errors_of_damage() -> tuple[type[Exception], ...]:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.fernet import InvalidToken
+
+    return InvalidTag, InvalidToken, ValueError
 
 
 def _fernet(key: str) -> "Fernet":
