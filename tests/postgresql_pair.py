@@ -37,6 +37,9 @@ class PostgresqlPair:
 
     def move(self) -> None:
         """Move the address to the standby, which only reads; open connections stay with the primary."""
+        flushed = self._query("SELECT pg_current_wal_flush_lsn()")
+        has_replayed = f"SELECT pg_last_wal_replay_lsn() >= '{flushed}'"
+        wait_until(lambda: bool(self._query(has_replayed, url=self._standby_url)))
         self.proxy.target = str(self._folder / ".s.PGSQL.5432")
 
     def demote(self) -> None:
