@@ -154,26 +154,29 @@ class HostResolver:
     def __init__(self, session: Session, account: str = DEFAULT) -> None:
         self._session = session
         self._account = account
-        self._hosts: dict[str, PlatformUser | None] = {}
-        self._types: dict[str, PlatformUser | None] = {}
+        self._hosts: dict[str, PlatformUser] = {}
+        self._types: dict[str, PlatformUser] = {}
+        self._unknown_hosts: set[str] = set()
+        self._unknown_types: set[str] = set()
 
     def prefetch(self, host_ids: Iterable[str]) -> None:
         """Load many users at once into the cache. Values that are not ids are ignored."""
-        wanted = {host_id for host_id in host_ids if isinstance(host_id, str) and host_id not in self._hosts}
+        hosts, unknown = self._hosts, self._unknown_hosts
+        wanted = {each for each in host_ids if isinstance(each, str) and each not in hosts and each not in unknown}
         if wanted:
-            self._hosts |= dict.fromkeys(wanted)
             users = PlatformUser.by_meetergo_user_ids(self._session, wanted, self._account)
-            self._hosts |= {str(user.meetergo_user_id): user for user in users}
+            hosts |= {str(user.meetergo_user_id): user for user in users}
+            unknown |= wanted - hosts.keys()
 
     def forget_unknown(self) -> None:
         """Forget the ids that were not found, so that they are looked up again."""
-        self._hosts = {key: user for key, user in self._hosts.items() if user}
-        self._types = {key: user for key, user in self._types.items() if user}
+        self._unknown_hosts.clear()
+        self._unknown_types.clear()
 
     def known_hosts(self, host_ids: Sequence[str], owner_id: int | None) -> list[PlatformUser]:
         """Return all known hosts, the owner first, each once."""
         self.prefetch(host_ids)
-        known = (user for host_id in host_ids if (user := self._hosts[host_id]))
+        known = (user for host_id in host_ids if (user := self._hosts.get(host_id)))
         others = sorted(known, key=lambda user: user.id)
         owner = next((user for user in others if user.id == owner_id), None)
         if owner is None and owner_id:
@@ -183,14 +186,18 @@ class HostResolver:
     def resolve(self, host_ids: Sequence[str], meeting_type_id: str | None) -> PlatformUser | None:
         """Return the first known host, else the only owner of the meeting type."""
         self.prefetch(host_ids)
-        known = (self._hosts[host_id] for host_id in host_ids)
-        return next((user for user in known if user), None) or self._owner_of_meeting_type(meeting_type_id)
+        known = (self._hosts[host_id] for host_id in host_ids if host_id in self._hosts)
+        return next(known, None) or self._owner_of_meeting_type(meeting_type_id)
 
     def _owner_of_meeting_type(self, meeting_type_id: str | None) -> PlatformUser | None:
-        if not meeting_type_id:
+        if not meeting_type_id or meeting_type_id in self._unknown_types:
             return None
         if meeting_type_id not in self._types:
             condition = PlatformUser.meetergo_meeting_type_id == meeting_type_id
             is_own = PlatformUser.account == self._account
-            self._types[meeting_type_id] = PlatformUser.get_unique(self._session, condition, is_own)
+            user = PlatformUser.get_unique(self._session, condition, is_own)
+            if user is None:
+                self._unknown_types.add(meeting_type_id)
+                return None
+            self._types[meeting_type_id] = user
         return self._types[meeting_type_id]

@@ -160,6 +160,8 @@ FORBIDDEN = {name: _forbid(name) for name in FORBIDDEN_METHODS}
 
 
 def _reject_deferred_result(result: Any) -> None:
+    if result is None:
+        return
     if inspect.iscoroutine(result) or inspect.isgenerator(result):
         result.close()
     if inspect.isawaitable(result) or inspect.isasyncgen(result) or inspect.isgenerator(result):
