@@ -1,5 +1,6 @@
 """A group: what is handled together ends as if each delivery had been handled alone, on SQLite and on PostgreSQL."""
 
+import gc
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -25,7 +26,9 @@ from tests.worker.harness import AT, START, Harness
 from worker import hook
 from worker.inbox import batch, processor
 from worker.inbox.handlers import HandlerContext
+from worker.inbox.processor import BATCH
 from worker.outbox.planner import NotificationPlanner
+from worker.pool import GC_THRESHOLD
 
 NOW = datetime(2024, 1, 20, tzinfo=UTC)
 COUNT = 120
@@ -152,6 +155,22 @@ def test_two_changes_of_one_booking_in_a_batch_tell_each_what_was_true_then(harn
     ]
     assert [(kind, revision) for kind, _, revision in sent] == [("created", 1), ("rescheduled", 2)]
     assert sent[0][1] < sent[1][1]
+
+
+def test_no_garbage_is_collected_within_a_batch(harness: Harness) -> None:
+    """A collection looks through all that the batch has loaded and made, and finds next to nothing."""
+    bodies = mix.mix("batch", BATCH, NOW, Random(7))
+    harness.process(*bodies[:20])  # what is built and cached only once
+    harness.deliver(*bodies[20:])
+    gc.collect()
+    before, threshold = gc.get_stats()[0]["collections"], gc.get_threshold()
+    gc.set_threshold(GC_THRESHOLD)
+    try:
+        harness.services.inbox.process_due()
+    finally:
+        gc.set_threshold(*threshold)
+    assert gc.get_stats()[0]["collections"] == before
+    assert any(delivery.status == "done" for delivery in harness.all(Delivery)[20:])
 
 
 def test_the_owner_of_each_booking_of_a_batch_is_its_own_host(harness: Harness) -> None:
