@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.promises import Promise
 from benchmarks.receiver import targets
-from benchmarks.receiver.measurement import FEW, LINES, MISSING, SLOW
+from benchmarks.receiver.measurement import FEW, LINES, MISSING, SLOW, TURNS
 from benchmarks.receiver.setups import SETUPS, ours
 from benchmarks.receiver.stages import STAGES
 from benchmarks.receiver.targets import HALF, MOST, P50, P99, RATE, added, costs
@@ -30,6 +30,7 @@ def show(results: Mapping[str, Any]) -> str:
         lines=LINES,
         few=FEW,
         slow=max(SLOW.values()),
+        turns=TURNS,
         rates=_rows((*_rates(rates), *_failures(results.get("failures", {})))),
         why=_rows((f"| {name} | {each.why} |" for name, each in SETUPS.items())),
         latency=_rows(_latency(latency)),
