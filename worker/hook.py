@@ -5,7 +5,7 @@ import inspect
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +19,7 @@ from meetergo_inbox import BookingSnapshot, ChangeSnapshot, HostSnapshot, Platfo
 from models.booking import Booking, BookingChange
 from models.facts import sorted_ids
 from models.platform_user import PlatformUser
+from runtime.database import Model
 from runtime.errors import Failure, Transient
 from worker import hook_source
 from worker.hook_source import UnusableHook
@@ -115,15 +116,21 @@ def _wrapped(function: PlatformHook) -> Hook:
 
 def _booking_snapshot(session: Session, booking: Booking) -> BookingSnapshot:
     owner = session.get(PlatformUser, booking.platform_user_id) if booking.platform_user_id else None
-    columns = {name: _copy(getattr(booking, name)) for name in BOOKING_COLUMNS}
-    host = HostSnapshot(**{name: getattr(owner, name) for name in HOST_COLUMNS}) if owner else None
     return BookingSnapshot(
-        **columns, host=host, host_ids=sorted_ids(booking.host_ids), metadata=_copy(booking.metadata_)
+        **_copied(booking, BOOKING_COLUMNS),
+        host=HostSnapshot(**_copied(owner, HOST_COLUMNS)) if owner else None,
+        host_ids=sorted_ids(booking.host_ids),
+        metadata=_copy(booking.metadata_),
     )
 
 
 def _change_snapshot(change: BookingChange) -> ChangeSnapshot:
-    return ChangeSnapshot(**{name: _copy(getattr(change, name)) for name in CHANGE_COLUMNS})
+    return ChangeSnapshot(**_copied(change, CHANGE_COLUMNS))
+
+
+def _copied(row: Model, columns: Iterable[str]) -> dict[str, Any]:
+    loaded = row.__dict__  # SQLAlchemy's attributes are functions, which take ten times as long
+    return {name: _copy(loaded[name] if name in loaded else getattr(row, name)) for name in columns}
 
 
 def _copy(value: Any) -> Any:
