@@ -13,7 +13,7 @@ from operations.store_errors import store_error_message
 from operations.text import count, duration, printable
 from runtime.database import is_schema_outdated
 from runtime.queue import QUEUES, QueueName
-from runtime.redis.heartbeat import DEATH_WINDOW, TASKS
+from runtime.redis.heartbeat import DEATH_WINDOW, SIGNS_OF_SCHEDULER, TASKS
 from worker.maintenance.observation import cause
 
 NOUNS: dict[QueueName, tuple[str, str]] = {
@@ -122,9 +122,9 @@ def _check_processes(stats: Stats) -> Iterator[Finding]:
                 {"number": stats.deaths[queue_name], "queue": queue_name},
             )
     stopped = [task for task in TASKS if task not in stats.next_runs]
-    if "sweep" in stopped:
+    if all(task in stopped for task in SIGNS_OF_SCHEDULER):
         yield Finding("the scheduler is not running", "python -m worker.scheduler", "no_scheduler")
-    elif stopped:
+    elif stopped and stats.rows is not None:  # without the database, no other task can complete
         tasks = ", ".join(stopped)
         yield Finding(f"the scheduler does not complete: {tasks} (see its log)", None, "task_stopped", {"tasks": tasks})
 

@@ -94,7 +94,7 @@ def serve_stats(services: Services, host: str, port: int) -> None:
     registry.register(StatsCollector(services))
     add_build_info(registry, "cron")
     redis = services.job_queue.redis
-    start_http_server(host, port, registry, lambda: heartbeat.task_alive(redis, "sweep"))
+    start_http_server(host, port, registry, lambda: heartbeat.scheduler_alive(redis))
 
 
 def _store_gauges(stats: Stats) -> Iterator[GaugeMetricFamily]:

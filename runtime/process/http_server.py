@@ -24,7 +24,7 @@ def start_http_server(
 ) -> WSGIServer:
     """Serve `/metrics` from threads of this process, and `/healthz` and `/readyz` if there is a health check.
 
-    `/healthz` tells whether to restart the process, which does not repair Redis: it answers 503 only if heartbeats are
+    `/healthz` tells whether to restart the process, which repairs no store: it answers 503 only if heartbeats are
     missing. `/readyz` answers 503 also while Redis is down.
 
     Raises:

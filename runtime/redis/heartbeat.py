@@ -17,6 +17,8 @@ from runtime.redis.client import key_of
 
 TASKS = ("wake", "sweep", "runs", "filing", "prune", "alerts", "arrivals")
 """The scheduler's tasks that run in every installation."""
+SIGNS_OF_SCHEDULER = ("sweep", "alerts")
+"""Either shows that the scheduler runs: the sweep needs the database, the alerts do not."""
 RAN_KEY = "ran"
 DEATH_WINDOW = timedelta(minutes=10)
 GRACE_SECONDS = 60
@@ -39,6 +41,15 @@ def task_alive(redis: "Redis", task: str) -> bool:
         RedisError: Redis is down.
     """
     return bool(redis.exists(_key(redis, task)))
+
+
+def scheduler_alive(redis: "Redis") -> bool:
+    """Whether a scheduler runs on this machine. While the database is down, its alerts still run.
+
+    Raises:
+        RedisError: Redis is down.
+    """
+    return any(task_alive(redis, task) for task in SIGNS_OF_SCHEDULER)
 
 
 def next_runs(redis: "Redis") -> dict[str, datetime]:

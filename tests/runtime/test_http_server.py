@@ -93,8 +93,11 @@ def test_a_worker_is_alive_while_it_is_registered_for_each_of_its_queues(
     assert not _is_alive(settings, ("inbox",))
 
 
-def test_the_scheduler_is_alive_while_its_sweep_runs(redis: Redis, redis_url: str) -> None:
-    with InstallationRedis.from_url(redis_url) as client, server(lambda: heartbeat.task_alive(client, "sweep")) as port:
+@pytest.mark.parametrize("task", ["sweep", "alerts"])
+def test_the_scheduler_is_alive_while_its_sweep_or_without_a_database_its_alerts_run(
+    redis: Redis, redis_url: str, task: str
+) -> None:
+    with InstallationRedis.from_url(redis_url) as client, server(lambda: heartbeat.scheduler_alive(client)) as port:
         assert states(port) == (503, 503)
-        heartbeat.record(client, "sweep", datetime.now(UTC), timedelta(minutes=1))
+        heartbeat.record(client, task, datetime.now(UTC), timedelta(minutes=1))
         assert states(port) == (200, 200)

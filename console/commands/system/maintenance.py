@@ -47,7 +47,7 @@ def healthcheck(process: str) -> None:
         is_alive = (
             all(heartbeat.worker_alive(job_queue.queue(queue_name)) for queue_name in queue.QUEUES)
             if process == "worker"
-            else heartbeat.task_alive(job_queue.redis, "sweep")
+            else heartbeat.scheduler_alive(job_queue.redis)
         )
     except RedisError:
         raise click.ClickException("Redis does not answer") from None
