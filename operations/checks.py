@@ -125,7 +125,7 @@ def _check_processes(stats: Stats) -> Iterator[Finding]:
     if all(task in stopped for task in SIGNS_OF_SCHEDULER):
         yield Finding("the scheduler is not running", "python -m worker.scheduler", "no_scheduler")
     elif stopped and stats.rows is not None:  # without the database, no other task can complete
-        tasks = ", ".join(stopped)
+        tasks = ", ".join(stopped).replace("_", " ")
         yield Finding(f"the scheduler does not complete: {tasks} (see its log)", None, "task_stopped", {"tasks": tasks})
 
 

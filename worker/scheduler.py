@@ -37,7 +37,7 @@ SCHEDULE: Schedule = {
     "wake": (timedelta(seconds=1), wake),
     "sweep": (timedelta(seconds=15), sweep),
     "runs": (timedelta(seconds=1), lambda services, now: _advance_runs(services, now)),
-    "filing": (timedelta(minutes=1), sync_failed_jobs),
+    "failed_jobs": (timedelta(minutes=1), sync_failed_jobs),
     "prune": (timedelta(days=1), lambda services, now: prune(services.database, now, services.retention)),
     "alerts": (timedelta(seconds=15), lambda services, now: alerts().check(services, now)),
     "arrivals": (

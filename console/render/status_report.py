@@ -19,7 +19,7 @@ from runtime.queue import QUEUES, QueueName
 from worker.maintenance.conditions import CONDITIONS
 
 DRIFTS = ("missed", "changed", "cancelled", "revived")
-COUNT_COLUMNS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "retries", "failed", "workers")
+COUNT_COLUMNS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "delayed", "failed", "workers")
 COUNTS = ("hosts", "appointments", *DRIFTS, "unknown")
 ACCOUNT_COLUMNS = [
     Column("account"),
@@ -130,7 +130,7 @@ def _account_line(account: AccountStatus, stats: Stats) -> list[str]:
 
 def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
     stats = snapshot.stats
-    runs = (f"{task} {age(at, stats.at)}" for task, at in sorted(stats.next_runs.items()))
+    runs = (f"{_words(task)} {age(at, stats.at)}" for task, at in sorted(stats.next_runs.items()))
     redis, database = ("answers" if store is not None else "down" for store in (stats.jobs, stats.rows))
     if stats.write_error:
         database = "answers, but cannot be written"
@@ -142,7 +142,7 @@ def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
         "in Redis only": _redis_only(stats),
         "accepted": f"{stats.accepted_per_minute:.1f} a minute, over the last {over}" if stats.rows else None,
         "schedule": (", ".join(runs) or "is not running") if stats.jobs else None,
-        "incidents": ", ".join(_incidents(snapshot)) or None,
+        "incidents": "\n".join(_incidents(snapshot)) or None,
         "reconcile": _last_run(stats),
         "API key": None if snapshot.key_days_left is None else count(snapshot.key_days_left, "day left", "days left"),
     }
@@ -161,10 +161,14 @@ def _incidents(snapshot: StatusSnapshot) -> Iterator[str]:
     for kind, since in stats.incidents.items():
         is_over = kind in CONDITIONS and CONDITIONS[kind](stats, snapshot.longest_wait) is False
         suffix = "; over now, and closed if it stays so" if is_over else ""
-        yield f"{kind.replace('_', ' ')}, since {moment(since)} ({age(since, stats.at)}{suffix})"
+        yield f"{_words(kind)}, since {moment(since)} ({age(since, stats.at)}{suffix})"
     for incident in stats.account_incidents:
-        about = f"{incident.kind.replace('_', ' ')} (account {incident.account})"
+        about = f"{_words(incident.kind)} (account {incident.account})"
         yield f"{about}, since {moment(incident.began_at)} ({age(incident.began_at, stats.at)})"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _last_run(stats: Stats) -> str | None:

@@ -32,7 +32,7 @@ DRIFTS = ("missed", "changed", "cancelled", "revived")
 TASKS = {
     "wake": N_("wake"),
     "sweep": N_("sweep"),
-    "filing": N_("failed jobs"),
+    "failed_jobs": N_("failed jobs"),
     "prune": N_("prune"),
     "alerts": N_("alerts"),
     "reconcile": N_("reconcile"),

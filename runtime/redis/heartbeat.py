@@ -15,7 +15,7 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from runtime.redis.client import key_of
 
-TASKS = ("wake", "sweep", "runs", "filing", "prune", "alerts", "arrivals")
+TASKS = ("wake", "sweep", "runs", "failed_jobs", "prune", "alerts", "arrivals")
 """The scheduler's tasks that run in every installation."""
 SIGNS_OF_SCHEDULER = ("sweep", "alerts")
 """Either shows that the scheduler runs: the sweep needs the database, the alerts do not."""

@@ -303,7 +303,7 @@ def test_it_fits_a_narrow_terminal(healthy: Harness) -> None:
         *("queue", "waiting", "oldest", "done", "dead"),
         "/min",
         "jobs",
-        "retries",
+        "delayed",
         "failed",
         "workers",
     ]
@@ -312,8 +312,8 @@ def test_it_fits_a_narrow_terminal(healthy: Harness) -> None:
 
 @ON_SQLITE
 def test_a_scheduled_task_that_never_completes_is_a_finding(healthy: Harness) -> None:
-    healthy.services.job_queue.redis.delete(*healthy.services.job_queue.redis.keys("meetergo-inbox:ran:*:filing"))
-    assert findings() == [("the scheduler does not complete: filing (see its log)", None)]
+    healthy.services.job_queue.redis.delete(*healthy.services.job_queue.redis.keys("meetergo-inbox:ran:*:failed_jobs"))
+    assert findings() == [("the scheduler does not complete: failed jobs (see its log)", None)]
 
 
 def test_deliveries_that_fail_repeatedly_are_reported_at_once(

@@ -82,7 +82,7 @@ def test_after_a_loss_of_redis_the_dead_come_back_and_say_why(
     assert [(act.kind, act.by) for act in harness.all(Intervention)] == [("replayed", BY_RQ)]
 
 
-def test_filing_tells_redis_nothing_of_people(harness: Harness, redis: Redis) -> None:
+def test_mirroring_tells_redis_nothing_of_people(harness: Harness, redis: Redis) -> None:
     (delivery_id,) = die(harness)
     with harness.services.database.transaction() as session:
         session.get_one(Delivery, delivery_id).last_error = "KeyError: 'guest-1@example.com'"
@@ -295,7 +295,7 @@ class Redises(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_after_a_filing_the_failed_jobs_are_the_dead_rows(
+def test_after_each_sync_the_failed_jobs_are_the_dead_rows(
     open_harness: Callable[..., Harness], failing_channel: None
 ) -> None:
     harness = open_harness()
