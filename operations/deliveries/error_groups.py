@@ -32,7 +32,7 @@ class ErrorGroup:
         error: the error; it may quote personal data.
         counts: `1h`, `24h`, `7d` and `all` -> number of rows received or created in that time.
         statuses: status -> number.
-        events: event, or kind of the notification -> number.
+        events: event (empty if the body could not be read), or kind of the notification -> number.
         first: when the first of them was received or created, UTC.
         last: when the last of them was received or created, UTC.
     """
@@ -77,7 +77,7 @@ def group_errors(session: Session, now: datetime, rows: FailingRows = Delivery) 
             group.first, group.last = min(group.first, first), max(group.last, last)
             group.counts.update(dict(zip(WINDOWS, numbers, strict=True)) | {"all": total})
             group.statuses[status] += total
-            group.events[event or "-"] += total
+            group.events[event or ""] += total
             counted[status] += total
     ordered = sorted(groups.values(), key=_frequency)
     is_complete = all(number < MAX_ROWS for number in counted.values())
