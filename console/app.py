@@ -52,17 +52,8 @@ class RootGroup(click.Group):
     def __init__(self, *args: Any, lazy_commands: Mapping[str, LazyCommand] | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.lazy_commands = dict(lazy_commands or {})
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands."""
-        return sorted([*super().list_commands(ctx), *self.lazy_commands])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a stub for the list of commands, with a name and a summary."""
-        lazy = self.lazy_commands.get(cmd_name)
-        if lazy is None:
-            return super().get_command(ctx, cmd_name)
-        return click.Command(cmd_name, short_help=lazy.help, hidden=bool(lazy.name))
+        for name, lazy in self.lazy_commands.items():
+            self.commands[name] = click.Command(name, short_help=lazy.help, hidden=bool(lazy.name))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments; `help COMMAND` is `COMMAND --help`.

@@ -1,6 +1,8 @@
-"""The option type for durations."""
+"""Types of options: durations, and paths from the folder where the command was typed."""
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,3 +26,14 @@ class DurationParam(click.ParamType[timedelta]):
 
 
 DURATION = DurationParam()
+
+CALLED_FROM = "INBOX_CALLED_FROM"
+"""The variable with the folder where the command was typed: bin/inbox changes to another before Python starts."""
+
+
+class CallersPath(click.Path):
+    """A path from the folder where the command was typed."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Resolve the path from that folder, and check it."""
+        return super().convert(Path(os.environ.get(CALLED_FROM, ""), value), param, context)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli.progress import EXIT_INTERRUPTED, RateParam, progress_bar, stop_on_interrupt
+from console.cli.types import CallersPath
 from devtools.send import samples
 from devtools.send.plan import DEFAULT_MIX_SIZE, MIX, RepeatsParam, SendPlan
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("event", type=click.Choice([*samples.EVENTS, MIX]), required=False)
+@click.argument("event", metavar="[EVENT]", type=click.Choice([*samples.EVENTS, MIX]), required=False)
 @click.option("--booking", metavar="ID", help="The booking's id (default: a new one).")
-@click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Send this body instead.")
+@click.option("--file", type=CallersPath(exists=True, dir_okay=False, path_type=Path), help="Send this body instead.")
 @click.option("--url", metavar="ADDRESS", help="Endpoint to post to (default: the address that `webhook url` prints).")
 @click.option(
     "--count",
@@ -57,7 +58,10 @@ def send(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Deliver samples, a mix of them, or a file, over real HTTP. Exits 1 if a response is not 200."""
+    """Deliver samples, a mix of them, or a file, over real HTTP. Exits 1 if a response is not 200.
+
+    EVENT is booking_created, booking_rescheduled, booking_cancelled, new_employee or mix.
+    """
     from devtools.send.client import Sender
     from operations.settings import ConsoleSettings
 

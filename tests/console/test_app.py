@@ -85,6 +85,18 @@ def test_a_store_that_is_down_or_empty_gives_an_error_message(
         assert done.stdout == ""
 
 
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant() -> None:
+    assert "Did you mean 'status'?" in run_cli("stauts").stderr
+
+
+def test_files_are_sought_where_the_command_was_typed(tmp_path: Path) -> None:
+    (tmp_path / "hosts.csv").write_text("no,such,columns\n1,2,3\n")
+    words = ["users", "onboard", "hosts.csv", "--dry-run"]
+    done = subprocess.run([ROOT / "bin/inbox", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "column" in done.stderr
+    assert "does not exist" not in done.stderr
+
+
 def test_every_command_that_prints_rows_prints_json() -> None:
     commands = {name: lazy.load() for name, lazy in cli.lazy_commands.items()}
     for group in ("deliveries", "bookings", "notifications", "events"):

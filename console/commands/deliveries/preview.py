@@ -8,6 +8,7 @@ import click
 
 from console.cli import completion
 from console.cli.stores import read_only_session
+from console.cli.types import CallersPath
 from operations.text import count
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ FORMS = ("text", "html", "ics", "eml")
 @click.option("--language", metavar="TAG", help="The host's language, such as de-AT (the host's own, or en).")
 @click.option("--timezone", metavar="ZONE", help="The host's time zone (the host's own, or Europe/Vienna).")
 @click.option(
-    "--output", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path), help="Write all forms into files."
+    "--output", metavar="FOLDER", type=CallersPath(file_okay=False, path_type=Path), help="Write all forms into files."
 )
 @click.option("--format", "form", type=click.Choice(FORMS), default="text", help="What the terminal shows (text).")
 def preview_notifications(

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import api_client, open_configured_database
 from console.cli.arguments import BOOKING_ROOT_OPTION
+from console.cli.types import CallersPath
 from console.render import tables
 from operations.text import printable
 
@@ -46,7 +47,7 @@ class LineNumbersParam(click.ParamType[frozenset[int]]):
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=CallersPath(exists=True, dir_okay=False, path_type=Path))
 @click.option("--lines", type=LineNumbersParam(), help="Only these lines, such as those that failed: 3,17 or 3-17.")
 @click.option("--dry-run", is_flag=True, help="Check the file, and show what would be done.")
 @BOOKING_ROOT_OPTION
