@@ -1,7 +1,8 @@
 #!/bin/sh
 # Install, upgrade or roll back meetergo-inbox as systemd services. Run it as root in a checkout or an unpacked release.
 #
-#   deploy/install.sh              install, or upgrade: a new release beside the former, migrate, switch, restart
+#   deploy/install.sh              install: code, user, keys, units, and a file for your settings. Once they are in it, the
+#                                  same again. Also to upgrade: a new release beside the former, migrate, switch, restart
 #   deploy/install.sh rollback     switch back to the release before
 #
 # Variables, with their defaults:
@@ -105,7 +106,11 @@ new_secret() { # NAME, Python expression
 }
 new_secret webhook_keys 'import secrets; print(secrets.token_urlsafe(32))'
 new_secret body_keys 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'
-[ -e "$DESTDIR$SYSCONFDIR/env" ] || cp "$SOURCE/deploy/systemd/env.example" "$DESTDIR$SYSCONFDIR/env"
+unconfigured= # with the settings of the example alone, nothing can be migrated or started
+[ -e "$DESTDIR$SYSCONFDIR/env" ] || {
+    cp "$SOURCE/deploy/systemd/env.example" "$DESTDIR$SYSCONFDIR/env"
+    unconfigured=yes
+}
 chmod 640 "$DESTDIR$SYSCONFDIR/env" "$secrets"/*
 ln -sfn "$SYSCONFDIR/env" "$DESTDIR$STATEDIR/.env"
 owned -R "root:$GROUP" "$DESTDIR$SYSCONFDIR"
@@ -122,7 +127,7 @@ done
 fill "$SOURCE/deploy/systemd/meetergo-inbox" "$DESTDIR$BINDIR/meetergo-inbox"
 chmod 755 "$DESTDIR$BINDIR/meetergo-inbox"
 
-if [ -z "$DESTDIR" ] && [ "$MIGRATE" = yes ]; then
+if [ -z "$DESTDIR$unconfigured" ] && [ "$MIGRATE" = yes ]; then
     # Before the switch: the running release works on a schema that has more than it knows.
     MEETERGO_INBOX_RELEASE=$PREFIX/releases/$release "$BINDIR/meetergo-inbox" migrate || {
         say "the database could not be migrated, so nothing was switched. Correct $SYSCONFDIR/env and run this again." >&2
@@ -134,7 +139,7 @@ fi
 former=$(readlink "$DESTDIR$PREFIX/current" 2> /dev/null || true)
 switch_to "$release"
 [ -z "$former" ] || ln -sfn "$former" "$DESTDIR$PREFIX/previous"
-restart
+[ -n "$unconfigured" ] || restart
 find "$DESTDIR$PREFIX/releases" -mindepth 1 -maxdepth 1 -type d | sort -r | tail -n "+$((KEPT_RELEASES + 1))" |
     while read -r old; do
         case $(basename "$old") in
@@ -142,4 +147,8 @@ find "$DESTDIR$PREFIX/releases" -mindepth 1 -maxdepth 1 -type d | sort -r | tail
             *) rm -rf "$old" ;;
         esac
     done
-say "$release is installed. Settings: $SYSCONFDIR/env. Next: $BINDIR/meetergo-inbox status"
+if [ -n "$unconfigured" ]; then
+    say "$release is installed. Put your settings into $SYSCONFDIR/env, and run this again: it migrates and starts everything."
+else
+    say "$release is installed. Settings: $SYSCONFDIR/env. Next: $BINDIR/meetergo-inbox status"
+fi

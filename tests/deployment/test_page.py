@@ -15,7 +15,7 @@ from runtime.settings import SETTING_NAMES
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "deployment.md").read_text()
 CONSOLES = ("bin/inbox", "sudo meetergo-inbox", "python -m console", "run --rm console")
-DOCKER_ONLY = {"RECEIVER_ADDRESS", "SITE", "UPSTREAM", "MIGRATE", "DESTDIR", "COMPOSE_FILE", "VERSION"}
+DOCKER_ONLY = {"RECEIVER_ADDRESS", "SITE", "UPSTREAM", "DESTDIR", "VENV", "COMPOSE_FILE", "VERSION"}
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 

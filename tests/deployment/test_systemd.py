@@ -134,6 +134,16 @@ def test_secrets_are_generated_once_and_readable_by_the_service_alone(installed:
     assert (tmp_path / "etc" / "env").read_text() == "# mine\n"
 
 
+def test_the_first_installation_waits_for_the_settings(tmp_path: Path) -> None:
+    installation = Installation(tmp_path)
+    done = installation.run()  # would fail: nobody can migrate the database of the example
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Put your settings into" in done.stdout
+    installation.configure(DATABASE_URL=f"sqlite:///{tmp_path}/inbox.db")
+    assert installation.run().returncode == 0
+    assert (tmp_path / "inbox.db").exists()
+
+
 def test_an_upgrade_puts_a_release_beside_the_former_and_rolls_back(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
     assert installation.run("rollback").returncode == 2
