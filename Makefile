@@ -93,10 +93,11 @@ format: install ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-pins: install ## write the newest versions to requirements*.txt
+pins: install ## write the newest versions to requirements*.txt, here and in deploy/tools
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements.in
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements-otel.in
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements-dev.in
+	@$(BIN)/pip-compile --upgrade $(PIN) deploy/tools/requirements.in -o deploy/tools/requirements.txt
 	@$(MAKE) --no-print-directory hashes
 
 hashes: install # the same pins with the hashes of all their files, which it downloads (minutes); part of `make pins`

@@ -166,4 +166,10 @@ def test_the_image_is_on_a_current_python_with_hashes() -> None:
     assert "--require-hashes -r requirements.hashes.txt" in dockerfile
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {line.split()[1] for line in dockerfile.splitlines() if re.match(r"COPY [^-]", line)}
-    assert copied == allowed
+    assert copied == allowed - {"requirements-otel.txt"}
+
+
+def test_the_image_with_traces_can_copy_what_it_needs() -> None:
+    section = (ROOT / "docs" / "operations.md").read_text().partition("## Traces")[2].partition("\n## ")[0]
+    (copied,) = re.findall(r"^COPY (\S+) \.$", section, re.MULTILINE)
+    assert f"!{copied}" in (ROOT / ".dockerignore").read_text().splitlines()
