@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -153,4 +154,6 @@ def _print_json(result: LoadResult, seconds: float, bodies: Sequence[bytes], pla
 def _describe(response: SendResponse) -> str:
     if "delivery" in response.body:
         return f"{response.body['status']} as delivery {response.body['delivery']}"
+    if response.status == HTTPStatus.NOT_FOUND:
+        return "the receiver there does not know this address: is it this installation's, with the same WEBHOOK_KEYS?"
     return str(response.body.get("reason", "no valid response"))

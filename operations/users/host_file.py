@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from operations.text import count
 from operations.users.host_entry import COLUMN_ALIASES, COLUMNS, REQUIRED_COLUMNS, HostEntry
 from worker.channels import UnusableChannel, open_channel
 from worker.settings import WorkerSettings
@@ -93,17 +94,18 @@ def check_channels(lines: Sequence[HostRow], settings: WorkerSettings) -> tuple[
                 open_channel(url, settings)
             except UnusableChannel as error:
                 if _is_usable(url, placeholder_settings):
-                    needs_setting[url.partition(":")[0], str(error)] += 1
+                    needs_setting[url.partition(":")[0], str(error.__cause__ or error)] += 1
                 else:
                     invalid[url] = str(error)
         bad = [invalid[url] for url in (line.entry and line.entry.channels) or () if url in invalid]
         checked.append(replace(line, entry=None, error=f"channels: {bad[0]}") if bad else line)
-    return checked, [_warning(scheme, why, count, settings) for (scheme, why), count in needs_setting.items()]
+    return checked, [_warning(scheme, why, hosts, settings) for (scheme, why), hosts in needs_setting.items()]
 
 
-def _warning(scheme: str, why: str, count: int, settings: WorkerSettings) -> str:
-    missing = "SMTP_URL is not set: " if scheme.lower() == "mailto" and not settings.smtp_url else ""
-    return f"{count} have a channel '{scheme}:' that cannot be used yet, so they are not notified by it: {missing}{why}"
+def _warning(scheme: str, why: str, hosts: int, settings: WorkerSettings) -> str:
+    lacks_server = scheme.lower() == "mailto" and not settings.smtp_url and "SMTP_URL" not in why
+    missing = "SMTP_URL is not set, and " if lacks_server else ""
+    return f"{count(hosts, 'host has', 'hosts have')} a channel '{scheme}:' that cannot be used yet: {missing}{why}"
 
 
 def _is_usable(url: str, settings: WorkerSettings) -> bool:

@@ -114,7 +114,7 @@ def test_a_channel_that_needs_a_missing_setting_is_a_warning_that_names_it(tmp_p
     text = f"{HEAD};channels\n{ADA};mailto:\n4712;b@firm.example;B;B;de;mailto: https://h.example/x\n"
     lines, warnings = check_channels(read(tmp_path, text), settings())
     assert all(line.entry for line in lines)
-    assert [warning.partition(" have")[0] for warning in warnings] == ["2", "1"]
+    assert [warning.partition(" a channel")[0] for warning in warnings] == ["2 hosts have", "1 host has"]
     assert "SMTP_URL is not set" in warnings[0]
     assert "NOTIFY_SIGNING_SECRET" in warnings[1]
     usable = settings(smtp_url="smtp://h", mail_from="a@b.example", notify_signing_secret="whsec_" + "A" * 32)
