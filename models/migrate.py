@@ -82,7 +82,7 @@ def migrate(engine: Engine, version: str = HEAD) -> list[str]:
 
 def _migrate(engine: Engine, version: str) -> list[str]:
     schema, config = schema_of(engine), _config()
-    with schema_transaction(engine) as connection, _explained(connection, schema):
+    with schema_transaction(engine) as connection, _explained(schema):
         if schema:
             connection.execute(LOCK, {"name": f"{VERSION_TABLE} of {schema}"})
         config.attributes["connection"] = connection
@@ -180,7 +180,7 @@ def _shared_prefix(connection: Connection, schema: str | None) -> list[str]:
 
 
 @contextmanager
-def _explained(connection: Connection, schema: str | None) -> Iterator[None]:
+def _explained(schema: str | None) -> Iterator[None]:
     """Turn a missing privilege or a name clash into an error that says what to do."""
     try:
         yield

@@ -72,19 +72,14 @@ def replay_notifications(
                 confirm_or_exit(f"\nSend {count(len(to_send), 'notification')}?")
             replay_service = ReplayService(services, by, reason, resend=again, superseded=superseded)
             result |= _send(console, replay_service, [row.id for row in to_send])
-        _close_superseded(
-            console,
-            services,
-            ReplayService(services, by, reason),
-            [row for row in selected if row not in to_send],
-            dry_run,
-        )
+        unsent = [row for row in selected if row not in to_send]
+        _close_superseded(console, ReplayService(services, by, reason), unsent, dry_run)
     if as_json:
         print_json(result)
 
 
 def _close_superseded(
-    console: Console, services: Services, replay_service: ReplayService, outdated: Sequence[Notification], dry_run: bool
+    console: Console, replay_service: ReplayService, outdated: Sequence[Notification], dry_run: bool
 ) -> None:
     """Close dead notifications that are superseded; those already sent stay as they are."""
     if not outdated:

@@ -21,7 +21,7 @@ Variables = dict[str, Any]
 def body_variables(message: Message, text: MessageText, branding: MailBranding) -> Variables:
     """Return the variables of `message.html` and `message.txt`. Nothing in them becomes a link, except `link`."""
     return {
-        **_variables(message, text, branding, break_links),
+        **_variables(message, text, break_links),
         "greeting": text.greeting,
         "intro": text.intro,
         "rows": [asdict(row) for row in text.rows],
@@ -32,10 +32,10 @@ def body_variables(message: Message, text: MessageText, branding: MailBranding) 
 
 def subject_variables(message: Message, text: MessageText, branding: MailBranding) -> Variables:
     """Return the variables of `subject.txt`, in which there are no links to break."""
-    return {**_variables(message, text, branding, str), "brand": _brand(branding)}
+    return {**_variables(message, text, str), "brand": _brand(branding)}
 
 
-def _variables(message: Message, text: MessageText, branding: MailBranding, shown: Callable[[str], str]) -> Variables:
+def _variables(message: Message, text: MessageText, shown: Callable[[str], str]) -> Variables:
     reader = text.reader
     link = safe_link(one_line(message.booking.get("meeting_link")))
     return {
