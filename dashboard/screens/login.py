@@ -9,8 +9,8 @@ from dashboard.stores import current
 from operations.dashboard_login import SESSION_LIFETIME, use_link
 
 screen = ScreenBlueprint("login")
-USED = N_("This link was used before. Print a new one: bin/inbox dashboard login --name ... --role ...")
-INVALID = N_("This link is not valid, or older than 10 minutes. Print a new one: bin/inbox dashboard login ...")
+USED = N_("This link was used before.")
+INVALID = N_("This link is not valid, or older than 10 minutes.")
 
 
 @screen.get("/login", provide_automatic_options=False)

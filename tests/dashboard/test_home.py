@@ -170,6 +170,6 @@ def test_what_the_scheduler_has_noticed_has_a_card_in_both_languages(client: Cli
 @ON_SQLITE
 def test_home_speaks_german(client: Client, sample_data: Harness) -> None:
     page = client("read").get("/", headers={"Accept-Language": "de"}).text
-    assert "Sachen brauchen Sie" in page
+    assert "Sachen erfordern Aufmerksamkeit" in page
     assert "Kein Worker läuft für" in page
     assert "need" not in re.sub(r'class="[^"]*"', "", page)
