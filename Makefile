@@ -16,7 +16,7 @@ help: ## this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Python would compile them at their first start, unless PYTHONDONTWRITEBYTECODE is set or their owner is another user.
-install: $(STAMP) ## create .venv with the pinned requirements, and nothing else
+install: $(STAMP) ## create .venv with the pinned requirements
 	@$(BIN)/python -m compileall -q $(PACKAGES)
 
 $(STAMP): requirements.txt requirements.hashes.txt requirements-dev.txt
@@ -47,13 +47,13 @@ test: install ## all tests, on real Redis, SQLite and PostgreSQL
 year: install ## the long test: 200 hosts, 2,000 bookings (some minutes)
 	@YEAR_HOSTS=200 YEAR_BOOKINGS=2000 $(BIN)/python -m pytest tests/year
 
-fuzz: install ## hostile inputs to verifier, receiver and parsers (some minutes)
+fuzz: install ## hostile inputs to receiver and parsers (some minutes)
 	@$(BIN)/python -m tests.fuzz
 
-faults: install ## break everything, and write docs/reliability.md (40 minutes)
+faults: install ## break everything, write docs/reliability.md (40 minutes)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-bench: bench-install ## measure beside others, write docs/performance.md (45 minutes)
+bench: bench-install ## measure, write docs/performance.md (45 minutes)
 	@benchmarks/.venv/bin/python -m benchmarks $(ARGS)
 
 bench-install: $(BENCH) $(BENCH_NODE) # the peers, in environments of their own
@@ -78,10 +78,10 @@ bench-pins: install # the same for the peers; run it after `make pins`
 runbook: install ## run through an incident (tmux) for docs/operations.md
 	@$(BIN)/python -m tests.console.runbook
 
-screenshots: install ## take the pictures of the web page in docs/images (chromium, chromium-driver)
+screenshots: install ## pictures of the web page for docs/images (chromium)
 	@DASHBOARD_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest -n 0 -q tests/dashboard/test_accessibility.py -k pictures
 
-contract: install ## write the tables, JSON Schema, AsyncAPI and OpenAPI of docs/platform.md and docs/contract/ from the code
+contract: install ## write docs/contract/ and the tables of docs/platform.md
 	@$(BIN)/python -m devtools.contract
 
 lint: install ## ruff (check and format) and mypy (strict)
@@ -93,7 +93,7 @@ format: install ## let ruff put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-pins: install ## write the newest versions to requirements*.txt, here and in deploy/tools
+pins: install ## write the newest versions to requirements*.txt
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements.in
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements-otel.in
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements-dev.in
@@ -105,7 +105,7 @@ hashes: install # the same pins with the hashes of all their files, which it dow
 	@printf '%s\n' "# The pins of requirements.txt with the hashes of all their files: pip install --require-hashes -r requirements.hashes.txt" \
 	    "# \`make hashes\` writes it." | cat - requirements.hashes.txt > $(VENV)/hashes && mv $(VENV)/hashes requirements.hashes.txt
 
-install-systemd: ## install or upgrade as systemd services (root; its variables: deploy/install.sh)
+install-systemd: ## install or upgrade as systemd services (root)
 	@PYTHON="$(PYTHON)" sh deploy/install.sh
 
 TOOLS := deploy/tools/.venv
@@ -115,15 +115,15 @@ $(TOOLS)/.installed: deploy/tools/requirements.txt
 	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-sbom: tools ## write sbom.json (CycloneDX): everything that the image installs
+sbom: tools ## write sbom.json (CycloneDX): what the image installs
 	@$(TOOLS)/bin/cyclonedx-py requirements requirements.hashes.txt --pyproject pyproject.toml --output-reproducible \
 	    --output-file sbom.json
 	@echo "sbom.json lists $$(grep -c '"purl"' sbom.json) packages."
 
-audit: tools ## look for known vulnerabilities in what we ship; exits with 3 if the data cannot be reached
+audit: tools ## look for known vulnerabilities in what we ship
 	@$(TOOLS)/bin/python deploy/tools/audit.py
 
-pythons: ## test with each Python from 3.11 to 3.14 that is on this machine
+pythons: ## test with each Python, 3.11 to 3.14, that is here
 	@sh deploy/tools/pythons.sh
 
 release: install ## prepare a version: make release VERSION=1.0.0

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 
@@ -38,6 +39,12 @@ class Sender:
 
     url: str
     signer: Verifier | None = None
+
+    @property
+    def server(self) -> str:
+        """The address without its path, which is a secret."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
 
     def send(self, body: bytes) -> SendResponse:
         """Deliver a body.

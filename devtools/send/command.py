@@ -24,7 +24,6 @@ from devtools.send.plan import DEFAULT_MIX_SIZE, MIX, RepeatsParam, SendPlan
 if TYPE_CHECKING:
     from devtools.send.client import Sender, SendResponse
     from devtools.send.load import LoadResult
-    from operations.settings import ConsoleSettings
 
 
 @click.command()
@@ -72,16 +71,18 @@ def send(
         raise click.UsageError("name either an EVENT or a --file")
     if options["booking"] and (event == MIX or options["file"]):
         raise click.UsageError("--booking needs a single EVENT: a mix and a file name their own bookings")
+    if url and not url.startswith(("http://", "https://")):
+        raise click.UsageError("--url needs a whole address: it begins with http:// or https://")
     settings = ConsoleSettings.load()
     plan = SendPlan(event=event, seed=Random().randrange(1_000_000) if seed is None else seed, **options)  # noqa: S311
     sender = Sender(url or settings.address, settings.verifier())
     if plan.is_single and not as_json:
-        _send_one(plan, sender, settings)
+        _send_one(plan, sender)
     else:
         _send_many(plan, sender, rate, concurrency, as_json)
 
 
-def _send_one(plan: SendPlan, sender: Sender, settings: ConsoleSettings) -> None:
+def _send_one(plan: SendPlan, sender: Sender) -> None:
     from urllib3.exceptions import HTTPError, SSLError
 
     booking = plan.booking or f"sample-{uuid.uuid4().hex[:8]}"
@@ -90,11 +91,11 @@ def _send_one(plan: SendPlan, sender: Sender, settings: ConsoleSettings) -> None
         response = sender.send(body)
     except SSLError:
         raise click.ClickException(
-            f"the certificate of {settings.receiver_url} is not trusted: put the path of its authority's certificate "
-            "into SSL_CERT_FILE"
+            f"the certificate of {sender.server} is not trusted: put the path of its authority's certificate into "
+            "SSL_CERT_FILE"
         ) from None
     except HTTPError:
-        raise click.ClickException(f"nobody answers at {settings.receiver_url}: is it running? (make run)") from None
+        raise click.ClickException(f"nobody answers at {sender.server}: is it running? (make run)") from None
     click.echo(f"{response.status} in {response.milliseconds:.0f} ms: {_describe(response)}")
     if response.status != 200:
         sys.exit(1)

@@ -238,3 +238,10 @@ def test_a_percentile_is_a_measured_value() -> None:
     ranked = [float(number) for number in range(1, 101)]
     assert [percentile(ranked, percent) for percent in (50, 95, 99)] == [50, 95, 99]
     assert [percentile([4.0], percent) for percent in (50, 95, 99)] == [4, 4, 4]
+
+
+def test_nobody_at_another_address_is_named_without_its_path(receiver: Receiver) -> None:
+    done = receiver.send("booking_created", "--url", "http://127.0.0.1:1/webhooks/meetergo/its-token")
+    assert done.returncode == 1
+    assert "nobody answers at http://127.0.0.1:1: " in done.stderr
+    assert receiver.send("booking_created", "--url", "127.0.0.1:1").returncode == 2
