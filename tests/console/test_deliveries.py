@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography.fernet import Fernet
+from sqlalchemy import update
 
 from console.render.compact_json import compact
 from devtools.send import samples
@@ -82,6 +83,10 @@ def test_errors_are_counted_the_most_frequent_first(harness: Harness) -> None:
     sheet = run_cli("deliveries", "errors").stdout
     assert re.search(r"^ +3  dead +\d+ s ago +\d+ s ago +[0-9a-f]{12}  the body is not JSON$", sheet, re.MULTILINE)
     assert sheet.endswith("What a replay would do now: bin/inbox replay --dead --dry-run\n")
+    with harness.services.database.transaction() as session:
+        session.execute(update(Delivery).values(status="pending", attempts=3, ended_at=None))
+    sheet = run_cli("deliveries", "errors").stdout
+    assert sheet.endswith("What a replay would do now: bin/inbox replay --status pending --dry-run\n")
 
 
 @ON_SQLITE

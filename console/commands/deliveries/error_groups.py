@@ -34,7 +34,7 @@ def errors(as_json: bool, **chosen: Any) -> None:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
         rows = session.execute(_count_errors(row_search(**chosen).deliveries(), Delivery, Delivery.received_at)).all()
     names = ("deliveries", "first_received_at", "last_received_at")
-    _show(rows, names, as_json, "No delivery has an error.", "received", "replay --dead --dry-run")
+    _show(rows, names, as_json, "No delivery has an error.", "received", "replay")
 
 
 @click.command("errors")
@@ -50,8 +50,7 @@ def notification_errors(as_json: bool, **chosen: Any) -> None:
         query = _count_errors(row_search(**chosen).notifications(), Notification, Notification.created_at)
         rows = session.execute(query.where(Notification.status != "done")).all()
     names = ("notifications", "first_created_at", "last_created_at")
-    replay_command = "notifications replay --dead --dry-run"
-    _show(rows, names, as_json, "No notification has an error.", "created", replay_command)
+    _show(rows, names, as_json, "No notification has an error.", "created", "notifications replay")
 
 
 def _count_errors(query: Select[Any], model: Any, received: Any) -> Select[Any]:
@@ -83,8 +82,9 @@ def _show(
     tables.show(tables.listing(columns, [_line(row, now) for row in rows[:MAX_ROWS]]))
     if len(rows) > MAX_ROWS:
         click.echo(f"\n{len(rows) - MAX_ROWS} more errors: add --json, or a filter such as --since 1h.")
-    if any(row[1] == "dead" for row in rows):
-        click.echo(f"\nWhat a replay would do now: {CONSOLE_COMMAND} {replay_command}")
+    statuses = {row[1] for row in rows}
+    if selector := "--dead" if "dead" in statuses else "--status pending" if "pending" in statuses else "":
+        click.echo(f"\nWhat a replay would do now: {CONSOLE_COMMAND} {replay_command} {selector} --dry-run")
 
 
 def _as_json(row: Row[*tuple[Any, ...]], names: tuple[str, str, str]) -> Json:
