@@ -276,10 +276,11 @@ def _print_welcome(settings: RunSettings, env_file: EnvFile, generated: list[str
     console.print(f"    {with_port}bin/inbox webhook register     (with MEETERGO_API_KEY in .env)")
     console.print("  Send a sample, from another terminal:")
     console.print(f"    {with_port}bin/inbox send booking_created")
-    console.print("  Open the operators' page, once within 10 minutes (another link: bin/inbox dashboard login):")
+    console.print("  Open the operators' page, once within 10 minutes:")
     name = login_name()
     link = LoginSigner(settings.webhook_keys).link(settings.dashboard_base_url, name, "people")
     console.print(f"    [bold]{link}[/bold]")
+    console.print("    (another link: bin/inbox dashboard login --role people)")
     console.print("  Look at everything, from there:")
     console.print(f"    bin/inbox status{'     (with the same REDIS_URL)' if is_redis_elsewhere else ''}")
     if generated:
