@@ -25,7 +25,15 @@ from rq.serializers import JSONSerializer
 from runtime.outage import Cooldown, Outage
 from runtime.redis import deferred_deliveries
 from runtime.redis.allowed_jobs import DRAIN, RETRY_ONE, STORE_DEFERRED, OwnJob, current_name
-from runtime.redis.client import REDIS_TIMEOUT_SECONDS, NotWritable, connect, key_of, origin_of, prefix_of
+from runtime.redis.client import (
+    REDIS_TIMEOUT_SECONDS,
+    NotWritable,
+    connect,
+    key_of,
+    origin_of,
+    prefix_of,
+    probe_write,
+)
 
 QueueName = Literal["inbox", "outbox"]
 QUEUES: tuple[QueueName, ...] = ("inbox", "outbox")
@@ -110,12 +118,12 @@ class JobQueue:
         self._suppress_redis_errors(queue_name, lambda: self.queue(queue_name).started_job_registry.cleanup())
 
     def probe_write(self) -> None:
-        """Check that Redis can keep a delivery: a replica or a full one answers a ping, too.
+        """Check that Redis can keep a delivery.
 
         Raises:
             RedisError: it cannot.
         """
-        self._call(lambda: self.redis.set(key_of(self.redis, "probe"), 1, px=1000))
+        self._call(lambda: probe_write(self.redis))
 
     def enqueue_scheduled(self, queue_name: QueueName) -> None:
         """Enqueue the jobs that wait for their time in RQ's scheduled registry, and are due. Never raises.

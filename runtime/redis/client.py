@@ -86,6 +86,15 @@ def key_of(redis: "Redis", *parts: str) -> str:
     return ":".join((prefix_of(redis), *parts))
 
 
+def probe_write(redis: "Redis") -> None:
+    """Check that Redis can be written: a replica or a full one answers a ping, too.
+
+    Raises:
+        RedisError: it cannot.
+    """
+    redis.set(key_of(redis, "probe"), 1, px=1000)
+
+
 def origin_of(redis: "Redis") -> str:
     """Return the origin that this client's installation writes on deferred bodies."""
     return getattr(redis, "origin", "")

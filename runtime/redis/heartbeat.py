@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from rq import Queue, Worker
 from rq.worker import BaseWorker, WorkerStatus
 
-from runtime.redis.client import key_of
+from runtime.redis.client import key_of, probe_write
 
 TASKS = ("wake", "sweep", "runs", "failed_jobs", "prune", "alerts", "arrivals")
 """The scheduler's tasks that run in every installation."""
@@ -47,9 +47,12 @@ def scheduler_alive(redis: "Redis") -> bool:
     """Whether a scheduler runs on this machine. While the database is down, its alerts still run.
 
     Raises:
-        RedisError: Redis is down.
+        RedisError: Redis is down, or cannot be written, so that nothing could have been recorded.
     """
-    return any(task_alive(redis, task) for task in SIGNS_OF_SCHEDULER)
+    if any(task_alive(redis, task) for task in SIGNS_OF_SCHEDULER):
+        return True
+    probe_write(redis)
+    return False
 
 
 def next_runs(redis: "Redis") -> dict[str, datetime]:
@@ -102,9 +105,12 @@ def worker_alive(queue: Queue) -> bool:
     """Whether a worker of this machine or container serves a queue.
 
     Raises:
-        RedisError: Redis is down.
+        RedisError: Redis is down, or cannot be written, so that nothing could have been recorded.
     """
-    return any(worker.hostname == socket.gethostname() for worker in live_workers(queue))
+    if any(worker.hostname == socket.gethostname() for worker in live_workers(queue)):
+        return True
+    probe_write(queue.connection)
+    return False
 
 
 def record_death(redis: "Redis", pid: int) -> None:

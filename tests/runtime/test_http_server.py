@@ -72,6 +72,22 @@ def test_a_redis_that_is_down_makes_nobody_restart_the_process() -> None:
         assert json.loads(get(port, "/readyz")[1]) == {"status": "redis does not answer"}
 
 
+def test_a_redis_that_cannot_be_written_makes_nobody_restart_the_process(
+    redis: Redis, redis_url: str, job_queue: JobQueue
+) -> None:
+    settings = WorkerSettings(redis_url=redis_url)
+    with (
+        server(lambda: heartbeat.scheduler_alive(job_queue.redis)) as scheduler,
+        server(lambda: _is_alive(settings, ("inbox",))) as worker,
+    ):
+        assert states(scheduler) == states(worker) == (503, 503)
+        redis.config_set("maxmemory", 1)
+        try:
+            assert states(scheduler) == states(worker) == (200, 503)
+        finally:
+            redis.config_set("maxmemory", 0)
+
+
 def test_a_client_that_hangs_up_leaves_no_trace(capfd: pytest.CaptureFixture[str]) -> None:
     with server(lambda: True) as port:
         socket.create_connection(("127.0.0.1", port)).close()

@@ -50,6 +50,6 @@ def healthcheck(process: str) -> None:
             else heartbeat.scheduler_alive(job_queue.redis)
         )
     except RedisError:
-        raise click.ClickException("Redis does not answer") from None
+        raise click.ClickException("Redis does not answer, or cannot be written") from None
     if not is_alive:
         raise click.ClickException(f"no sign of the {process} on this machine")
