@@ -64,8 +64,12 @@ def with_account(
 
 def screen() -> Screen:
     """Return the console to print to."""
-    width = None if sys.stdout.isatty() else PIPE_WIDTH
-    return Screen(width=width, highlight=False, markup=False, emoji=False)
+    return Screen(width=width(), highlight=False, markup=False, emoji=False)
+
+
+def width() -> int | None:
+    """Return the width to print at: None for the terminal's own, and enough for each line in a pipe."""
+    return None if sys.stdout.isatty() else PIPE_WIDTH
 
 
 def show(*parts: RenderableType) -> None:

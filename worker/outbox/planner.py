@@ -357,6 +357,6 @@ def _open(url: Any, settings: WorkerSettings) -> Channel:
     try:
         return open_channel(url, settings)
     except UnusableChannel as error:
-        return InvalidChannel(str(error), url)
+        return InvalidChannel(str(error.__cause__ or error), url)
     except Exception as error:  # a channel library may raise anything
         return InvalidChannel(f"a channel in platform_users.channels cannot be opened ({type(error).__name__})", url)

@@ -15,6 +15,7 @@ from console.cli.audit import audited, worker_services
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
 from console.cli.progress import EXIT_INTERRUPTED, RateParam, progress_bar, stop_on_interrupt
+from console.render import tables
 from operations.text import CONSOLE_COMMAND, count
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def replay(
         raise click.UsageError("--in-background does not wait: `runs show` shows its progress")
     if in_background and not dry_run and not reason.strip():
         raise click.UsageError("--in-background needs --reason TEXT: it is recorded")
-    console, exit_code = Console(quiet=as_json, highlight=False), 0
+    console, exit_code = Console(quiet=as_json, highlight=False, width=tables.width()), 0
     with worker_services() as services:
         replay_service = ReplayService(services, by, reason, resend=notify, superseded=superseded)
         selection = _selection(services, ids, chosen | ({"status": "dead"} if dead else {}), limit)

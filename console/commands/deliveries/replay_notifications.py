@@ -14,6 +14,7 @@ from console.cli.audit import audited, worker_services
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
 from console.commands.deliveries.replay import require_selector
+from console.render import tables
 from console.render.tables import print_json
 from operations.text import count, escape_markup
 
@@ -60,7 +61,7 @@ def replay_notifications(
     require_selector(ids, dead, chosen)
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json cannot ask: add --yes or --dry-run")
-    console = Console(quiet=as_json, highlight=False)
+    console = Console(quiet=as_json, highlight=False, width=tables.width())
     with worker_services() as services:
         rows, outdated = _found(services, ids, chosen | ({"status": "dead"} if dead else {}))
         selected = [row for row in rows if row.status == "dead" or (again and row.status == "done")]
