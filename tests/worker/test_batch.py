@@ -235,6 +235,7 @@ def test_hooks_that_fail_in_a_batch_leave_nothing_and_no_other_hook_keeps_what_i
     hooked: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processor, "MAX_BATCH_TIME", timedelta(hours=1))
+    monkeypatch.setattr(batch, "MAX_CHUNK_TIME", timedelta(hours=1))
     hooked.add_user(meetergo_user_id=samples.HOST_ID)
     FAILING.update(["b3", "b5"])
     seen: dict[str, set[str]] = {}
