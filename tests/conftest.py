@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import structlog
 from redis import Redis
+from selenium import webdriver
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -31,6 +32,7 @@ from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis.client import DEFAULT_PREFIX
 from tests.another_database import another_database
+from tests.chromium import new_tab, open_chromium
 from tests.postgresql_server import empty, postgresql_server
 from tests.shared_engines import close_shared_connections, share_engines_of
 
@@ -102,12 +104,24 @@ MANY_ROWS = 20_000
 """Of each table of the filled databases."""
 
 
+EXPENSIVE = {
+    "filled databases": ("plans.py",),
+    "chromium": (
+        "dashboard/test_accessibility.py",
+        "dashboard/test_incident.py",
+        "dashboard/test_script.py",
+        "sandbox/test_browser.py",
+    ),
+}
+"""What takes seconds to make -> ends of the names of the files that share it."""
+
+
 class ByFileScheduling(LoadFileScheduling):
-    """Send each file to one process, and all that use the filled databases to the same: they are filled once."""
+    """Send each file to one process, and all that share something expensive to the same: it is made once."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "plans" if file.endswith("plans.py") else file
+        return next((shared for shared, ends in EXPENSIVE.items() if file.endswith(ends)), file)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -153,6 +167,18 @@ def redis(redis_url: str) -> Iterator[Redis]:
     with queue.connect(redis_url) as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with open_chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
+
+
+@pytest.fixture
+def browser(chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
+    with new_tab(chromium):
+        yield chromium
 
 
 @pytest.fixture

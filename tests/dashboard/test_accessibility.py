@@ -16,13 +16,11 @@ from models import retryable
 from models.delivery import Delivery
 from models.notification import Notification
 from operations.dashboard_login import LoginSigner
+from tests.chromium import needs_chromium
 from tests.dashboard import day, platform_hook
 from tests.dashboard.browser import PATIENCE_SECONDS, SCREENSHOTS, served
 from tests.dashboard.conftest import EXAMPLES, KEY, OpenApp, url_rules
-from tests.devtools.sandbox.test_browser import browser, needs_chromium
 from tests.worker.harness import Harness
-
-__all__ = ["browser"]
 
 AXE = Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js"
 LOOKS = {"light": 1240, "dark": 360}

@@ -18,13 +18,11 @@ from models.intervention import Intervention
 from operations.dashboard_login import LoginSigner
 from operations.runs.executor import advance_runs
 from runtime.redis import heartbeat
+from tests.chromium import needs_chromium
 from tests.dashboard import platform_hook
 from tests.dashboard.browser import Visitor, served
 from tests.dashboard.conftest import KEY, OpenApp
-from tests.devtools.sandbox.test_browser import browser, needs_chromium
 from tests.worker.harness import AT, Harness, soon
-
-__all__ = ["browser"]
 
 NUMBER = 200
 SCREENS = (

@@ -11,13 +11,11 @@ from selenium.webdriver.support.wait import WebDriverWait
 from devtools.send import samples
 from models.run import Run
 from operations.dashboard_login import LoginSigner
+from tests.chromium import needs_chromium
 from tests.dashboard.browser import PATIENCE_SECONDS, Visitor, served
 from tests.dashboard.conftest import KEY, OpenApp
-from tests.devtools.sandbox.test_browser import browser, needs_chromium
 from tests.operations.test_runs import die, start
 from tests.worker.harness import AT, Harness, soon
-
-__all__ = ["browser"]
 
 pytestmark = [needs_chromium, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
 

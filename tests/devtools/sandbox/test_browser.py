@@ -1,16 +1,12 @@
 """The page in a real browser: a developer books, moves and cancels, and watches the platform follow."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-import pytest
 from selenium import webdriver
 from selenium.common.exceptions import ElementNotInteractableException, StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
@@ -21,29 +17,10 @@ from urllib3 import PoolManager
 from devtools.sandbox.server import Sandbox
 from devtools.sandbox.state.seed import seed
 from devtools.sandbox.timestamps import utc_now
+from tests.chromium import needs_chromium
 from tests.devtools.sandbox.conftest import Api, Endpoint
 
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-FLAGS = [
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1240,1200",
-]  # fmt: skip
 PATIENCE_SECONDS = 60
-
-needs_chromium = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="the page is tried in Debian's browser: apt-get install chromium chromium-driver"
-)
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path / 'browser'}"]:
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options, Service(DRIVER))
-    yield driver
-    driver.quit()
 
 
 class Page:
