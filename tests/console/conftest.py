@@ -50,9 +50,14 @@ def sample_data(open_harness: Callable[..., Harness]) -> Harness:
     link = {"meetingInfo": {"channel": "zoom", "meetingLink": "https://zoom.example/j/1?pwd=a-zoom-password"}}
     harness.process(samples.created("b1", START, AT, **link))
     harness.process(samples.rescheduled("b1", soon(100), later(1), START, **link))
-    harness.process(samples.cancelled("b1", soon(100), later(2)))
-    harness.process(samples.created("unhosted-1", soon(50), AT, hosts=[], hostIds=["nobody"], **link))
-    harness.process(BROKEN, b'{"webhookType": "form_submission", "data": {"nested": [{"Token": "one-time-token"}]}}')
+    for body in (
+        samples.cancelled("b1", soon(100), later(2)),
+        samples.created("unhosted-1", soon(50), AT, hosts=[], hostIds=["nobody"], **link),
+        BROKEN,
+        b'{"webhookType": "form_submission", "data": {"nested": [{"Token": "one-time-token"}]}}',
+    ):
+        harness.deliver(body)  # each at a time of its own
+    harness.process_due()
     harness.send_all()
     return harness
 
