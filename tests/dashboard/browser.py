@@ -8,11 +8,15 @@ from threading import Thread
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, TimeoutException
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    TimeoutException,
+    WebDriverException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 from werkzeug.serving import make_server
 
@@ -57,7 +61,7 @@ class Visitor:
         """
         page = self.browser.find_element(By.TAG_NAME, "html")
         self._wait.until(lambda browser: act(browser.find_element(by, value)) or True)
-        self._wait.until(staleness_of(page))
+        self._wait.until(lambda _: has_gone(page))
 
     def writes(self, name: str, text: str) -> None:
         field = self.browser.find_element(By.NAME, name)
@@ -67,6 +71,19 @@ class Visitor:
     def photographs(self, name: str) -> None:
         if SCREENSHOTS:
             self.browser.save_screenshot(str(Path(SCREENSHOTS) / f"{name}.png"))
+
+
+def has_gone(element: WebElement) -> bool:
+    """Return whether another page has taken the place of the element's."""
+    try:
+        element.is_enabled()
+    except StaleElementReferenceException:
+        return True
+    except WebDriverException as error:  # it gave way while chromedriver looked at it
+        if "does not belong to the document" not in str(error.msg):
+            raise
+        return True
+    return False
 
 
 @contextmanager
