@@ -25,7 +25,6 @@ from meetergo.api.errors import RateLimited
 PROCESSES = 4
 """Assumed number of processes that share a key while Redis is down."""
 
-WINDOW = timedelta(minutes=1)
 REDIS_TIMEOUT_SECONDS = 1
 COOLDOWN = timedelta(seconds=5)
 """Pause after a failure of Redis."""
