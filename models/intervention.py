@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from models.account import DEFAULT, account_of
 from models.delivery import Delivery
 from models.notification import Notification
+from models.platform_user import PlatformUser
 from runtime.database import Model
 
 InterventionKind = Literal[
@@ -87,18 +88,17 @@ class Intervention(Model):
     def record_forgotten(
         cls,
         session: Session,
-        external_id: str,
+        user: PlatformUser,
         booking_ids: Sequence[str],
         now: datetime,
         *,
         by: str,
         reason: str = "",
-        account: str = DEFAULT,
     ) -> None:
         """Record that a host was unmapped: once per booking, or once if there are none."""
-        reason = f"host {external_id}{f', {reason}' if reason else ''}"
+        reason = f"host {user.external_id}{f', {reason}' if reason else ''}"
         for booking_id in booking_ids or (None,):
-            row = dict(account=account, booking_id=booking_id, by=by[:255], reason=reason, at=now)
+            row = dict(account=user.account, booking_id=booking_id, by=by[:255], reason=reason, at=now)
             session.add(cls(kind="forgotten", **row))
 
     @classmethod

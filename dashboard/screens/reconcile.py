@@ -64,7 +64,7 @@ def _compare(host: str | None) -> ReconcileReport:
         abort(409, _("Another dry run is in progress: wait a moment."))
     ends = time.monotonic() + DRY_RUN_LIMIT.total_seconds()
     try:
-        _record(host)
+        _record(host, account)
         with api_errors(account), settings.api_client(services.job_queue.redis, share=BULK_SHARE, **CLIENT) as client:
             stores = (services.database, services.job_queue, services.inbox.cipher)
             reconciler = open_reconciler(settings, *stores, client, account)
@@ -73,11 +73,11 @@ def _compare(host: str | None) -> ReconcileReport:
         _dry_run.release()
 
 
-def _record(host: str | None) -> None:
+def _record(host: str | None, account: str) -> None:
     """Record the operator: a dry run changes nothing, but takes a share of the API's rate limit."""
     what = f"dry run of reconcile, host {host}" if host else "dry run of reconcile"
     with current().database.transaction() as session:
-        Intervention.record_act(session, "compared", now(), by=operator().name, reason=what)
+        Intervention.record_act(session, "compared", now(), by=operator().name, reason=what, account=account)
 
 
 def _account_of(external_id: str) -> str:

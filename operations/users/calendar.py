@@ -90,7 +90,8 @@ def share(database: Database, external_id: str, now: datetime, *, by: str, reaso
     with database.transaction() as session:
         user = find_platform_user(session, external_id, locked=True)
         user.calendar_feed_id = user.calendar_feed_id or secrets.token_urlsafe(16)
-        Intervention.record_act(session, "shared", now, by=by, reason=_reason(external_id, reason))
+        what = _reason(external_id, reason)
+        Intervention.record_act(session, "shared", now, by=by, reason=what, account=user.account)
         return user.calendar_feed_id
 
 
@@ -108,7 +109,8 @@ def revoke(database: Database, external_id: str, now: datetime, *, by: str, reas
         if user.calendar_feed_id is None:
             return False
         user.calendar_feed_id = None
-        Intervention.record_act(session, "unshared", now, by=by, reason=_reason(external_id, reason))
+        what = _reason(external_id, reason)
+        Intervention.record_act(session, "unshared", now, by=by, reason=what, account=user.account)
         return True
 
 

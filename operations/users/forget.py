@@ -66,7 +66,7 @@ def forget(database: Database, external_id: str, now: datetime, *, by: str, reas
         Employee.forget(session, user.meetergo_user_id or "", user.account)
         user.meetergo_user_id = user.meetergo_meeting_type_id = user.booking_url = user.linked_as = None
         upcoming = session.scalars(select(Booking.id).where(_is_owned_by(user), Booking.is_upcoming(now)))
-        Intervention.record_forgotten(session, user.external_id, upcoming.all(), now, by=by, reason=reason)
+        Intervention.record_forgotten(session, user, upcoming.all(), now, by=by, reason=reason)
     return mapping
 
 

@@ -60,6 +60,16 @@ def test_an_account_is_added_with_the_company_of_its_key(app: Flask, harness: Ha
         assert acme.key.rpartition(":")[2] not in ada.get(path).text
 
 
+def test_a_dry_run_for_a_host_is_recorded_for_the_account_of_the_host(
+    app: Flask, harness: Harness, acme: CompanyAccount
+) -> None:
+    ada = client_of(app, "operate")
+    ada.post("/accounts/add", data={"name": "acme", "api_key": acme.key})
+    harness.add_user(account="acme", external_id="4711", meetergo_user_id="nobody")
+    assert ada.post("/reconcile/dry-run", data={"host": "4711"}).status_code == 200
+    assert [act.account for act in harness.all(Intervention) if act.kind == "compared"] == ["acme"]
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [

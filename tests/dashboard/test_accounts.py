@@ -13,6 +13,7 @@ from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
+from operations.users import calendar
 from tests.dashboard.conftest import Client
 from tests.dashboard.test_runs import plan
 from tests.worker.harness import AT, Harness, soon
@@ -84,6 +85,19 @@ def test_a_host_is_added_to_the_account_whose_bookings_wait(client: Client, two_
     assert {user.external_id: user.account for user in two_accounts.all(PlatformUser)}["4713"] == ACCOUNT
     sweep(two_accounts.services, datetime.now(UTC))
     assert two_accounts.booking(f"{ACCOUNT}:b2").platform_user_id
+
+
+def test_what_is_done_to_a_host_is_recorded_for_the_account_of_the_host(client: Client, two_accounts: Harness) -> None:
+    ada, host, database = client("operate"), f"host-{ACCOUNT}", two_accounts.services.database
+    ada.post("/hosts/change", data={"external_id": host, "timezone": "Europe/Berlin", "reason": "moved"})
+    calendar.share(database, host, datetime.now(UTC), by="Ada", reason="asked")
+    calendar.revoke(database, host, datetime.now(UTC), by="Ada", reason="leaked")
+    two_accounts.deliver(samples.cancelled("b1", soon(1), AT), account=ACCOUNT)
+    two_accounts.process_due()  # so that no booking says to which account the next act belongs
+    ada.post("/hosts/forget", data={"external_id": host, "reason": "left us"})
+    acts = [act for act in two_accounts.all(Intervention) if host in act.reason]
+    assert [act.kind for act in acts] == ["mapped", "shared", "unshared", "forgotten"]
+    assert {(act.account, act.booking_id) for act in acts} == {(ACCOUNT, None)}
 
 
 def test_a_booking_shows_no_host_of_another_account(client: Client, two_accounts: Harness) -> None:
