@@ -141,12 +141,12 @@ class ForkedProcess:
         self._process.kill()
 
 
-def start_fork_server(modules: Sequence[str] = PRELOADED) -> None:
+def start_fork_server() -> None:
     """Start the process that `ForkedProcess` forks, unless it runs; it goes on importing modules meanwhile."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(ROOT)  # else it would import from the working directory
     try:
-        forkserver.set_forkserver_preload([*modules])
+        forkserver.set_forkserver_preload([*PRELOADED])
         with chdir(ROOT):  # it may outlive the current folder
             forkserver.ensure_running()
     finally:

@@ -14,6 +14,8 @@ RunKind = Literal["replay", "ignore", "prune", "erase", "send_again"]
 RunTarget = Literal["deliveries", "notifications", "old rows", "a guest", "bookings"]
 RunStatus = Literal["waiting", "running", "finishing", "done", "cancelled", "failed"]
 """`finishing`: all rows are handled, and the workers are still processing some of them."""
+PAGE_SIZE = 1000
+"""Rows of a run that are inserted at once."""
 
 
 class Run(Model):
@@ -114,10 +116,10 @@ class RunRow(Model):
     ended_at: Mapped[datetime | None]
 
     @classmethod
-    def insert_all(cls, session: Session, rows: Sequence[dict[str, Any]], page_size: int = 1000) -> None:
+    def insert_all(cls, session: Session, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows, page by page."""
-        for start in range(0, len(rows), page_size):
-            session.execute(insert(cls), rows[start : start + page_size])
+        for start in range(0, len(rows), PAGE_SIZE):
+            session.execute(insert(cls), rows[start : start + PAGE_SIZE])
 
     @classmethod
     def following(cls, session: Session, run: Run, limit: int) -> Sequence["RunRow"]:

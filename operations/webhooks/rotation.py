@@ -68,14 +68,14 @@ class Rotation:
             self.registrations.check_host(webhook)
         return bool(older)
 
-    def wait(self, timeout: timedelta, *, poll_interval: timedelta = POLL_INTERVAL) -> bool:
+    def wait(self, timeout: timedelta) -> bool:
         """Wait until the newest address has received a delivery since its registration; return whether it has."""
         deadline = time.monotonic() + timeout.total_seconds()
         while not self.has_received():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            time.sleep(min(left, poll_interval.total_seconds()))
+            time.sleep(min(left, POLL_INTERVAL.total_seconds()))
         return True
 
     def has_received(self) -> bool:

@@ -16,8 +16,8 @@ SET_PARENT_DEATH_SIGNAL = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def parent_death_preexec(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
-    """Return the `preexec_fn` of a new process that gets a signal when this one ends; None where that is impossible.
+def parent_death_preexec() -> Callable[[], None] | None:
+    """Return the `preexec_fn` of a new process that gets SIGTERM when this one ends; None where that is impossible.
 
     The kernel sends the signal when the thread that started the child ends, so only the main thread may request it.
     """
@@ -26,17 +26,17 @@ def parent_death_preexec(number: signal.Signals = signal.SIGTERM) -> Callable[[]
     parent = os.getpid()
 
     def request_signal() -> None:
-        request_parent_death_signal(number)
+        request_parent_death_signal()
         if os.getppid() != parent:  # it ended meanwhile
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     return request_signal
 
 
-def request_parent_death_signal(number: signal.Signals = signal.SIGTERM) -> None:
-    """Let the kernel send this process a signal when its parent ends, where the system supports that."""
+def request_parent_death_signal() -> None:
+    """Let the kernel send this process SIGTERM when its parent ends, where the system supports that."""
     if _libc is not None:
-        _libc.prctl(SET_PARENT_DEATH_SIGNAL, int(number))
+        _libc.prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def stop_with_parent() -> None:
