@@ -51,11 +51,6 @@ class Identity(NamedTuple):
             return f"{guest_id}\n{self.email}" if self.email or "@" in guest_id else guest_id
         return "\n".join(("", self.email, self.name, "" if self.email else self.phone)) if any(self) else ""
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing tells this guest apart."""
-        return not any(self)
-
 
 def key_of(person: Person) -> str:
     """Return the key of a guest; a digest of all fields if nothing tells the guest apart."""

@@ -182,9 +182,6 @@ class Ignored:
         """Add a field, such as `attendees.0.email`."""
         self._names.setdefault(name)
 
-    def __bool__(self) -> bool:
-        return bool(self._names)
-
     @property
     def names(self) -> tuple[str, ...]:
         """The first few names, and the number of the others."""

@@ -176,11 +176,6 @@ class Sandbox:
         return self.company.appointments
 
     @property
-    def provisional_bookings(self) -> dict[str, Record]:
-        """Id -> booking that is or was pending."""
-        return self.company.provisional_bookings
-
-    @property
     def webhooks(self) -> list[Record]:
         """The webhook registrations."""
         return list(self.company.webhooks.values())
