@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
+from dashboard.screens import reconcile as reconcile_screen
 from devtools.send import samples
 from models.booking import Booking
 from models.delivery import Delivery
@@ -244,6 +245,21 @@ def test_a_dry_run_shows_what_differs_and_changes_nothing(at_meetergo: Flask, th
 
 
 @ON_SQLITE
+def test_a_dry_run_for_a_host_without_a_user_of_meetergo_says_so(at_meetergo: Flask, three_hosts: Provider) -> None:
+    three_hosts.harness.add_user(external_id="unmapped")
+    page = client_of(at_meetergo, "operate").post("/reconcile/dry-run", data={"host": "unmapped"}).text
+    assert "not mapped to a user of meetergo" in page
+
+
+@ON_SQLITE
+def test_one_dry_run_at_a_time(at_meetergo: Flask) -> None:
+    with reconcile_screen._dry_run:
+        answer = client_of(at_meetergo, "operate").post("/reconcile/dry-run")
+    assert answer.status_code == 409
+    assert client_of(at_meetergo, "operate").post("/reconcile/dry-run").status_code == 200
+
+
+@ON_SQLITE
 def test_a_dry_run_has_a_time_limit(at_meetergo: Flask, three_hosts: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dashboard.screens.reconcile.DRY_RUN_LIMIT", timedelta(0))
     assert "hosts were not read" in client_of(at_meetergo, "operate").post("/reconcile/dry-run").text
@@ -282,6 +298,7 @@ def test_the_audit_log_tells_who_did_what_and_why(client: Client, sample_data: H
     assert reasons("kind=mapped") == ["asked"]
     assert reasons("booking=b1&by=Ada") == ["reason 0", "reason 2"]
     assert reasons("since=90m") == ["reason 0", "reason 1"]
+    assert reasons("until=90m") == ["reason 2", "asked"]
     assert reasons("kind=nonsense") == ["reason 0", "reason 1", "reason 2", "asked"]
 
 

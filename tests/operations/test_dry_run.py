@@ -5,6 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import ANY
+from uuid import UUID
 
 import hypothesis.strategies as st
 import pytest
@@ -259,3 +261,11 @@ def clear(harness: Harness) -> None:
         for table in reversed(Model.metadata.sorted_tables):
             if table.name != "platform_users":
                 session.execute(delete(table))
+
+
+def test_a_webhook_that_is_confirmed_first_is_not_applied_by_the_dry_run(open_harness: Callable[..., Harness]) -> None:
+    open_harness().process(CREATED, samples.cancelled("b1", START, later(1)))
+    key = f"ak_live:{UUID(int=1)}:secret"
+    confirming = open_harness(confirm="cancels", meetergo_api_key=key, meetergo_api_url="http://127.0.0.1:1")
+    notes = {outcome.delivery.event: outcome.note for outcome in report_of(confirming).outcomes}
+    assert notes == {"booking_created": ANY, "booking_cancelled": "meetergo is asked first"}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from sqlalchemy import select
 
 from devtools.send import samples
@@ -12,14 +13,18 @@ from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
 from models.run import Run, RunRow
+from operations.erasure import GuestName
 from operations.errors import OperationError
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService
 from operations.runs import executor
 from operations.runs.executor import advance_runs
 from operations.runs.plan import make_plan
-from operations.runs.store import NewRun, SelectedRow, cancel_run, start_run
+from operations.runs.store import NewRun, SelectedRow, cancel_run, start_erasure, start_run
+from runtime.encryption import BodyCipher
 from tests.worker.harness import AT, Harness, soon
+
+BODY_KEY = Fernet.generate_key().decode()
 
 
 def die(harness: Harness, number: int) -> None:
@@ -217,6 +222,16 @@ def test_a_run_sends_notifications_again(harness: Harness) -> None:
     ended = finish(harness, run)
     assert (ended.changed, ended.outcome) == (1, {"done": 1})
     assert [row.status for row in harness.all(Notification)] == ["done", "done"]
+
+
+def test_a_run_that_cannot_be_done_says_why_and_holds_up_no_other(harness: Harness) -> None:
+    die(harness, 1)
+    database, guest, cipher = harness.services.database, GuestName(email="jane@example.com"), BodyCipher([BODY_KEY])
+    with database.transaction() as session:  # with a key that the scheduler does not have
+        erasing = start_erasure(session, guest, cipher, "Ada", "she asked", datetime.now(UTC))
+    replaying = start(harness)
+    assert (finish(harness, erasing).status, finish(harness, replaying).status) == ("failed", "done")
+    assert "see the scheduler's log" in str(load(harness, erasing).error)
 
 
 @pytest.mark.parametrize(

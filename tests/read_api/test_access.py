@@ -10,11 +10,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from console.__main__ import cli
+from devtools.redis_server import free_port
 from devtools.send import samples
 from models.api_token import USE_RESOLUTION, ApiToken
 from models.intervention import Intervention
 from operations.users.calendar import CalendarSigner, share
+from read_api.app import create_app
 from read_api.auth import FAILURES, OPEN_ENDPOINTS
+from read_api.settings import ReadApiSettings
+from read_api.views import DATABASE
 from runtime.database import Database
 from tests.read_api.conftest import KEY, client_with, create_token
 from tests.worker.harness import AT, Harness
@@ -122,3 +126,15 @@ def test_guessing_is_limited_and_holds_up_no_one_else_at_this_address(
     assert stranger.get(BOOKINGS).headers["Retry-After"] == "60"
     assert client_with(app, create_token(database, "new")).get(BOOKINGS).status_code == 429
     assert client.get(BOOKINGS).status_code == 200
+
+
+def test_while_the_database_does_not_answer_a_client_is_told_to_try_later(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/nothing")
+    monkeypatch.setenv("WEBHOOK_KEYS", KEY)
+    app = create_app(ReadApiSettings())
+    response = client_with(app, token).get(BOOKINGS)
+    app.extensions[DATABASE].close()
+    assert (response.status_code, response.content_type) == (503, "application/problem+json")
+    assert int(response.headers["Retry-After"]) > 0

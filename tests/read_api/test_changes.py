@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import delete
+from sqlalchemy.exc import OperationalError
 
 from devtools.send import samples
 from models.booking import BookingChange
@@ -160,4 +161,20 @@ def test_the_database_is_polled_once_for_all_and_only_while_somebody_waits() -> 
         return results
 
     assert asyncio.run(scene()) == [WaitResult.CHANGED] * 100
+    assert len(polls) == 3
+
+
+def test_a_poll_that_fails_is_repeated_and_those_who_wait_go_on_waiting() -> None:
+    polls = []
+
+    def poll() -> int:
+        polls.append(1)
+        if len(polls) < 3:
+            raise OperationalError("SELECT 1", {}, Exception("the database is away"))
+        return len(polls)
+
+    async def scene() -> WaitResult:
+        return await FeedWaiters(poll, 100, QUICK).wait(0, 30)
+
+    assert asyncio.run(scene()) is WaitResult.CHANGED
     assert len(polls) == 3

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.fernet import Fernet
+from sqlalchemy import select, text
 
 from console.__main__ import cli
 from devtools.send import samples
@@ -21,6 +22,7 @@ from models.notification import Notification
 from models.person import person_from
 from models.platform_user import PlatformUser
 from runtime.encryption import BodyCipher
+from tests.console.cli import ON_SQLITE
 from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 from tests.worker.test_privacy import snapshot
@@ -232,6 +234,19 @@ def test_one_booking_that_cannot_be_read_stops_no_other(harness: Harness) -> Non
     assert done.exit_code == 1
     assert "could not be read or changed: booking b1: ValueError" in done.output
     assert [len(harness.booking(f"b{number}").attendees) for number in range(3)] == [1, 2, 1]
+
+
+@ON_SQLITE
+def test_a_row_that_the_database_cannot_hand_out_stops_no_other(harness: Harness) -> None:
+    harness.process(*(created(f"b{number}", guest()) for number in range(3)))
+    with harness.services.database.transaction() as session:
+        session.execute(text("UPDATE bookings SET facts = '{' WHERE id = 'b1'"))
+    done = run(JANE)
+    assert done.exit_code == 1
+    assert "could not be read or changed: bookings b1" in done.output
+    with harness.services.database.read_only() as session:
+        attendees = session.scalars(select(Booking.attendees).where(Booking.id != "b1")).all()
+    assert [len(each) for each in attendees] == [1, 1]
 
 
 def test_a_webhook_repeated_or_replayed_afterwards_does_not_restore_the_guest(harness: Harness) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from devtools.send import samples
 from models.booking import Booking
@@ -22,6 +22,7 @@ from models.tables import BookingChange
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService
 from tests.console.cli import ON_SQLITE
+from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 from worker.channels import Message
 from worker.channels.log import LogChannel
@@ -283,6 +284,31 @@ def test_a_booking_that_cannot_be_linked_is_named_and_the_rest_is(
     assert {row.id: row.platform_user_id for row in harness.all(Booking)} == {"b1": None, "n0": 1, "n1": 1}
     assert all(user.linked_as for user in harness.all(PlatformUser))
     assert "link.skipped" in capfd.readouterr().out
+    assert [incident.kind for incident in harness.all(Incident)] == ["link_skipped"]
+
+
+@pytest.mark.parametrize(
+    ("database", "damage"),
+    [
+        ("sqlite", "as_of = 'no time'"),  # the row cannot be loaded; PostgreSQL stores no such value
+        ("sqlite", """facts = '{"meeting_name": 7}'"""),
+        ("postgresql", """facts = '{"meeting_name": 7}'"""),
+    ],
+    indirect=["database"],
+)
+def test_a_booking_that_cannot_be_read_is_named_and_the_rest_is_linked(
+    open_harness: Callable[..., Harness], capfd: pytest.CaptureFixture[str], damage: str
+) -> None:
+    harness = open_harness(**MAIL)
+    book(harness, 3)
+    with harness.services.database.transaction() as session:
+        session.execute(sql(session, f"UPDATE bookings SET {damage} WHERE id = 'n1'"))
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    with harness.services.database.read_only() as session:
+        owned = session.execute(select(Booking.id, Booking.platform_user_id).order_by(Booking.id)).all()
+    assert [tuple(row) for row in owned] == [("n0", 1), ("n1", None), ("n2", 1)]
+    assert "booking_id=n1" in capfd.readouterr().out.partition("link.skipped")[2]
     assert [incident.kind for incident in harness.all(Incident)] == ["link_skipped"]
 
 

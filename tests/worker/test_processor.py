@@ -22,6 +22,7 @@ from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
 from runtime.errors import Failure, Permanent
 from tests.another_database import another_database
+from tests.console.cli import ON_SQLITE
 from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 from worker.drain_result import DrainResult
@@ -477,3 +478,10 @@ def test_an_error_that_this_database_cannot_keep_fails_its_row_alone(
         harness.services.database.close()
     assert rows["b2"] == ("done", 0, None)
     assert [row[:2] for key, row in rows.items() if key != "b2"] == [("pending", 1)]
+
+
+@ON_SQLITE
+def test_a_new_employee_without_an_address_says_why_nobody_is_linked(harness: Harness) -> None:
+    harness.process({"webhookType": "new_employee", "id": samples.HOST_ID})
+    (delivery,) = harness.all(Delivery)
+    assert (delivery.status, delivery.note) == ("done", "not linked: the body names no e-mail address")
