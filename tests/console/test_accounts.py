@@ -101,6 +101,7 @@ def test_an_account_is_added_with_a_key_that_is_stored_encrypted_and_never_shown
         ("acme", ["--api-key-from", "https://vault"], "", "env:NAME or file:/path"),
         ("acme", ["--api-key-from", "env:NOT_SET_ANYWHERE"], "", "NOT_SET_ANYWHERE is not set"),
         ("acme", ["--channel", "nowhere"], "", "a channel is a URL"),
+        ("acme", ["--company-id", "x" * 300], "", "is too long"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_sentence_and_nothing_is_stored(
@@ -262,3 +263,9 @@ def test_a_row_that_was_written_by_hand_does_not_stop_status(
     if change.startswith("channels"):
         [listed] = json.loads(run(operator, "accounts", "list", "--json").stdout)["accounts"]
         assert listed["channels"] == 0
+
+
+def test_status_shows_each_account(operator: Operator, acme: CompanyAccount, harness: Harness) -> None:
+    add(operator, acme)
+    harness.deliver(samples.created("b1", START, AT), account="acme")
+    assert ["acme", "active", "1", "0", "-"] in [line.split() for line in run(operator, "status").stdout.splitlines()]

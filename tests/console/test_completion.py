@@ -96,3 +96,12 @@ def test_inbox_works_through_a_symlink_from_any_folder(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Operate meetergo-inbox" in done.stdout
+
+
+@ON_SQLITE
+def test_accounts_are_completed_and_an_error_is_silent(sample_data: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample_data.add_account("acme")
+    assert offered("deliveries", "list", "--account", "") == ["default", "acme"]
+    assert offered("deliveries", "list", "--account", "a") == ["acme"]
+    monkeypatch.setenv("DATABASE_URL", "postgresql://127.0.0.1:1/x")
+    assert offered("deliveries", "list", "--account", "") == []

@@ -41,3 +41,15 @@ def test_a_run_is_cancelled(invoke: Invoke, sample_data: Harness) -> None:
     assert again.exit_code == 1
     assert "has ended" in again.output
     assert "there is no run 7" in invoke(runs, "show", "7").output
+
+
+def test_runs_are_listed_page_by_page(invoke: Invoke, sample_data: Harness) -> None:
+    for reason in ("first", "second", "third"):
+        invoke(replay, "--dead", "--in-background", "--yes", "--reason", reason)
+    first = json.loads(invoke(runs, "list", "--limit", "2", "--json").output)
+    assert ([run["reason"] for run in first["runs"]], first["next"]) == (["third", "second"], 2)
+    last = json.loads(invoke(runs, "list", "--limit", "2", "--before", "2", "--json").output)
+    assert ([run["reason"] for run in last["runs"]], last["next"]) == (["first"], None)
+    assert "1 more: " in invoke(runs, "list", "--limit", "2").output
+    assert "there is no run 0" in invoke(runs, "list", "--before", "x").output
+    assert json.loads(invoke(runs, "cancel", "1", "--json").output)["status"] == "cancelled"

@@ -30,7 +30,7 @@ from runtime.queue import QUEUES, JobQueue, connect
 from runtime.redis import heartbeat
 from runtime.redis.heartbeat import TASKS
 from tests.broken_databases import read_only_database
-from tests.console.cli import ON_SQLITE, run_cli
+from tests.console.cli import ON_SQLITE, run_cli, run_cli_json
 from tests.console.terminal import terminal
 from tests.worker.harness import AT, START, Harness
 from tests.worker.observed_incidents import OBSERVED
@@ -438,6 +438,9 @@ def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, red
     [(what, command)] = findings()
     assert what.startswith("1 webhook is in the queue old-inbox")
     assert command == "bin/inbox adopt-queue old-inbox"
+    assert "old-inbox, which no worker processes, holds 1 webhook." in run_cli("adopt-queue").stdout
+    assert run_cli_json("adopt-queue") == {"queues": {"old-inbox": 1}}
     assert run_cli("adopt-queue", "old-inbox", "--yes").exit_code == 1
-    assert run_cli("adopt-queue", "old-inbox", "--yes", "--all").exit_code == 0
+    assert run_cli_json("adopt-queue", "old-inbox", "--yes", "--all") == {"queue": "old-inbox", "taken": 1, "left": 0}
+    assert "No webhook is in a queue without a worker." in run_cli("adopt-queue").stdout
     assert healthy.services.job_queue.queue("inbox").count == 2  # the body and the trigger

@@ -106,6 +106,9 @@ def test_brand_changes_the_hosts_page(operator: Operator) -> None:
     page = operator.meetergo.company.personal_pages[host["userId"]]
     assert (page["primaryColor"], page["useCustomColors"]) == ("#0066cc", True)
     assert operator.run("users", "brand", "1").exit_code == 1
+    done = operator.run("users", "brand", "1", "--header-image", "", "--primary-color", "#00cc66")
+    assert "The page is changed." in done.stdout
+    assert "#00cc66" in done.stdout
 
 
 @ON_SQLITE

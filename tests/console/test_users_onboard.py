@@ -341,3 +341,21 @@ def _kill_at(operator: Operator, file: Path, count: int) -> int:
             time.sleep(0.01)
         process.kill()
     return process.returncode
+
+
+@ON_SQLITE
+def test_lines_that_do_not_exist_or_are_no_numbers_are_refused(operator: Operator, tmp_path: Path) -> None:
+    file = hosts(tmp_path, 2)
+    refused = operator.run("users", "onboard", str(file), "--lines", "2-3,7,9")
+    assert (refused.exit_code, "hosts.csv has nothing in line 7, 9" in refused.stderr) == (1, True)
+    assert "is not a list of line numbers" in operator.run("users", "onboard", str(file), "--lines", "x").stderr
+    assert emails(operator.meetergo) == []
+
+
+@ON_SQLITE
+def test_a_channel_that_will_not_work_is_a_warning(operator: Operator, tmp_path: Path) -> None:
+    file = tmp_path / "hosts.csv"
+    file.write_text(HEAD.replace("\n", ",channels\n") + line(1).replace("\n", ",mailto:\n"))
+    done = operator.run("users", "onboard", str(file), "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "Warning: " in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devtools import release
 from devtools.release import PLACES, NotReleasable, prepare
 from runtime.version import VERSION
 
@@ -98,3 +99,32 @@ def test_the_next_version_can_be_released() -> None:
     """Every place states the current one."""
     for name, line in PLACES.items():
         assert line.format(VERSION) in (ROOT / name).read_text()
+
+
+def test_the_command_says_what_to_do_next_or_why_not(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(release, "ROOT", checkout)
+    monkeypatch.setattr(sys, "argv", ["release", "9.0.0"])
+    release.main()
+    assert "git tag -a v9.0.0" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["release"])
+    with pytest.raises(SystemExit) as ended:
+        release.main()
+    assert ended.value.code == 2
+    assert "no version such as" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("CHANGELOG.md", "## Unreleased\n\n- It works.\n\n## 9.0.0 (2026-01-01)\n", "has 9.0.0 already"),
+        ("pyproject.toml", 'version = "0.0.9"\n', "does not state"),
+    ],
+)
+def test_a_checkout_that_contradicts_itself_is_not_released(
+    checkout: Path, file: str, content: str, problem: str
+) -> None:
+    (checkout / file).write_text(content)
+    with pytest.raises(NotReleasable, match=problem):
+        prepare(checkout, "9.0.0", date(2026, 12, 1))

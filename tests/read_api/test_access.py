@@ -138,3 +138,14 @@ def test_while_the_database_does_not_answer_a_client_is_told_to_try_later(
     app.extensions[DATABASE].close()
     assert (response.status_code, response.content_type) == (503, "application/problem+json")
     assert int(response.headers["Retry-After"]) > 0
+
+
+def test_tokens_are_listed_with_their_use_and_not_themselves(run: Run, client: FlaskClient, token: str) -> None:
+    client.get(BOOKINGS)
+    run("create", "--name", "unused", "--by", "Bruno")
+    run("revoke", "--name", "unused", "--by", "Bruno")
+    listed = {line.split()[0]: line for line in run("list").stdout.splitlines() if line.strip()}
+    assert "never" not in listed["platform"]
+    assert "Ada" in listed["platform"]
+    assert "never" in listed["unused"]
+    assert not [line for line in listed.values() if token in line]

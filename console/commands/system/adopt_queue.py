@@ -4,6 +4,7 @@ import click
 
 from console.cli.confirm import confirm_or_exit
 from console.render.tables import as_json, print_json
+from operations.text import count
 
 
 @click.command("adopt-queue")
@@ -31,7 +32,7 @@ def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) ->
     if as_json:
         print_json({"queue": name, "taken": done.taken, "left": done.left})
     else:
-        click.echo(f"{done.taken} webhooks of {name} are in this installation's queue now.")
+        click.echo(f"This installation's queue has taken {count(done.taken, 'webhook')} of {name}.")
     if done.left:
         click.echo(f"{done.left} were accepted for another database and stay there; --all takes them too.", err=True)
         raise SystemExit(1)
@@ -42,6 +43,6 @@ def _list(found: dict[str, int], as_json: bool) -> None:
         print_json({"queues": found})
         return
     for queue, waiting in found.items():
-        click.echo(f"{waiting} webhooks are in {queue}, which no worker processes.")
+        click.echo(f"{queue}, which no worker processes, holds {count(waiting, 'webhook')}.")
     if not found:
         click.echo("No webhook is in a queue without a worker.")
