@@ -265,6 +265,15 @@ def test_a_row_that_was_written_by_hand_does_not_stop_status(
         assert listed["channels"] == 0
 
 
+def test_a_host_of_another_account_is_not_compared(operator: Operator, acme: CompanyAccount, tmp_path: Path) -> None:
+    add(operator, acme)
+    (tmp_path / "hosts.csv").write_text(HOSTS.format("acme-1"))
+    run(operator, "users", "onboard", str(tmp_path / "hosts.csv"), "--account", "acme")
+    refused = run(operator, "reconcile", "--user", "acme-1", "--dry-run")
+    assert (refused.exit_code, "belongs to another account: add --account acme" in refused.stderr) == (2, True)
+    assert run(operator, "reconcile", "--user", "acme-1", "--dry-run", "--account", "acme").exit_code == 0
+
+
 def test_status_shows_each_account(operator: Operator, acme: CompanyAccount, harness: Harness) -> None:
     add(operator, acme)
     harness.deliver(samples.created("b1", START, AT), account="acme")

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from devtools.send import samples
 from models.platform_user import PlatformUser
 from tests.console.cli import ON_SQLITE
 from tests.console.conftest import Operator
+from tests.worker.harness import AT, START, Harness
 
 
 def add(operator: Operator, external_id: str, **columns: Any) -> None:
@@ -117,6 +119,14 @@ def test_a_database_that_does_not_answer_gives_an_error_message(operator: Operat
     done = operator.run(*words, database_url="postgresql://127.0.0.1:1/x")
     assert done.exit_code == 1
     assert "the database does not answer" in done.stderr
+
+
+@ON_SQLITE
+def test_what_a_host_owns_is_said_before_it_is_forgotten(operator: Operator, harness: Harness) -> None:
+    add(operator, "4711", meetergo_user_id=samples.HOST_ID)
+    harness.process(samples.created("b1", START, AT), samples.created("b2", AT, AT))
+    said = operator.run("users", "forget", "4711").stdout
+    assert "It owns 2 bookings, 1 of them upcoming." in said
 
 
 def test_a_host_whose_user_is_gone_is_forgotten_and_onboarded_again(operator: Operator, tmp_path: Path) -> None:

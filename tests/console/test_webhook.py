@@ -277,3 +277,20 @@ def test_a_removal_with_unknown_outcome_is_looked_up(operator: Operator) -> None
     assert operator.request_count(REMOVE) == 1
     assert not operator.registered()
     assert not operator.endpoints()
+
+
+@ON_SQLITE
+def test_a_rotation_says_what_it_would_do(open_operator: Callable[..., Operator], operator: Operator) -> None:
+    assert "It would register the address" in operator.run("webhook", "rotate", "--dry-run").stdout
+    operator.run("webhook", "register")
+    assert "There is nothing to do." in operator.run("webhook", "rotate", "--dry-run").stdout
+    newer = open_operator(operator.meetergo, WEBHOOK_KEYS=f"{OLD_KEY},{NEW_KEY}")
+    assert (
+        "It would wait for a delivery by that address, and remove "
+        in newer.run("webhook", "rotate", "--dry-run").stdout
+    )
+    refused = newer.run("webhook", "rotate", redis_url="")
+    assert (refused.exit_code, "REDIS_URL is not set: Redis records" in refused.stderr) == (1, True)
+    assert (
+        "1 more at older addresses of ours: `webhook rotate` removes them." in newer.run("webhook", "register").stdout
+    )

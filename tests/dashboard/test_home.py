@@ -4,13 +4,14 @@ import ast
 import inspect
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
 from redis import Redis
 from sqlalchemy import insert
 
-from dashboard.screens.home import CARDS, INCIDENTS
+from dashboard.screens.home import CARDS, INCIDENTS, _card
 from dashboard.svg import HEIGHT, sparkline
 from devtools.send import samples
 from models.delivery import Delivery
@@ -18,6 +19,7 @@ from models.endpoint import Endpoint
 from models.incident import KINDS, Incident
 from models.reconciliation import Reconciliation
 from operations import checks
+from operations.checks import Finding
 from operations.overview import charts
 from runtime.database import Database
 from runtime.queue import JobQueue
@@ -173,3 +175,25 @@ def test_home_speaks_german(client: Client, sample_data: Harness) -> None:
     assert "Sachen erfordern Aufmerksamkeit" in page
     assert "Kein Worker läuft für" in page
     assert "need" not in re.sub(r'class="[^"]*"', "", page)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("kind", "values", "says"),
+    [
+        ("orphaned", {"number": 2, "queue": "old-inbox"}, "2 webhooks are in the queue old-inbox"),
+        ("worker_died", {"number": 1, "queue": "inbox"}, "A worker of the inbox died 1 time"),
+        ("registration", {"reason": "events", "events": ["booking_created"]}, "does not send: booking_created"),
+        ("registration", {"reason": "gone"}, "meetergo has no webhook for our address any more"),
+        ("registration", {"reason": "elsewhere", "host": "x.example"}, "another address, at x.example"),
+        ("certificate", {"host": "x.example", "reason": "it is self-signed"}, "of x.example is not valid"),
+        ("certificate", {"host": "x.example", "days": 0}, "of x.example ends today"),
+        ("certificate", {"host": "x.example", "days": 5}, "of x.example ends in 5 days"),
+        ("key", {"days": -1}, "has ended"),
+        ("key", {"days": 0}, "ends today"),
+        ("one that has no card", {}, "its own sentence"),
+    ],
+)
+def test_what_needs_a_person_is_a_card(app: Flask, kind: str, values: dict[str, Any], says: str) -> None:
+    with app.test_request_context():
+        assert says in _card(Finding("its own sentence", kind=kind, values=values), {}).what

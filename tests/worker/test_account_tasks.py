@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner, Result
@@ -238,3 +239,21 @@ def test_a_key_that_cannot_be_read_and_a_disabled_account_stop_no_other(agency: 
     agency.settle()
     assert not any(each.holds for found in observed.values() for each in found.values())
     assert [row.account for row in agency.harness.all(Reconciliation)] == [*runs, "default"]
+
+
+@ON_SQLITE
+def test_an_account_without_a_key_and_one_whose_meetergo_is_away_raise_no_alarm(
+    open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY_OF_ACME", f"ak_live:{UUID(int=1)}:secret")
+    monkeypatch.setattr(account, "CACHE_TIME", timedelta(0))
+    harness = open_harness(meetergo_api_url=f"http://127.0.0.1:{free_port()}")
+    harness.add_account("acme", api_key_from="env:KEY_OF_ACME")
+    harness.add_account("bare")
+    harness.add_account("left", is_active=False)
+    observed: dict[str, Any] = {}
+    how: dict[str, Any] = {"max_duration": timedelta(minutes=8), "stop": StopEvent()}
+    AccountRound(ScheduleSettings.load(), observed, harness.services, datetime.now(UTC), **how).run()
+    assert observed.keys() == {"acme", "bare", "left"}
+    assert not any(each.holds for name in ("bare", "left") for each in observed[name].values())
+    assert not any(observed["acme"].get(kind, ABSENT).holds for kind in ("api_key_refused", "registration_lost"))

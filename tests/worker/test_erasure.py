@@ -317,3 +317,20 @@ def test_errors_of_one_account_that_quote_the_guest_are_erased_with_it(harness: 
             session.add(FailedAttempt(**reference, error=f"no such guest: {JANE}"))
     assert run(JANE, "--account", "acme").exit_code == 0
     assert [JANE in row.error for row in harness.all(FailedAttempt)] == [True, False]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("", 0, "REDIS_URL is not set: webhooks that may be in Redis only were not searched."),
+        ("redis://127.0.0.1:1/0", 1, "Redis does not answer, so webhooks that are in Redis only were not searched"),
+    ],
+)
+def test_webhooks_in_a_redis_that_cannot_be_searched_are_named(
+    harness: Harness, url: str, code: int, said: str
+) -> None:
+    harness.process(created("b1", guest()))
+    done = CliRunner(env={"REDIS_URL": url}).invoke(cli, ["erase", JANE, "--yes"])
+    assert (done.exit_code, said in done.output) == (code, True)
+    assert_gone(harness, JANE)

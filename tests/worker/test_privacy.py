@@ -89,6 +89,18 @@ def test_reencrypt_for_0_1_0_makes_what_it_would_read_readable_for_it(open_harne
     assert sorted(row.status for row in harness.all(Delivery)) == ["dead", "done", "done"]
 
 
+def test_reencrypt_names_what_it_cannot_decrypt(open_harness: Callable[..., Harness]) -> None:
+    [lost] = open_harness(body_keys=OLD).deliver(CREATED)
+    [plain] = open_harness(body_keys="").deliver(LEFT)
+    harness = open_harness(body_keys=NEW)
+    done = CliRunner().invoke(cli, ["reencrypt"])
+    assert done.exit_code == 1
+    assert f"delivery {lost}: the body is encrypted with key {key_id(OLD)}" in done.stderr
+    assert {row.id: row.sealed_with for row in harness.all(Delivery)} == {lost: key_id(OLD), plain: key_id(NEW)}
+    again = CliRunner().invoke(cli, ["reencrypt", "--json"])
+    assert json.loads(again.stdout)["failed"].keys() == {lost}
+
+
 def test_reencrypt_without_a_key_names_the_setting(open_harness: Callable[..., Harness]) -> None:
     open_harness(body_keys="")
     done = CliRunner().invoke(cli, ["reseal"])

@@ -18,6 +18,7 @@ from meetergo.api.errors import (
 )
 from meetergo.api.schedule import DAYS
 from meetergo.api.schemas import Slot
+from meetergo.wire import MAX_GUESTS
 from tests.meetergo.api.conftest import OpenClient
 from tests.meetergo.api.fake_api import DISCONNECTS, FakeApi, FakeResponse, recorded
 
@@ -425,6 +426,19 @@ def test_a_move_keeps_the_id_and_returns_the_former_time(fake_api: FakeApi, clie
     assert client.appointments.reschedule("appt-uuid-12345", NINE).previous_start is None
     fake_api.respond_with(recorded("appointment"))
     assert client.appointments.reschedule("appt-uuid-12345", NINE).appointment.raw == recorded("appointment")
+
+
+def test_a_time_without_a_zone_is_not_sent(fake_api: FakeApi, client: Meetergo) -> None:
+    with pytest.raises(InvalidCall, match="needs a timezone"):
+        client.appointments.reschedule("appt-1", NINE.replace(tzinfo=None))
+    assert fake_api.requests == []
+
+
+def test_an_appointment_with_too_many_guests_is_a_bad_response(fake_api: FakeApi, client: Meetergo) -> None:
+    guests = [{"id": f"guest-{number}", "email": f"{number}@example.com"} for number in range(MAX_GUESTS + 1)]
+    fake_api.respond_with({**recorded("appointment"), "attendees": guests})
+    with pytest.raises(BadResponse, match="too_many_guests"):
+        client.appointments.get("appt-uuid-12345")
 
 
 def test_pending_bookings_are_listed(fake_api: FakeApi, client: Meetergo) -> None:

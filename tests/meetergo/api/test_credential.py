@@ -139,7 +139,8 @@ def test_a_fingerprint_distinguishes_keys_without_revealing_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "base_url", ["http://api.meetergo.com", "http://8.8.8.8", "ftp://x", "https://u:p@x.example", "", "x"]
+    "base_url",
+    ["http://api.meetergo.com", "http://8.8.8.8", "ftp://x", "https://u:p@x.example", "", "x", "https://x:port"],
 )
 def test_a_key_is_not_sent_over_plain_http(base_url: str, open_client: OpenClient) -> None:
     with pytest.raises(InvalidCall, match="address"):

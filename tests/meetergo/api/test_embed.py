@@ -43,7 +43,7 @@ def test_values_cannot_break_out_of_the_html() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "x", "javascript:alert(1)", "data:text/html,x", "http://example.com/", "https:///x"]
+    "url", ["", "x", "javascript:alert(1)", "data:text/html,x", "http://example.com/", "https:///x", "https://x:port"]
 )
 def test_only_a_web_url_is_embedded(url: str) -> None:
     with pytest.raises(InvalidCall):
