@@ -77,6 +77,19 @@ def test_a_template_is_created_and_assigned_to_a_host(hosting: Operator) -> None
     done = hosting.run("templates", "assign", made.stdout.strip(), "1")
     assert "1: Initial Consultation (" in done.stdout
     assert len(hosting.meetergo.meeting_types) == 3  # the owner's, the host's first, and this one
+    made = json.loads(hosting.run("templates", "create", "--name", "Short", "--duration", "15", "--json").stdout)
+    assert (made["name"], made["minutes"]) == ("Short", 15)
+    [assigned] = json.loads(hosting.run("templates", "assign", made["id"], "1", "--json").stdout)["assigned"]
+    assert (assigned["external_id"], [each["name"] for each in assigned["meeting_types"]]) == ("1", ["Short"])
+
+
+def test_slots_are_listed_as_json_and_none_is_said(hosting: Operator) -> None:
+    first = first_slot(hosting)
+    day = first[:10]
+    listed = json.loads(hosting.run("slots", "1", "--from", day, "--to", day, "--json").stdout)["slots"]
+    assert datetime.fromisoformat(listed[0]["start"]) == datetime.fromisoformat(first)
+    none = hosting.run("slots", "1", "--from", "2000-01-01", "--to", "2000-01-02")
+    assert (none.stdout, none.stderr) == ("", "No slot is free.\n")
 
 
 def test_a_slot_can_be_booked_and_the_secret_is_not_shown(hosting: Operator) -> None:

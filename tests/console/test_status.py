@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from models.delivery import Delivery, NewDelivery, pack
 from models.incident import Incident
 from models.migrate import migrate
 from models.reconciliation import Reconciliation
-from operations.checks import RENEW_API_KEY
+from operations.checks import RENEW_API_KEY, run_checks
+from operations.status import StatusSettings, take_snapshot
 from operations.store_errors import store_error_message
 from runtime.database import Database
 from runtime.encryption import BodyCipher
@@ -444,3 +446,14 @@ def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, red
     assert run_cli_json("adopt-queue", "old-inbox", "--yes", "--all") == {"queue": "old-inbox", "taken": 1, "left": 0}
     assert "No webhook is in a queue without a worker." in run_cli("adopt-queue").stdout
     assert healthy.services.job_queue.queue("inbox").count == 2  # the body and the trigger
+
+
+@ON_SQLITE
+def test_clocks_and_drains_without_an_outcome_need_a_person(healthy: Harness) -> None:
+    services, now = healthy.services, datetime.now(UTC)
+    snapshot = take_snapshot(StatusSettings.load(), services.database, services.job_queue, now)
+    ago = snapshot.stats.at - timedelta(minutes=3)
+    stats = replace(snapshot.stats, clock_lead=timedelta(minutes=-7), incidents={"processing_stuck": ago})
+    said = [finding.what for finding in run_checks(replace(snapshot, stats=stats))]
+    assert "this machine's clock is 7 min behind the database's: set it" in said
+    assert "a drain ended without an outcome, 3 min ago (see the worker's log)" in said

@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -13,6 +14,7 @@ from dashboard.access import OPEN_ENDPOINTS, SESSION_COOKIE, required_role
 from operations import dashboard_login
 from operations.dashboard_login import LINK_LIFETIME, ROLES, SESSION_LIFETIME, LoginSigner, Operator
 from runtime.signed_address import AddressSigner
+from tests.console.cli import run_cli
 from tests.dashboard.conftest import KEY, Client, OpenApp, client_of, url_rules
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -69,6 +71,14 @@ def test_a_link_logs_in_once(app: Flask, links: LoginSigner) -> None:
     assert "was used before" in again.text
     assert "Set-Cookie" not in again.headers
     assert other.get("/deliveries").status_code == 401
+
+
+def test_the_command_prints_a_link_that_logs_in(app: Flask) -> None:
+    done = run_cli("dashboard", "login", "--name", "Bruno", "--role", "people")
+    assert done.stderr.startswith("It logs in Bruno (people) once, within 10 min, for 12 hours")
+    link, client = urlsplit(done.stdout.strip()), app.test_client()
+    assert client.get(link.path, query_string=link.query).status_code == 303
+    assert "Bruno (people)" in client.get("/deliveries").text
 
 
 def test_a_browser_that_fetches_a_link_ahead_does_not_use_it_up(app: Flask, links: LoginSigner) -> None:

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 from redis import Redis
+from sqlalchemy import delete
 
 from devtools.sandbox.faults.injector import InjectedAnswer
 from devtools.send import samples
@@ -240,3 +241,17 @@ def test_what_the_host_reads_is_shown_masked(client: Client, sample_data: Harnes
     unhosted = client("read").get("/bookings/unhosted-1").text.partition("What the host reads")[2]
     newest = [each for each in sample_data.all(Notification) if each.booking_id == "unhosted-1"]
     assert ("No one has been notified yet" in unhosted) == (not newest)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_booking_without_a_notification_shows_what_a_mail_would_say(client: Client, harness: Harness) -> None:
+    def message() -> str:
+        with harness.services.database.transaction() as session:
+            session.execute(delete(Notification))
+        page = client("people").get("/bookings/b1").text
+        return page.partition("No one has been notified yet. A mail would say:")[2].partition("</section>")[0]
+
+    harness.process(samples.created("b1", START, AT))
+    assert "New booking" in message()
+    harness.process(samples.cancelled("b1", START, later(1)))
+    assert "cancelled" in message().lower()

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import inspect, update
+from sqlalchemy import inspect, text, update
 
 from devtools.send import samples
 from models.platform_user import PlatformUser
@@ -110,3 +110,15 @@ def test_hosts_are_listed_without_their_channels(client: FlaskClient, harness: H
     pages = follow(client, "/api/v1/hosts", limit=2)
     assert [[host["external_id"] for host in page] for page in pages] == [["0", "1"], ["2"]]
     assert "secret" not in client.get("/api/v1/hosts").text
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_row_that_cannot_be_read_is_a_fault_that_quotes_nothing(
+    client: FlaskClient, database: Database, book: Book
+) -> None:
+    book("b1")
+    with database.transaction() as session:
+        session.execute(text("UPDATE bookings SET attendees = '{' WHERE id = 'b1'"))
+    response = client.get("/api/v1/bookings/b1")
+    assert (response.status_code, response.content_type) == (500, "application/problem+json")
+    assert response.get_json()["detail"] == "this is a fault of the service: see its log"

@@ -19,7 +19,7 @@ from models.booking import Booking
 from models.delivery import Delivery, NewDelivery, pack
 from models.intervention import Intervention
 from models.notification import Notification
-from models.person import person_from
+from models.person import ERASED, person_from
 from models.platform_user import PlatformUser
 from runtime.encryption import BodyCipher
 from tests.console.cli import ON_SQLITE
@@ -291,6 +291,22 @@ def test_an_sqlite_file_that_others_read_is_reported(
 def test_a_guest_can_be_named_in_many_ways() -> None:
     assert person_from(" Jane <JANE@Example.com> ").emails == {JANE}
     assert person_from(phone="00 49 (170) 555-987").phones == {"49170555987"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "no mail to jörg@example.com",
+        r'{"email": "j\u00f6rg@example.com"}',
+        "GET /u?q=j%C3%B6rg%40example.com failed",
+        "call +49 170 5559871",
+        "call 0170/5559871",
+        {"email": "JÖRG@example.com", "fullname": "J."},
+    ],
+)
+def test_a_person_is_recognised_in_whatever_quotes_them(told: Any) -> None:
+    person = person_from("jörg@example.com", "+49 170 5559871")
+    assert person.redact({"quoted": told, "other": "jo@example.com"}) == {"quoted": ERASED, "other": "jo@example.com"}
 
 
 def test_an_erasure_is_a_change_without_the_guest_that_notifies_nobody(harness: Harness) -> None:
