@@ -108,7 +108,10 @@ def test_brand_changes_the_hosts_page(operator: Operator) -> None:
     page = operator.meetergo.company.personal_pages[host["userId"]]
     assert (page["primaryColor"], page["useCustomColors"]) == ("#0066cc", True)
     assert operator.run("users", "brand", "1").exit_code == 1
+    operator.run("users", "brand", "1", "--header-image", "https://x.example/image.png")
+    assert page["headerImage"] == "https://x.example/image.png"
     done = operator.run("users", "brand", "1", "--header-image", "", "--primary-color", "#00cc66")
+    assert page["headerImage"] is None
     assert "The page is changed." in done.stdout
     assert "#00cc66" in done.stdout
 

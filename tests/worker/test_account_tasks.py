@@ -242,7 +242,7 @@ def test_a_key_that_cannot_be_read_and_a_disabled_account_stop_no_other(agency: 
 
 
 @ON_SQLITE
-def test_an_account_without_a_key_and_one_whose_meetergo_is_away_raise_no_alarm(
+def test_accounts_without_a_key_or_whose_meetergo_is_away_raise_no_alarm_and_a_disabled_one_none_any_more(
     open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY_OF_ACME", f"ak_live:{UUID(int=1)}:secret")
@@ -250,8 +250,9 @@ def test_an_account_without_a_key_and_one_whose_meetergo_is_away_raise_no_alarm(
     harness = open_harness(meetergo_api_url=f"http://127.0.0.1:{free_port()}")
     harness.add_account("acme", api_key_from="env:KEY_OF_ACME")
     harness.add_account("bare")
-    harness.add_account("left", is_active=False)
-    observed: dict[str, Any] = {}
+    harness.add_account("left", is_active=False, api_key_from="env:KEY_OF_ACME")
+    lost = {"reason": "gone"}
+    observed: dict[str, Any] = {each: {"registration_lost": Observation(True, lost)} for each in ("bare", "left")}
     how: dict[str, Any] = {"max_duration": timedelta(minutes=8), "stop": StopEvent()}
     AccountRound(ScheduleSettings.load(), observed, harness.services, datetime.now(UTC), **how).run()
     assert observed.keys() == {"acme", "bare", "left"}
