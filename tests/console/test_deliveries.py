@@ -242,3 +242,16 @@ def test_deliveries_received_at_the_same_time_are_paged_by_id(harness: Harness) 
     first = run_cli_json("deliveries", "list", "--limit", "1")
     second = run_cli_json("deliveries", "list", "--limit", "5", "--before", first["next"])
     assert [row["id"] for row in first["deliveries"] + second["deliveries"]] == sorted(ids, reverse=True)
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["deliveries", "list", "--since", "yesterday"], "'yesterday'"),
+        (["webhook", "rotate", "--timeout", "long"], "'long' is not a duration: write 30s, 10m, 24h or 2d"),
+    ],
+)
+def test_a_time_that_is_none_is_wrong_usage(harness: Harness, words: list[str], sentence: str) -> None:
+    done = run_cli(*words)
+    assert (done.exit_code, sentence in done.stderr) == (2, True)

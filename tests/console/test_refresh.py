@@ -13,7 +13,7 @@ from rq.serializers import JSONSerializer
 
 from devtools.sandbox.faults.injector import InjectedAnswer
 from runtime.queue import QUEUES, JobQueue
-from tests.console.cli import ON_SQLITE, run_cli
+from tests.console.cli import ON_SQLITE, run_cli, run_cli_json
 from tests.snapshot import snapshot_rows
 from tests.worker.provider import ONE, Provider, webhook
 
@@ -104,6 +104,9 @@ def test_a_dry_run_shows_the_change_and_writes_nothing(request_count: Provider) 
     assert done.exit_code == 0, done.output
     assert f"booking {booking_id}: would change" in done.stdout
     assert "confirmed -> cancelled" in done.stdout
+    [found] = run_cli_json("bookings", "refresh", booking_id, "--dry-run")["bookings"]
+    assert (found["booking_id"], found["problem"]) == (booking_id, None)
+    assert found["changes"]["status"] == {"before": "confirmed", "after": "cancelled"}
     assert snapshot_rows(request_count.harness.services.database) == before
 
 

@@ -359,3 +359,30 @@ def test_a_channel_that_will_not_work_is_a_warning(operator: Operator, tmp_path:
     done = operator.run("users", "onboard", str(file), "--dry-run")
     assert done.exit_code == 0, done.output
     assert "Warning: " in done.stderr
+
+
+@ON_SQLITE
+def test_a_row_of_another_person_or_another_user_is_not_taken_over(operator: Operator, tmp_path: Path) -> None:
+    operator.meetergo.actions.add_host("host-2@example.com")
+    mapped = operator.meetergo.actions.add_host("host-3@example.com")
+    with operator.database.transaction() as session:
+        session.add(PlatformUser(external_id="1", email="somebody@example.com"))
+        session.add(PlatformUser(external_id="other", meetergo_user_id=mapped["userId"]))
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 3)))
+    assert "line 2: another e-mail is known for this external_id: correct one of the two" in done.stdout
+    assert "line 4: meetergo's user of this e-mail belongs to 'other' already" in done.stdout
+    assert "0 created, 1 adopted, 0 known before, 2 failed." in done.stdout
+    assert {row.external_id: bool(row.meetergo_user_id) for row in operator.users()} == {
+        "1": False,
+        "2": True,
+        "other": True,
+    }
+
+
+@ON_SQLITE
+def test_of_many_failed_lines_the_first_are_shown_and_all_are_written(operator: Operator, tmp_path: Path) -> None:
+    file = tmp_path / "hosts.csv"
+    file.write_text(HEAD + "".join(line(number, email="nobody") for number in range(25)))
+    done = operator.run("users", "onboard", str(file))
+    assert "  and 5 more" in done.stdout
+    assert len(lines_of(tmp_path / "hosts.failed.csv")) == 25
