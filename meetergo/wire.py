@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parseaddr
-from typing import Annotated, Any, Final, TypeVar
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from typing import Any, Final
 
 from meetergo.guests import key_of
 
@@ -38,50 +36,6 @@ Convert = Callable[[Any], Any]
 
 class TooManyGuests(ValueError):
     """There are more than `MAX_GUESTS` attendees."""
-
-
-def _text(value: Any) -> Any:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _identifier(value: Any) -> Any:
-    """Ids in production are strings for bookings and integers for webhooks; here they are text."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _utc(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        time = datetime.fromisoformat(value)
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError("it should be an ISO 8601 time with an offset") from None
-
-
-def _without_nulls(value: Any) -> Any:
-    return [item for item in value if item is not None] if isinstance(value, list) else value
-
-
-Item = TypeVar("Item")
-Many = Annotated[list[Item], BeforeValidator(_without_nulls)]
-Text = Annotated[str, BeforeValidator(_text)]
-Identifier = Annotated[str, BeforeValidator(_identifier), Field(max_length=MAX_ID)]
-Moment = Annotated[datetime, BeforeValidator(_utc)]
-
-
-class ApiModel(BaseModel):
-    """An object of the API that must be well-formed: unknown keys are ignored, and no error quotes its content."""
-
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, value: Any) -> Any:
-        """Drop nulls, so that of two names for one field the one with a value counts."""
-        if not isinstance(value, dict):
-            return value
-        return {name: item for name, item in value.items() if item is not None}
 
 
 def text(value: Any) -> str | None:

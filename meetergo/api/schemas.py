@@ -12,8 +12,8 @@ from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, Validati
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from meetergo import wire
+from meetergo.api.model import ApiModel, Identifier, Many, Moment, Text
 from meetergo.api.schedule import Intervals, read_week
-from meetergo.wire import ApiModel, Identifier, Many, Moment, Text
 
 
 class Schema(ApiModel):
