@@ -11,11 +11,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from meetergo.api.errors import InvalidCall
 from models.migrations.newer import find_newer
 from runtime.database import Database
-from runtime.settings import EXIT_BAD_SETTING, shorten
+from runtime.settings import EXIT_BAD_SETTING, UnusableSetting, shorten
 from worker.channels import UnusableChannel
 from worker.channels.mail.branding import InvalidBranding
 from worker.hook_source import UnusableHook, shadowed
-from worker.maintenance.alerts import UnusableAlert
 from worker.services import Services, build_services
 from worker.settings import WorkerSettings
 
@@ -57,9 +56,7 @@ def exit_on_bad_setting(build: Callable[[], Opened]) -> Opened:
         print(f"NOTIFY_DEFAULT: {error} (see .env.example).", file=sys.stderr)
     except InvalidBranding as error:
         print(f"{shorten(str(error))} (see .env.example).", file=sys.stderr)
-    except UnusableAlert as error:
-        print(f"ALERT_CHANNELS: {error} (see .env.example).", file=sys.stderr)
-    except UnusableHook as error:
+    except (UnusableSetting, UnusableHook) as error:
         print(f"{error} (see .env.example).", file=sys.stderr)
     except InvalidCall as error:
         print(f"MEETERGO_API_USER: {error} (see .env.example).", file=sys.stderr)

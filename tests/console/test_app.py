@@ -161,6 +161,14 @@ def test_the_driver_and_types_of_postgresql_are_imported_only_for_it() -> None:
     assert "psycopg" not in run_python("import models.migrate")[1]
 
 
+def test_the_services_of_a_worker_import_no_templates_and_no_objects_of_the_api() -> None:
+    """A replay and its dry run open them, and need neither: together they took a seventh of the start."""
+    _, modules = run_python("import worker.start, operations.replay.service, console.render.replay_preview")
+    assert "worker.inbox.cancel_check" in modules
+    assert not {"jinja2", "worker.channels.apprise", "meetergo.api.schemas", "httpx"} & modules
+    assert "pydantic" not in run_python("import meetergo.events")[1]
+
+
 def test_no_garbage_is_collected_while_a_large_command_imports() -> None:
     """One collection takes a tenth of its start."""
     program = """

@@ -23,6 +23,7 @@ from models.notification import Notification
 from models.stats import Stats, collect_stats
 from runtime.database import Database
 from runtime.errors import Failure, describe
+from runtime.settings import UnusableSetting
 from worker.channels.apprise import AppriseChannel
 from worker.maintenance.alert_text import alert_text
 from worker.maintenance.conditions import CONDITIONS
@@ -59,7 +60,7 @@ MIN_DURATION: Mapping[IncidentKind, timedelta] = {
 log = structlog.get_logger()
 
 
-class UnusableAlert(ValueError):
+class UnusableAlert(UnusableSetting):
     """ALERT_CHANNELS names a channel that cannot be used; the message quotes no secret."""
 
 
@@ -229,8 +230,8 @@ def open_alerts(settings: AlertSettings) -> Alerts:
 def _open(url: str) -> AppriseChannel:
     scheme, colon, _ = url.partition("://")
     if not colon:
-        raise UnusableAlert("each is a URL of Apprise, such as 'ntfy://topic' or 'slack://...'")
+        raise UnusableAlert("ALERT_CHANNELS: each is a URL of Apprise, such as 'ntfy://topic' or 'slack://...'")
     try:
         return AppriseChannel.from_url(url)
     except ValueError as error:
-        raise UnusableAlert(f"one that starts with '{scheme[:16]}:' cannot be used: {error}") from error
+        raise UnusableAlert(f"ALERT_CHANNELS: one that starts with '{scheme[:16]}:' cannot be used: {error}") from error

@@ -7,10 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from meetergo.api.errors import Forbidden, NotFound, Rejected, Unauthorised, Unavailable
-from meetergo.api.schemas import Appointment
 
 if TYPE_CHECKING:
     from meetergo.api import Meetergo
+    from meetergo.api.schemas import Appointment
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,17 @@ class HostAppointments:
     clients: tuple["Meetergo", ...]
     of_user: str | None
 
-    def newest_first(self, since: datetime) -> Iterator[Appointment]:
+    def newest_first(self, since: datetime) -> "Iterator[Appointment]":
         """Yield appointments that start after a time, last booked first."""
         return self.clients[0].appointments.list(
             start=since, of_user=self.of_user, sort_by="appointment.createdAt", newest_first=True
         )
 
-    def between(self, since: datetime, until: datetime) -> Iterator[Appointment]:
+    def between(self, since: datetime, until: datetime) -> "Iterator[Appointment]":
         """Yield appointments that start between two times."""
         return self.clients[0].appointments.list(start=since, end=until, of_user=self.of_user)
 
-    def get(self, booking_id: str) -> Appointment | None:
+    def get(self, booking_id: str) -> "Appointment | None":
         """Return one appointment; None if meetergo does not know it.
 
         Raises:

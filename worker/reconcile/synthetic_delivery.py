@@ -4,14 +4,17 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from meetergo import events
-from meetergo.api.schemas import Appointment
 from meetergo.events import MAX_CLOCK_AHEAD, SUPERSEDES, BookingEvent, UnreadableBody, latest_version
 from meetergo.guests import departed
 from models.account import DEFAULT, booking_key
 from models.booking import Booking
 from models.facts import newest_version
+
+if TYPE_CHECKING:
+    from meetergo.api.schemas import Appointment
 
 CONSISTENCY_DELAY = timedelta(minutes=2)
 """Minimum age of a local version before a list that contradicts it counts: lists may lag behind."""
@@ -29,7 +32,7 @@ class SyntheticDelivery:
         consistency_delay: minimum age of a contradicting local version; zero for an appointment read individually.
     """
 
-    appointment: Appointment
+    appointment: "Appointment"
     asked_at: datetime
     known: Booking | None = field(default=None, repr=False)
     account: str = DEFAULT
