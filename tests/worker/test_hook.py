@@ -3,6 +3,7 @@
 import functools
 import importlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,13 @@ def exits(session: Session, booking: Booking, change: BookingChange) -> None:
         raise SystemExit(SECRET)
 
 
+def loses_the_connection(session: Session, booking: Booking, change: BookingChange) -> None:
+    """Take longer than the server lets a transaction idle."""
+    if booking.id == "b1":
+        session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 1"))
+        time.sleep(0.3)
+
+
 def returns_a_coroutine(session: Session, booking: Booking, change: BookingChange) -> Any:
     return late(session, booking, change) if booking.id == "b1" else None
 
@@ -245,6 +253,21 @@ def test_a_database_error_that_the_hook_caught_affects_no_other_delivery(
     expected = ["b1"] if database.supports_skip_locked else []
     assert list(errors) == expected
     assert all("the hook caught a database error" in error for error in errors.values())
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_hook_that_loses_the_connection_each_time_stops_no_other_delivery(
+    open_harness: Callable[..., Harness], others: int
+) -> None:
+    harness = open_harness(platform_hook=f"{__name__}:loses_the_connection")
+    harness.deliver(*(samples.created(f"b{number}", START, AT) for number in [1, *range(2, 2 + others)]))
+    harness.process_due()
+    rows = {row.booking_id: row for row in harness.all(Delivery)}
+    failed = next(row for row in rows.values() if row.status == "pending")
+    assert (failed.attempts, failed.due_at > failed.received_at) == (1, True)
+    assert failed.booking_id in (None, "b1")
+    assert [booking.id for booking in harness.all(Booking)] == [f"b{number}" for number in range(2, 2 + others)]
 
 
 def test_hooks_may_use_the_former_names() -> None:

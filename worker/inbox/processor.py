@@ -210,7 +210,7 @@ class InboxProcessor:
                     result = self.cancel_check.verify(delivery.account, event, hosts, self.clock(), received_at)
                 self._apply_check(delivery, result)
         except Exception as error:
-            self._raise_unless_row_fault(error)
+            self.database.probe_write()
             self._fail(delivery.id, error)
 
     def _apply_check(self, checked: Delivery, result: CheckResult) -> None:
@@ -294,28 +294,21 @@ class InboxProcessor:
     def _isolate(self, batch: _Batch, error: Exception) -> None:
         """Isolate the rows of a failed transaction, which rolled back good rows too: each is tried alone from now on.
 
+        They are to blame only if the database can be written. Then a lost connection is their fault, too: a hook that
+        takes longer than the server lets a transaction idle loses it each time.
+
         Raises:
-            Exception: the same error, if no row caused it.
+            Exception: the same error, if there are no rows, or the reason why the database cannot be written.
         """
         if not batch.rows:
             raise error
-        self._raise_unless_row_fault(error)
+        self.database.probe_write()
         if len(batch.rows) == 1:
             self._fail(batch.ids[0], error)
             return
         log.warning("batch.isolated", deliveries=len(batch.rows), error=describe(error))
         with self.database.transaction() as session:
             Delivery.isolate_all(session, batch.ids)
-
-    def _raise_unless_row_fault(self, error: Exception) -> None:
-        """Blame a row only if the database can be written.
-
-        Raises:
-            Exception: the same error, or the reason why the database cannot be written.
-        """
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            raise error
-        self.database.probe_write()
 
     def _fail(self, delivery_id: str, error: Exception) -> Delivery | None:
         """Fail only the delivery whose own transaction failed. If its error cannot be stored, store only its type."""
