@@ -14,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from meetergo.retry_after import MAX_RETRY_AFTER
 from models.account import DEFAULT, IS_OTHER
 from runtime.database import database_now, partial_index
-from runtime.errors import Permanent, Transient, describe
+from runtime.errors import Permanent, Transient, cause_of, describe
 
 Status = Literal["pending", "done", "dead"]
 Moment = datetime | ColumnElement[datetime]
@@ -209,5 +209,7 @@ def backoff(attempts: int, error: Exception) -> timedelta:
 
 def stored_error(error: Exception) -> str:
     """Return the text of an error to store in the row. It may quote the row's data, so it must not be logged."""
-    message = describe(error) if isinstance(error, Permanent | Transient) else f"{type(error).__name__}: {error}"[:500]
+    message = describe(error)
+    if not isinstance(error, Permanent | Transient):
+        message = f"{message}: {cause_of(error)}"[:500]
     return message.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()  # storable in any database

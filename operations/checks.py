@@ -70,10 +70,10 @@ def _check_stores(stats: Stats, snapshot: StatusSnapshot) -> Iterator[Finding]:
         if not is_schema_outdated(error):
             message = store_error_message(error)
             yield Finding(message, None, "store", {"message": message})
-    if stats.write_error and not is_schema_outdated(stats.write_error):
+    if stats.write_error and not (snapshot.is_schema_outdated and is_schema_outdated(stats.write_error)):
         reason = first_line(stats.write_error)
         yield Finding(
-            f"the database answers, but cannot be written: {reason}. Webhooks are kept in Redis until it can",
+            f"the database answers, but cannot be written: {reason}. Webhooks are kept until it can",
             None,
             "read_only",
             {"reason": reason},

@@ -19,6 +19,7 @@ from models.delivery import Delivery, NewDelivery, pack
 from receiver.auth import AuthenticatedRequest
 from runtime.database import Database, is_lock_timeout
 from runtime.encryption import BodyCipher
+from runtime.errors import log_fields
 from runtime.logs import info_for_each, log_unhandled_exception
 from runtime.outage import Cooldown
 from runtime.queue import JobQueue
@@ -150,7 +151,7 @@ class Ingest:
         if self._was_locked and not was_locked:
             log.warning("database.locked", error=type(error).__name__)
             return
-        log.error("database.unavailable", error=type(error).__name__)
+        log.error("database.unavailable", **log_fields(error))
         self._cooldown.start()
 
 

@@ -22,6 +22,8 @@ from sqlalchemy import (
     Insert,
     MetaData,
     Table,
+    Update,
+    bindparam,
     column,
     create_engine,
     event,
@@ -30,6 +32,7 @@ from sqlalchemy import (
     literal,
     table,
     text,
+    update,
 )
 from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -217,7 +220,7 @@ class Database:
     ) -> None:
         self.engine = open_engine(url, pool_size, statement_timeout, pre_ping, schema)
         self._reader = self.engine.execution_options(sqlite_begin="DEFERRED")
-        self._probe = _probe_statement(schema_of(self.engine))
+        self._probe_insert, self._probe_update = _probe_statements(schema_of(self.engine))
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -278,10 +281,10 @@ class Database:
             yield session
 
     def probe_write(self) -> None:
-        """Ask whether a delivery could be stored now, by an INSERT that is rolled back.
+        """Ask whether a delivery could be stored and ended now, by an INSERT and an UPDATE that are rolled back.
 
-        A read-only or full database, a standby and a revoked right all answer reads. On PostgreSQL each call leaves a
-        dead row for the next vacuum: call it at most once a second.
+        A read-only or full database, a standby, a revoked right and a failing trigger all answer reads. On PostgreSQL
+        each call leaves two dead rows for the next vacuum: call it at most once a second.
 
         Raises:
             SQLAlchemyError: it could not, or the database does not answer.
@@ -289,7 +292,9 @@ class Database:
         with self.engine.connect() as connection, connection.begin() as transaction:
             try:
                 with _small_cache(connection):
-                    connection.execute(self._probe, _probe_row())
+                    row = _probe_row()
+                    connection.execute(self._probe_insert, row)
+                    connection.execute(self._probe_update, {"probe_id": row["id"]})
             finally:
                 transaction.rollback()
 
@@ -308,13 +313,14 @@ class Database:
         self.engine.dispose()
 
 
-def _probe_statement(schema: str | None) -> Insert:
+def _probe_statements(schema: str | None) -> tuple[Insert, Update]:
     """Name the required columns of a delivery again: models/delivery.py imports this module."""
     columns: list[ColumnClause[Any]] = [
         column(name) for name in ("id", "account", "source", "body", "status", "attempts")
     ]
     times = [column(name, DateTime(timezone=True)) for name in ("received_at", "due_at")]
-    return insert(table("deliveries", *columns, *times, schema=schema))
+    deliveries = table("deliveries", *columns, *times, schema=schema)
+    return insert(deliveries), update(deliveries).where(deliveries.c.id == bindparam("probe_id")).values(attempts=1)
 
 
 def _probe_row() -> dict[str, Any]:
@@ -523,7 +529,7 @@ def is_schema_outdated(error: BaseException) -> bool:
     """Whether an error means that the database's schema is not that of this version."""
     cause = getattr(error, "orig", None)
     if cause is not None and hasattr(cause, "sqlstate"):
-        return cause.sqlstate in UNDEFINED_SQLSTATES
+        return cause.sqlstate in UNDEFINED_SQLSTATES and not cause.diag.context  # else a trigger names what is missing
     return isinstance(error, SQLAlchemyError) and str(cause).startswith(("no such table", "no such column"))
 
 

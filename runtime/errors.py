@@ -31,9 +31,30 @@ class Transient(Failure):
         self.retry_after = retry_after
 
 
+QUOTING_SQLSTATES = ("22", "38", "39", "HV", "P0")
+"""Classes of PostgreSQL's errors whose messages may quote data: values, and what functions and foreign tables raise."""
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return the driver's error that SQLAlchemy wraps, since its class says more, or the error itself."""
+    return getattr(error, "orig", None) or error
+
+
 def describe(error: BaseException) -> str:
     """Describe an error in one line that is safe to log: our own message, or only the class of any other error."""
-    return str(error) if isinstance(error, Failure) else type(error).__name__
+    return str(error) if isinstance(error, Failure) else type(cause_of(error)).__name__
+
+
+def log_fields(error: BaseException) -> dict[str, str]:
+    """Return the fields of a log line about an error: its class and, if it is a database's, its reason.
+
+    The reason is the driver's first line, without one that may quote stored data.
+    """
+    cause = cause_of(error)
+    is_of_database = hasattr(cause, "sqlstate") or hasattr(cause, "sqlite_errorcode")
+    if not is_of_database or (getattr(cause, "sqlstate", None) or "").startswith(QUOTING_SQLSTATES):
+        return {"error": describe(error)}
+    return {"error": describe(error), "reason": first_line(cause)}
 
 
 def first_line(error: BaseException) -> str:

@@ -6,6 +6,8 @@ from threading import Lock
 
 import structlog
 
+from runtime.errors import log_fields
+
 COOLDOWN = timedelta(seconds=1)
 LOG_INTERVAL = timedelta(seconds=30)
 """How often an outage is logged while it lasts."""
@@ -60,7 +62,7 @@ class Outage:
             self._began = now if is_new else self._began
             self._logged, duration, failures = now, int(now - self._began), self._failures
         since = {} if is_new else {"for_seconds": duration, "times": failures}
-        log.warning(self._event, error=type(error).__name__, **fields, **since)
+        log.warning(self._event, **log_fields(error), **fields, **since)
 
     def record_recovery(self) -> None:
         """End the outage, if there is one, and log its duration."""

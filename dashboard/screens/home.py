@@ -316,7 +316,7 @@ CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
     "store": lambda values: Card(_("A store does not answer"), values["message"]),
     "read_only": lambda values: Card(
         _("The database answers, but cannot be written"),
-        _("%(reason)s. Webhooks are kept in Redis until it can.", reason=values["reason"]),
+        _("%(reason)s. Webhooks are kept until it can.", reason=values["reason"]),
     ),
     "redis_only": _redis_only,
     "orphaned": _orphaned,

@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as NobodyThere
 from redis.exceptions import ResponseError
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
-from sqlalchemy import Engine, event, update
+from sqlalchemy import Engine, event, text, update
 
 from devtools.send import samples
 from models.delivery import Delivery, NewDelivery, pack
@@ -364,10 +364,39 @@ def test_a_database_that_cannot_be_written_needs_a_person(healthy: Harness) -> N
         assert seen["database_can_be_written"] is False
         first, second, *_ = findings()
         assert first[0].startswith("the database answers, but cannot be written: ")
-        assert first[0].endswith(". Webhooks are kept in Redis until it can")
+        assert first[0].endswith(". Webhooks are kept until it can")
         assert second[0].startswith("1 webhook is in Redis only, the oldest for ")
         assert second[0].endswith(": do not restart or empty it")
         assert "answers, but cannot be written" in run_cli("status").stdout
+
+
+@contextmanager
+def failing_trigger(database: Database) -> Iterator[None]:
+    """A trigger of the platform that writes to a table which is not there any more."""
+    end = "DROP TRIGGER audit"
+    if database.supports_skip_locked:
+        audit = (
+            "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO audit_log VALUES (1); END'"
+        )
+        trigger = "CREATE TRIGGER audit AFTER UPDATE ON meetergo_inbox.deliveries FOR EACH ROW EXECUTE FUNCTION audit()"
+        begin, end = [audit, trigger], "DROP FUNCTION audit CASCADE"
+    else:
+        begin = ["CREATE TRIGGER audit AFTER UPDATE ON deliveries BEGIN INSERT INTO audit_log VALUES (1); END"]
+    with database.transaction() as session:
+        for statement in begin:
+            session.execute(text(statement))
+    try:
+        yield
+    finally:
+        with database.transaction() as session:
+            session.execute(text(end))
+
+
+def test_a_trigger_that_keeps_deliveries_from_ending_is_named_at_once(healthy: Harness) -> None:
+    with failing_trigger(healthy.services.database):
+        (what, _command), *_ = findings()
+    assert what.startswith("the database answers, but cannot be written: ")
+    assert "audit_log" in what
 
 
 @ON_SQLITE

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.migrate import migrate
-from runtime.database import Database
+from runtime.database import Database, is_schema_outdated
 from tests.another_database import another_database
 from tests.broken_databases import read_only_database
 from tests.raw_sql import sql
@@ -158,6 +158,31 @@ def test_a_revoked_privilege_fails_the_probe_of_an_ordinary_role(probed_url: str
         database.probe_write()
     database.close()
     administer(probed_url, "DROP OWNED BY clerk", "DROP ROLE clerk")
+
+
+FAILING_TRIGGER = (
+    "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO audit_log VALUES (now()); END'",
+    "CREATE TRIGGER audit AFTER UPDATE ON meetergo_inbox.deliveries FOR EACH ROW EXECUTE FUNCTION audit()",
+)
+PUBLICATION_WITHOUT_IDENTITY = (
+    "CREATE PUBLICATION everything FOR ALL TABLES",
+    "ALTER TABLE meetergo_inbox.deliveries REPLICA IDENTITY NOTHING",
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "message"),
+    [(FAILING_TRIGGER, 'relation "audit_log" does not exist'), (PUBLICATION_WITHOUT_IDENTITY, "replica identity")],
+)
+def test_a_delivery_that_can_be_stored_but_not_ended_fails_the_probe(
+    probed_url: str, statements: tuple[str, ...], message: str
+) -> None:
+    administer(probed_url, *statements)
+    database = Database(probed_url)
+    with pytest.raises(SQLAlchemyError, match=message) as raised:
+        database.probe_write()
+    assert not is_schema_outdated(raised.value)
+    database.close()
 
 
 def test_a_sqlite_transaction_that_cannot_begin_raises_a_sqlalchemy_error(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "the database answers, but cannot be written",
         "the database can be written again",
         ("status",),
-        hint="Webhooks are kept in Redis until it can: do not restart or empty it.",
+        hint="Webhooks are kept until it can, some in Redis: do not restart or empty it.",
     ),
     "database_down": AlertWording(
         "the database does not answer",

@@ -22,7 +22,7 @@ from models.incident import EVENT_KINDS, NOTIFYING_LEASE, Incident, IncidentKind
 from models.notification import Notification
 from models.stats import Stats, collect_stats
 from runtime.database import Database
-from runtime.errors import Failure, describe
+from runtime.errors import Failure, describe, log_fields
 from runtime.settings import UnusableSetting
 from worker.channels.apprise import AppriseChannel
 from worker.maintenance.alert_text import alert_text
@@ -91,11 +91,12 @@ class Alerts:
             try:
                 self._check_with_table(services, stats, holds)
             except SQLAlchemyError as error:
-                log.error("database.unavailable", task="alerts", error=type(error).__name__)
+                log.error("database.unavailable", task="alerts", **log_fields(error))
             else:
                 return
         else:
-            log.error("database.unavailable", task="alerts")
+            reason = stats.write_error or next(iter(stats.errors), None)
+            log.error("database.unavailable", task="alerts", **(log_fields(reason) if reason else {}))
         self._check_without_table(services, stats, holds)
 
     def _holds(self, kind: IncidentKind, stats: Stats) -> bool | None:

@@ -20,7 +20,7 @@ from models.notification import MEETING_OVER, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
 from models.retryable import Turn, waiting_accounts
 from runtime.database import Database
-from runtime.errors import Permanent, describe
+from runtime.errors import Permanent, describe, log_fields
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
 from worker.channels.log import LogChannel
 from worker.drain_result import DrainResult
@@ -223,7 +223,7 @@ class OutboxSender:
         except SendInterrupted:
             self._release(waiting)
         except SQLAlchemyError as error:
-            log.error("database.unavailable", queue="outbox", error=type(error).__name__)
+            log.error("database.unavailable", queue="outbox", **log_fields(error))
         except Exception as error:
             log.error("job.failed", queue="outbox", error=type(error).__name__)
         finally:
