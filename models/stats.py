@@ -86,7 +86,7 @@ class Stats:
         incidents: kind of each open incident -> when it began. Outdated while the scheduler is down.
         incident_details: kind of each open incident that has details -> the details.
         account_incidents: the open incidents of accounts other than `default`, oldest first.
-        errors: why a store did not answer.
+        errors: why a store did not answer, or why Redis cannot be written.
         reconcile_status: state of reconciling; None if it is not in use.
         write_error: why a database that answers cannot be written; None if it can, or if it does not answer.
         redis_only: webhooks that the database does not have yet; None if Redis did not answer.
@@ -126,13 +126,18 @@ class Stats:
         return self.rows is None and not self.is_schema_outdated
 
     @property
+    def is_redis_usable(self) -> bool:
+        """Whether Redis answers and can be written. What is read of a full one is correct, but gets old."""
+        return not any(isinstance(error, RedisError) for error in self.errors)
+
+    @property
     def is_clock_wrong(self) -> bool:
         """Whether the clock of some machine is wrong."""
         return self.from_future > 0 or abs(self.clock_lead) > CLOCK_TOLERANCE
 
 
 def collect_stats(database: Database, job_queue: JobQueue, now: datetime, limit: int | None = None) -> Stats:
-    """Query database and Redis, and probe a write. A store that is down leaves its fields None and raises nothing.
+    """Query database and Redis, and probe a write of each. A store that is down leaves its fields None and raises nothing.
 
     Args:
         database: the database.
@@ -151,6 +156,7 @@ def collect_stats(database: Database, job_queue: JobQueue, now: datetime, limit:
         fields["write_error"] = _find_write_error(database)
     try:
         fields |= _redis_stats(job_queue)
+        job_queue.probe_write()
     except RedisError as error:
         errors.append(error)
     return Stats(at=now, errors=tuple(errors), **fields)

@@ -102,7 +102,7 @@ def _check_redis_only(stats: Stats) -> Iterator[Finding]:
 
 
 def _check_processes(stats: Stats) -> Iterator[Finding]:
-    if stats.jobs is None:
+    if stats.jobs is None or not stats.is_redis_usable:
         return
     unattended = [queue_name for queue_name in QUEUES if not stats.jobs[queue_name].workers]
     if unattended:

@@ -98,8 +98,8 @@ def serve_stats(services: Services, host: str, port: int) -> None:
 
 
 def _store_gauges(stats: Stats) -> Iterator[GaugeMetricFamily]:
-    up = {("database",): int(stats.rows is not None), ("redis",): int(stats.jobs is not None)}
-    yield _family("store_up", "1 if a store answers the scheduler.", ["store"], up)
+    up = {("database",): int(stats.rows is not None), ("redis",): int(stats.is_redis_usable)}
+    yield _family("store_up", "1 if a store answers the scheduler, and Redis can be written.", ["store"], up)
 
 
 def _family(name: str, text: str, labels: list[str], values: Mapping[Any, float]) -> GaugeMetricFamily:

@@ -134,6 +134,8 @@ def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
     redis, database = ("answers" if store is not None else "down" for store in (stats.jobs, stats.rows))
     if stats.write_error:
         database = "answers, but cannot be written"
+    if stats.jobs and not stats.is_redis_usable:
+        redis = "answers, but cannot be written"
     over = count(int(RATE_WINDOW / timedelta(minutes=1)), "minute", "minutes")
     return {
         "database": "lacks tables" if snapshot.is_schema_outdated else database,

@@ -370,6 +370,19 @@ def test_a_database_that_cannot_be_written_needs_a_person(healthy: Harness) -> N
         assert "answers, but cannot be written" in run_cli("status").stdout
 
 
+@ON_SQLITE
+def test_redis_that_is_full_needs_a_person_and_is_still_read(healthy: Harness, redis: Redis) -> None:
+    redis.config_set("maxmemory", 1)
+    try:
+        ((what, _command),) = findings()
+        shown = run_cli("status").stdout
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert what.startswith("Redis cannot be written: OOM ")
+    assert "answers, but cannot be written" in shown
+    assert "schedule" in shown
+
+
 @contextmanager
 def failing_trigger(database: Database) -> Iterator[None]:
     """A trigger of the platform that writes to a table which is not there any more."""

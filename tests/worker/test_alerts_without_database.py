@@ -145,17 +145,31 @@ def test_with_both_stores_down_alerts_are_sent_from_memory(harness: Harness, ope
     with unreachable_database(harness.services) as services:
         silent = replace(services, job_queue=JobQueue(queue.connect("redis://127.0.0.1:1/0")))
         check(silent, alerts, 0, 15, 30)
-    assert sorted(operator_channel.subjects()) == ["Redis does not answer", "the database does not answer"]
+    assert sorted(operator_channel.subjects()) == ["Redis cannot be used", "the database does not answer"]
 
 
 @ON_SQLITE
 def test_redis_that_is_down_is_an_incident_like_others(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     check(replace(harness.services, job_queue=JobQueue(queue.connect("redis://127.0.0.1:1/0"))), alerts, 0, 15, 30)
-    assert operator_channel.subjects() == ["Redis does not answer"]
+    assert operator_channel.subjects() == ["Redis cannot be used"]
     assert [incident.kind for incident in harness.all(Incident)] == ["redis_down"]
     check(harness.services, alerts, 45, 110)
-    assert operator_channel.subjects()[1:] == ["resolved: Redis answers again"]
+    assert operator_channel.subjects()[1:] == ["resolved: Redis can be used again"]
+
+
+@ON_SQLITE
+def test_redis_that_is_full_is_an_incident_too(harness: Harness, operator_channel: AlertReceiver, redis: Redis) -> None:
+    alerts = alerts_to(operator_channel)
+    redis.config_set("maxmemory", 1)
+    try:
+        check(harness.services, alerts, 0, 15, 30)
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert operator_channel.subjects() == ["Redis cannot be used"]
+    recovered = replace(harness.services, job_queue=JobQueue(redis))  # its cool-down is over
+    check(recovered, alerts, 45, 110)
+    assert operator_channel.subjects()[1:] == ["resolved: Redis can be used again"]
 
 
 @ON_SQLITE

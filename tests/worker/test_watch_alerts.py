@@ -311,14 +311,14 @@ def test_alerts_reach_people_while_postgresql_or_redis_or_both_are_killed(
     assert news(30, 45, 60) == {"the database does not answer", ENDS[0]}
     own_redis.kill()
     alerts.observed["api_key_expiring"] = key(7, 7)
-    assert news(75, 90, 105) == {"Redis does not answer", ENDS[1]}
+    assert news(75, 90, 105) == {"Redis cannot be used", ENDS[1]}
     own_cluster.start()
     alerts.observed["certificate_expiring"] = Observation(True, {"host": "inbox", "days": 3, "level": 3})
     assert news(120, 135) == {"the certificate of inbox ends in 3 days"}
     assert news(195, 210) == {"resolved: the database answers again"}
     own_redis.start()
     alerts.observed["api_key_expiring"] = ABSENT
-    resolved = {"resolved: Redis answers again", "resolved: the API key of meetergo was renewed"}
+    resolved = {"resolved: Redis can be used again", "resolved: the API key of meetergo was renewed"}
     assert news(225, 300, 315) == resolved
     assert len(sent) == len(set(sent))
     kinds = sorted(row.kind for row in harness.all(Incident))

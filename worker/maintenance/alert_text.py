@@ -157,10 +157,10 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         hint="Webhooks are kept in Redis until it does: do not restart or empty it.",
     ),
     "redis_down": AlertWording(
-        "Redis does not answer",
-        "Redis answers again",
+        "Redis cannot be used",
+        "Redis can be used again",
         ("status",),
-        hint="Webhooks are kept in the database, and are processed when it does.",
+        hint="Webhooks are kept in the database, and are processed when it can.",
     ),
     "reconcile_stopped": AlertWording(
         "reconcile cannot read everything",

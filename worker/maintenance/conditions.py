@@ -25,7 +25,9 @@ def _is_in_redis_only(stats: Stats, max_wait: timedelta) -> bool | None:
 
 
 def _has_no_worker(stats: Stats, max_wait: timedelta) -> bool | None:
-    return None if stats.jobs is None else any(not jobs.workers for jobs in stats.jobs.values())
+    if stats.jobs is None or not stats.is_redis_usable:
+        return None
+    return any(not jobs.workers for jobs in stats.jobs.values())
 
 
 def _of_rows(condition: Callable[[Stats, Mapping[QueueName, RowStats]], bool]) -> Condition:
@@ -43,7 +45,7 @@ CONDITIONS: dict[IncidentKind, Condition] = {
     "redis_only": _is_in_redis_only,
     "database_read_only": _of_rows(lambda stats, rows: stats.write_error is not None),
     "database_down": lambda stats, max_wait: stats.is_database_down,
-    "redis_down": lambda stats, max_wait: stats.jobs is None,
+    "redis_down": lambda stats, max_wait: not stats.is_redis_usable,
     "reconcile_stopped": _of_rows(
         lambda stats, rows: bool(stats.reconcile_status and stats.reconcile_status.error(stats.at))
     ),
