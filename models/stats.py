@@ -137,7 +137,7 @@ class Stats:
 
 
 def collect_stats(database: Database, job_queue: JobQueue, now: datetime, limit: int | None = None) -> Stats:
-    """Query database and Redis, and probe a write of each. A store that is down leaves its fields None and raises nothing.
+    """Query both stores, and probe a write of each. One that is down leaves its fields None and raises nothing.
 
     Args:
         database: the database.

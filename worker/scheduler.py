@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -10,6 +11,7 @@ from importlib import import_module
 from threading import Thread
 
 import structlog
+from redis.exceptions import RedisError
 
 from models.retention import prune
 from runtime import logs
@@ -59,6 +61,8 @@ MONITORING_TIMEOUT = timedelta(seconds=5)
 
 MISSED_RUNS = 4
 """Number of runs that may be missed before the scheduler counts as stopped."""
+HEARTBEAT_INTERVAL = timedelta(minutes=1)
+"""How often the heartbeat of a task that runs rarely is recorded again: Redis may be emptied meanwhile."""
 MIN_HEARTBEAT_TTL = timedelta(minutes=1)
 """Lower bound, so that a task that runs each second does not count as stopped after a few slow seconds."""
 
@@ -154,21 +158,40 @@ def _serve_metrics(settings: ScheduleSettings, services: Services) -> None:
 def _repeat(name: str, task: Task, services: Services, interval: timedelta, stop: StopEvent) -> None:
     outage = Outage("schedule.failed")
     while not stop.is_set():
-        _run(name, task, services, interval, outage)
-        stop.wait(interval.total_seconds())
+        completed = _run(name, task, services, interval, outage)
+        next_run = time.monotonic() + interval.total_seconds()
+        while not stop.is_set() and (left := next_run - time.monotonic()) > 0:
+            stop.wait(min(left, HEARTBEAT_INTERVAL.total_seconds()))
+            if completed and left > HEARTBEAT_INTERVAL.total_seconds():
+                with suppress(RedisError):  # down
+                    _record_heartbeat(services, name, interval, timedelta(seconds=next_run - time.monotonic()))
 
 
-def _run(name: str, task: Task, services: Services, interval: timedelta, outage: Outage) -> None:
-    """Run a task once. A failed task runs again when it is next due: the database may be down for a while."""
+def _run(name: str, task: Task, services: Services, interval: timedelta, outage: Outage) -> bool:
+    """Run a task once. A failed task runs again when it is next due: the database may be down for a while.
+
+    Returns:
+        Whether it completed.
+    """
     try:
         task(services, datetime.now(UTC))
-        redis = services.job_queue.redis
-        ttl = max(interval * MISSED_RUNS, MIN_HEARTBEAT_TTL)
-        heartbeat.record(redis, name, heartbeat.redis_now(redis) + interval, ttl)
+        _record_heartbeat(services, name, interval, interval)
     except Exception as error:
         outage.record_failure(error, task=name)
-    else:
-        outage.record_recovery()
+        return False
+    outage.record_recovery()
+    return True
+
+
+def _record_heartbeat(services: Services, name: str, interval: timedelta, left: timedelta) -> None:
+    """Record that a task completed, and that it runs again when the time that is left is over.
+
+    Raises:
+        RedisError: Redis is down.
+    """
+    redis = services.job_queue.redis
+    ttl = max(interval * (MISSED_RUNS - 1) + left, MIN_HEARTBEAT_TTL)
+    heartbeat.record(redis, name, heartbeat.redis_now(redis) + left, ttl)
 
 
 if __name__ == "__main__":

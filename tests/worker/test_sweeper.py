@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 
 import pytest
 from sqlalchemy import insert, update
@@ -11,7 +12,11 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from runtime.outage import Outage
+from runtime.process.stop_signal import StopEvent
+from runtime.redis import heartbeat
+from tests.console.cli import ON_SQLITE
 from tests.worker.harness import AT, START, Harness
+from tests.worker.test_pool import wait_until
 from worker import scheduler
 from worker.maintenance import sweeper
 from worker.maintenance.sweeper import OVERDUE_AFTER, sweep, wake
@@ -148,6 +153,22 @@ def test_a_scheduler_whose_clock_is_wrong_wakes_in_time(harness: Harness, ahead:
         session.execute(update(Delivery).values(due_at=datetime.now(UTC), attempts=1))
     wake(harness.services, datetime.now(UTC) + ahead)
     assert inbox.count == 1
+
+
+@ON_SQLITE
+def test_an_emptied_redis_soon_knows_again_when_a_daily_task_runs(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "HEARTBEAT_INTERVAL", timedelta(milliseconds=10))
+    stop, redis, tasks = StopEvent(), harness.services.job_queue.redis, {"prune": (timedelta(days=1), lambda *_: None)}
+    thread = Thread(target=scheduler.run, args=(tasks, harness.services, stop))
+    thread.start()
+    wait_until(lambda: "prune" in heartbeat.next_runs(redis))
+    redis.flushall()
+    wait_until(lambda: "prune" in heartbeat.next_runs(redis))
+    stop.set()
+    thread.join()
+    assert heartbeat.next_runs(redis)["prune"] > datetime.now(UTC) + timedelta(hours=23)
 
 
 def test_a_task_that_fails_each_second_is_logged_when_it_begins_and_ends(
