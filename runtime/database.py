@@ -39,7 +39,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from runtime.database_url import DEFAULT_SCHEMA, driver_options
+from runtime.database_url import DEFAULT_SCHEMA, driver_options, names_several_hosts
 from runtime.postgresql.pooler import Connector, is_pooled
 from runtime.private_files import FILE_MODE
 
@@ -484,14 +484,17 @@ def open_engine(
 
 
 def _connect_arguments(url: str) -> dict[str, Any]:
-    url_options = make_url(url).query
+    parts = make_url(url)
+    url_options = parts.query
     defaults: dict[str, Any] = {
         "connect_timeout": POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
         "tcp_user_timeout": POSTGRESQL_TCP_TIMEOUT_MILLISECONDS,
         "client_encoding": "UTF8",
     }
+    if names_several_hosts(parts):  # else the first that answers, which a failover may have made a standby
+        defaults["target_session_attrs"] = "read-write"
     arguments = {name: value for name, value in defaults.items() if name not in url_options}
-    return arguments | driver_options(make_url(url))
+    return arguments | driver_options(parts)
 
 
 def _connector(url: str, statement_timeout: timedelta) -> Connector:

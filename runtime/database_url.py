@@ -13,6 +13,8 @@ ESCAPES = "in a password, write '@' as %40, ':' as %3A, '/' as %2F, '#' as %23, 
 POSTGRESQL, SQLITE = "postgresql+psycopg", "sqlite"
 DEFAULT_SCHEMA = "meetergo_inbox"
 """Schema of our tables on PostgreSQL, unless DATABASE_SCHEMA names another. See `check_schema`."""
+SEVERAL_HOSTS = re.compile(rf"^({re.escape(POSTGRESQL)}://(?:.*@)?)([^@/?\[]+,[^@/?\[]+)(/[^?]*)?(?:\?(.*))?$")
+"""A URL that names several hosts as libpq takes them: `host1:5432,host2:5432/database`."""
 SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 
 
@@ -41,6 +43,7 @@ def check_database_url(url: str) -> str:
             url = f"{POSTGRESQL}://{url.removeprefix(prefix)}"
     if not url.isprintable():
         raise ValueError("it holds a line end or a control character")
+    url = SEVERAL_HOSTS.sub(_hosts_as_options, url)
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError, TypeError):
@@ -55,6 +58,19 @@ def check_database_url(url: str) -> str:
         url = parts.render_as_string(hide_password=False)
     _check_postgresql(parts)
     return url
+
+
+def names_several_hosts(url: URL) -> bool:
+    """Whether a checked URL names several hosts, such as a server and its standby."""
+    hosts = url.query.get("host", "")
+    return isinstance(hosts, tuple) or "," in hosts
+
+
+def _hosts_as_options(url: re.Match[str]) -> str:
+    """Name each host by an option, as SQLAlchemy takes them."""
+    start, hosts, path, query = url.groups()
+    options = [*(f"host={host}" for host in hosts.split(",")), *([query] if query else [])]
+    return f"{start}{path or '/'}?{'&'.join(options)}"
 
 
 def check_schema(name: str) -> str:

@@ -35,6 +35,10 @@ class PostgresqlPair:
         self.proxy = Proxy(f"{_socket_folder(self._primary_url)}/.s.PGSQL.5432")
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.proxy.port}/postgres"
 
+    def url_of_both(self) -> str:
+        """Return a URL that names both hosts, first the standby."""
+        return f"postgresql+psycopg://postgres@/postgres?host={self._folder}&host={_socket_folder(self._primary_url)}"
+
     def move(self) -> None:
         """Move the address to the standby, which only reads; open connections stay with the primary."""
         flushed = self._query("SELECT pg_current_wal_flush_lsn()")

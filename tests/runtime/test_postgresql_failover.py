@@ -11,6 +11,14 @@ from runtime.database import Database
 from tests.postgresql_pair import postgresql_pair
 
 
+def test_of_several_hosts_the_one_that_can_be_written_is_taken() -> None:
+    with TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as name, postgresql_pair(Path(name)) as pair:
+        database = Database(pair.url_of_both(), pool_size=1)
+        migrate(database.engine)
+        database.probe_write()
+        database.close()
+
+
 @pytest.mark.parametrize("ends", ["promoted", "restored"])
 def test_connections_to_the_standby_write_again_once_a_primary_has_the_address(ends: str) -> None:
     with TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as name, postgresql_pair(Path(name)) as pair:

@@ -11,6 +11,7 @@ from runtime.settings import AddressSettings, DatabaseSettings, EncryptedStoreSe
 from worker.settings import ScheduleSettings
 
 KEYS = ["old-key-" * 4, "new-key-" * 4]
+OURS = "postgresql+psycopg"
 NAMES = "DATABASE_URL", "REDIS_URL", "WEBHOOK_KEYS", "WEBHOOK_ACCOUNT"
 
 
@@ -37,6 +38,8 @@ def test_a_list_is_split_at_its_commas(monkeypatch: pytest.MonkeyPatch, text: st
         ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
         ("postgresql://u:p%40@h/d?client_encoding=utf8", "postgresql+psycopg://u:p%40@h/d?client_encoding=utf8"),
         ("postgresql://u:p%40@%2Frun%2Fpg/d", "postgresql+psycopg://u:p%40@/d?host=%2Frun%2Fpg"),
+        ("postgresql://u:p%40@h1:1,h2:2/d?sslmode=allow", f"{OURS}://u:p%40@/d?host=h1:1&host=h2:2&sslmode=allow"),
+        ("postgresql://h1,h2:2", f"{OURS}:///?host=h1&host=h2:2"),
         ("postgresql://%2frun/d?sslmode=allow", "postgresql+psycopg:///d?host=%2Frun&sslmode=allow"),
         ("sqlite:///inbox.db", "sqlite:///inbox.db"),
     ],
