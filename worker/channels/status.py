@@ -14,7 +14,7 @@ secrets are rotated. 410 Gone is always deliberate."""
 
 
 class TemporaryRefusal(Transient):
-    """The platform rejects the message for now; after an hour of rejections the failure is permanent."""
+    """The other side rejects the message for now; after an hour of rejections the failure is permanent."""
 
 
 def classify_status(status: int, retry_after: str | None, now: datetime) -> None:

@@ -128,6 +128,10 @@ class MailServerStub:
     async def handle_QUIT(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802
         return self.refusals.get("QUIT", "221 Bye")
 
+    async def auth_XOAUTH2(self, server: Any, args: Any) -> AuthResult:  # noqa: N802
+        """Offered beside PLAIN and LOGIN, as large providers do."""
+        return AuthResult(success=False)
+
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
         self.logins.append(login)
         return AuthResult(success="AUTH" not in self.refusals, handled=False)

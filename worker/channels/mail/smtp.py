@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from runtime.errors import Failure, Permanent, Transient
 from worker.channels.base import Unresponsive
+from worker.channels.status import TemporaryRefusal
 from worker.deadline import Deadline
 
 TIMEOUT = timedelta(seconds=30)
@@ -22,6 +23,10 @@ ENHANCED_CODE = re.compile(rb"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
 
 LOGIN_REPLY_CODES = {530, 534, 535, 538}
 """Authentication failures (RFC 4954): correct settings resolve them, so they are transient."""
+
+POLICY_CODE = " 5.7."
+"""Beginning of the enhanced codes for security and policy: the server refuses us, until it or our address is set up."""
+MESSAGE = "the message"
 
 SMTP_ERRORS = (smtplib.SMTPException, OSError)
 
@@ -64,6 +69,7 @@ class MailServer:
 
         Raises:
             Permanent: the server rejects the sender, the recipient or the message.
+            TemporaryRefusal: the server's policy rejects us as the sender, which often passes.
             Unresponsive: the server did not respond in time.
             Transient: the server is unreachable, rejects the login, or asks to retry later.
         """
@@ -98,6 +104,11 @@ class MailServer:
             session.login(self._user, self._password)
         except (smtplib.SMTPNotSupportedError, smtplib.SMTPAuthenticationError):
             raise Transient("the mail server did not accept our user and password") from None
+        except smtplib.SMTPException as error:
+            if isinstance(error, smtplib.SMTPServerDisconnected):
+                raise
+            ways = session.esmtp_features.get("auth", "").strip() or "nothing"
+            raise Transient(f"the mail server takes no password, only: {ways[:100]}") from None
 
 
 class SmtpSession(smtplib.SMTP):
@@ -164,11 +175,17 @@ def _to_failure(error: Exception) -> Failure:
         case smtplib.SMTPSenderRefused():
             return _refusal("the sender", error.smtp_code, error.smtp_error)
         case smtplib.SMTPDataError():
-            return _refusal("the message", error.smtp_code, error.smtp_error)
+            return _refusal(MESSAGE, error.smtp_code, error.smtp_error)
         case smtplib.SMTPNotSupportedError():
             return Permanent("the mail server does not accept non-ASCII addresses")
+        case smtplib.SMTPResponseException():
+            return Transient(f"the mail server refused the conversation ({_codes(error.smtp_code, error.smtp_error)})")
         case ssl.SSLCertVerificationError():
             return Transient("the mail server's certificate cannot be trusted")
+        case ssl.SSLError():
+            return Transient(
+                "the mail server does not speak TLS as SMTP_URL says: smtps:// is usual on port 465, smtp:// on 587"
+            )
         case TimeoutError():
             return Unresponsive("the conversation with the mail server failed: it did not answer in time")
         case _:
@@ -176,7 +193,15 @@ def _to_failure(error: Exception) -> Failure:
 
 
 def _refusal(what: str, code: int, reply: bytes | str) -> Failure:
+    codes = _codes(code, reply)
+    text = f"the mail server refused {what} ({codes})"
+    if code < 500 or code in LOGIN_REPLY_CODES:
+        return Transient(text)
+    if POLICY_CODE in codes and what != MESSAGE:
+        return TemporaryRefusal(text)
+    return Permanent(text)
+
+
+def _codes(code: int, reply: bytes | str) -> str:
     enhanced = ENHANCED_CODE.match(reply.encode() if isinstance(reply, str) else reply)
-    text = f"the mail server refused {what} ({code}{f' {enhanced[1].decode()}' if enhanced else ''})"
-    is_final = code >= 500 and code not in LOGIN_REPLY_CODES
-    return Permanent(text) if is_final else Transient(text)
+    return f"{code} {enhanced[1].decode()}" if enhanced else str(code)

@@ -1,12 +1,14 @@
 import ssl
 from datetime import UTC, timedelta
 from email.headerregistry import Address
+from socket import create_server
+from threading import Thread
 
 import pytest
 from pydantic import ValidationError
 
 from runtime.errors import Permanent, Transient
-from worker.channels import UnusableChannel, open_channel
+from worker.channels import TemporaryRefusal, UnusableChannel, open_channel
 from worker.channels.mail.branding import MailBranding
 from worker.channels.mail.channel import MailChannel
 from worker.channels.mail.composer import MailComposer
@@ -121,9 +123,11 @@ def test_the_fixed_recipient_of_a_mail(url, recipient, settings):
         ),
         (
             {"RCPT": "550 5.7.1 relaying denied"},
-            Permanent,
+            TemporaryRefusal,
             "the mail server refused the recipient (550 5.7.1)",
         ),
+        ({"MAIL": "553 5.7.1 not yours"}, TemporaryRefusal, "the mail server refused the sender (553 5.7.1)"),
+        ({"DATA": "554 5.7.1 spam"}, Permanent, "the mail server refused the message (554 5.7.1)"),
         ({"RCPT": "550 5.1.1anna@platform.example"}, Permanent, "the mail server refused the recipient (550)"),
         ({"RCPT": "450 greylisted"}, Transient, "the mail server refused the recipient (450)"),
         ({"MAIL": "553 b@mail.example is not yours"}, Permanent, "the mail server refused the sender (553)"),
@@ -204,6 +208,33 @@ def test_a_wrong_password_is_retried(mail_server, settings, make_message, certif
         open_channel("mailto:", settings(smtp_url=f"smtp://user:pa55@{place}")).send(make_message())
 
     assert server.mails == []
+
+
+def test_a_server_that_takes_no_password_is_named(mail_server, settings, make_message, certificate):
+    place, _ = mail_server(tls_context=certificate, auth_exclude_mechanism=["LOGIN", "PLAIN"])
+
+    with pytest.raises(Transient, match=r"^the mail server takes no password, only: XOAUTH2$"):
+        open_channel("mailto:", settings(smtp_url=f"smtp://user:pa55@{place}")).send(make_message())
+
+
+def test_tls_from_the_first_byte_on_a_port_without_it_is_named(mail_server, settings, make_message):
+    place, _ = mail_server()
+
+    with pytest.raises(Transient, match=r"does not speak TLS as SMTP_URL says: smtps:// is usual on port 465"):
+        open_channel("mailto:", settings(smtp_url=f"smtps://{place}")).send(make_message())
+
+
+def test_a_server_that_is_closed_is_retried(make_message):
+    def refuse(listener):
+        with listener.accept()[0] as connection:
+            connection.sendall(b"554 5.3.2 not today\r\n")
+
+    with create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=refuse, args=[listener], daemon=True).start()
+        channel = MailChannel(MailServer(f"smtp://127.0.0.1:{listener.getsockname()[1]}"), COMPOSER)
+
+        with pytest.raises(Transient, match=r"^the mail server refused the conversation \(554 5\.3\.2\)$"):
+            channel.send(make_message())
 
 
 def test_a_password_is_not_sent_unencrypted(mail_server, make_message, monkeypatch):
