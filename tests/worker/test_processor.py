@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.orm import Session
 
 from devtools.send import samples
@@ -20,6 +22,7 @@ from models.migrate import migrate
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
+from runtime.database import Database
 from runtime.errors import Failure, Permanent
 from tests.another_database import another_database
 from tests.console.cli import ON_SQLITE
@@ -33,6 +36,18 @@ from worker.maintenance.sweeper import sweep
 CREATED = samples.created("b1", START, AT)
 MOVED = samples.rescheduled("b1", START + timedelta(hours=1), later(1), START)
 CANCELLED = samples.cancelled("b1", START, later(2))
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_no_row_is_blamed_for_a_claim_that_cannot_be_recorded(harness: Harness, database_url: str) -> None:
+    """There is no connection for it, as when the server has reached its `max_connections`."""
+    harness.deliver(samples.created("b1", START, AT))
+    database = Database(database_url, pool_size=1)
+    with pytest.raises(NoConnectionFree):
+        replace(harness.services.inbox, database=database).process_due()
+    database.close()
+    (row,) = harness.all(Delivery)
+    assert (row.attempts, row.is_isolated) == (0, False)
 
 
 def test_a_created_booking_becomes_a_row_with_its_host_and_news(harness: Harness) -> None:

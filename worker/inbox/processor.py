@@ -229,7 +229,7 @@ class InboxProcessor:
             with self.database.read_only() as session:
                 ids = self._fill(session, batch).ids
             with self._dropping_claims():
-                self._record_claim(ids)  # SQLite's only lock would block it later
+                self._record_batch_claim(batch)  # SQLite's only lock would block it later
                 self._parse_ahead(batch)
                 with self.database.transaction() as session:
                     self._fill(session, batch, ids)
@@ -238,7 +238,7 @@ class InboxProcessor:
             return
         with self._dropping_claims(), self.database.transaction() as session:
             if self._fill(session, batch).rows:
-                self._record_claim(batch.ids)
+                self._record_batch_claim(batch)
             yield session
             Claim.release(session, self.worker)
 
@@ -250,6 +250,14 @@ class InboxProcessor:
             with self.database.transaction() as session:
                 yield session
                 Claim.release(session, self.worker)
+
+    def _record_batch_claim(self, batch: _Batch) -> None:
+        """Record the claim on a batch, whose rows are not to blame if that fails: no connection may be free."""
+        try:
+            self._record_claim(batch.ids)
+        except SQLAlchemyError:
+            batch.rows = []
+            raise
 
     def _record_claim(self, ids: Sequence[str]) -> None:
         Claim.record(self.database, self.worker, "inbox", ids, self.clock())
