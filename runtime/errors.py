@@ -35,6 +35,10 @@ QUOTING_SQLSTATES = ("22", "38", "39", "HV", "P0")
 """Classes of PostgreSQL's errors whose messages may quote data: values, and what functions and foreign tables raise."""
 
 
+PIPELINE_ERROR = " of pipeline caused error: "
+"""What redis-py writes between a command, with its values, and the reason why a pipeline failed."""
+
+
 def cause_of(error: BaseException) -> BaseException:
     """Return the driver's error that SQLAlchemy wraps, since its class says more, or the error itself."""
     return getattr(error, "orig", None) or error
@@ -46,15 +50,20 @@ def describe(error: BaseException) -> str:
 
 
 def log_fields(error: BaseException) -> dict[str, str]:
-    """Return the fields of a log line about an error: its class and, if it is a database's, its reason.
+    """Return the fields of a log line about an error: its class and, if it is a store's, its reason.
 
-    The reason is the driver's first line, without one that may quote stored data.
+    The reason is the driver's first line, unless it may quote stored data.
     """
-    cause = cause_of(error)
-    is_of_database = hasattr(cause, "sqlstate") or hasattr(cause, "sqlite_errorcode")
-    if not is_of_database or (getattr(cause, "sqlstate", None) or "").startswith(QUOTING_SQLSTATES):
-        return {"error": describe(error)}
-    return {"error": describe(error), "reason": first_line(cause)}
+    reason = _reason(cause_of(error))
+    return {"error": describe(error), **({"reason": reason} if reason else {})}
+
+
+def _reason(cause: BaseException) -> str:
+    if any(base.__module__ == "redis.exceptions" for base in type(cause).__mro__):
+        return first_line(cause).rpartition(PIPELINE_ERROR)[2]
+    if hasattr(cause, "sqlstate"):
+        return "" if (cause.sqlstate or "").startswith(QUOTING_SQLSTATES) else first_line(cause)
+    return first_line(cause) if hasattr(cause, "sqlite_errorcode") else ""
 
 
 def first_line(error: BaseException) -> str:

@@ -129,6 +129,7 @@ def configure(level: int = logging.INFO) -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.INFO)
+    logging.captureWarnings(True)  # libraries print theirs otherwise, on several lines
     for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # a line for each, at import

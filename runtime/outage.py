@@ -62,7 +62,7 @@ class Outage:
             self._began = now if is_new else self._began
             self._logged, duration, failures = now, int(now - self._began), self._failures
         since = {} if is_new else {"for_seconds": duration, "times": failures}
-        log.warning(self._event, **log_fields(error), **fields, **since)
+        log.warning(self._event, **{**log_fields(error), **fields}, **since)
 
     def record_recovery(self) -> None:
         """End the outage, if there is one, and log its duration."""

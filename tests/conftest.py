@@ -149,6 +149,7 @@ def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     structlog.configure(**before)
     logging.root.handlers = handlers
     logging.root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 def _configure_uncached(configure: Callable[..., None], **options: Any) -> None:

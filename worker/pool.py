@@ -251,7 +251,9 @@ def _retry_until_stopped(source: str, work: Callable[[], bool]) -> None:
         try:
             if work():
                 return
-        except (RedisError, ValueError, TypeError) as error:  # the latter two: data in Redis that is not RQ's
+        except RedisError as error:
+            outage.record_failure(error, queue=source)
+        except (ValueError, TypeError) as error:  # data in Redis that is not RQ's
             outage.record_failure(error, queue=source, reason=first_line(error))
         if time.monotonic() - began > MAX_RETRY_DELAY.total_seconds():
             outage.record_recovery()

@@ -89,10 +89,14 @@ def key_of(redis: "Redis", *parts: str) -> str:
 def probe_write(redis: "Redis") -> None:
     """Check that Redis can be written: a replica or a full one answers a ping, too.
 
+    It is written in a transaction, as a job is: some proxies and rights of users exclude these.
+
     Raises:
         RedisError: it cannot.
     """
-    redis.set(key_of(redis, "probe"), 1, px=1000)
+    with redis.pipeline() as pipeline:
+        pipeline.set(key_of(redis, "probe"), 1, px=1000)
+        pipeline.execute()
 
 
 def origin_of(redis: "Redis") -> str:

@@ -1,6 +1,8 @@
 """What is logged and stored of an error: the driver's reason, and no data of people."""
 
 import pytest
+from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,6 +39,17 @@ def test_a_database_error_is_logged_with_its_reason_unless_it_may_quote_data(
 def test_an_error_of_sqlite_has_a_reason_too(database: Database) -> None:
     fields = log_fields(error_of(database, "SELECT * FROM audit_log"))
     assert fields == {"error": "OperationalError", "reason": "no such table: audit_log"}
+
+
+def test_an_error_of_redis_has_a_reason_without_the_values_of_its_command(redis: Redis) -> None:
+    redis.set("a", "text")
+    pipeline = redis.pipeline()
+    pipeline.lpush("a", GUEST)
+    with pytest.raises(RedisError) as raised:
+        pipeline.execute()
+    assert GUEST in str(raised.value)
+    assert log_fields(raised.value)["reason"].startswith("WRONGTYPE")
+    assert GUEST not in f"{log_fields(raised.value)}"
 
 
 def test_any_other_error_is_logged_by_its_class_alone() -> None:

@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from io import StringIO
 from threading import Thread
@@ -139,3 +140,15 @@ def test_below_the_level_nothing_is_written_for_any_id(monkeypatch: pytest.Monke
         logs.info_for_each("delivery.accepted", "delivery_id", ["a", "b"])
 
     assert logged(monkeypatch, write) == []
+
+
+def test_a_warning_of_a_library_is_one_line_of_json(capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logs.configure()
+        try:
+            warnings.warn("not supported", UserWarning, stacklevel=1)
+        finally:
+            logging.captureWarnings(False)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "not supported" in json.loads(line)["event"]

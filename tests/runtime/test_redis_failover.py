@@ -7,6 +7,8 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
+from redis import Redis
+from redis.exceptions import NoPermissionError
 
 from models.delivery import NewDelivery, pack
 from runtime.encryption import BodyCipher
@@ -109,3 +111,14 @@ def test_users_and_passwords_of_a_sentinel_url_are_the_servers() -> None:
     manager = client.connection_pool.sentinel_manager  # type: ignore[attr-defined]
     assert [each.connection_pool.connection_kwargs["port"] for each in manager.sentinels] == [26379, 2]
     assert {each.connection_pool.connection_kwargs["password"] for each in manager.sentinels} == {"y"}
+
+
+def test_the_probe_notices_a_user_who_may_write_but_not_in_a_transaction(redis: Redis) -> None:
+    redis.execute_command("ACL", "SETUSER", "clerk", "on", ">secret", "~*", "+@all", "-@transaction")
+    try:
+        kwargs = redis.connection_pool.connection_kwargs
+        with connect(f"redis://clerk:secret@{kwargs['host']}:{kwargs['port']}/0") as client:
+            with pytest.raises(NoPermissionError, match="multi"):
+                JobQueue(client).probe_write()
+    finally:
+        redis.execute_command("ACL", "DELUSER", "clerk")
