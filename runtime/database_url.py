@@ -13,8 +13,8 @@ ESCAPES = "in a password, write '@' as %40, ':' as %3A, '/' as %2F, '#' as %23, 
 POSTGRESQL, SQLITE = "postgresql+psycopg", "sqlite"
 DEFAULT_SCHEMA = "meetergo_inbox"
 """Schema of our tables on PostgreSQL, unless DATABASE_SCHEMA names another. See `check_schema`."""
-SEVERAL_HOSTS = re.compile(rf"^({re.escape(POSTGRESQL)}://(?:.*@)?)([^@/?\[]+,[^@/?\[]+)(/[^?]*)?(?:\?(.*))?$")
-"""A URL that names several hosts as libpq takes them: `host1:5432,host2:5432/database`."""
+SEVERAL_HOSTS = re.compile(rf"^({re.escape(POSTGRESQL)}://(?:.*@)?)([^@/?\[]+:\d+,[^@/?\[]+)(/[^?]*)?(?:\?(.*))?$")
+"""A URL whose hosts have a port each, as libpq takes it: `host1:5432,host2:5432/database`."""
 SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 
 
@@ -63,7 +63,7 @@ def check_database_url(url: str) -> str:
 def names_several_hosts(url: URL) -> bool:
     """Whether a checked URL names several hosts, such as a server and its standby."""
     hosts = url.query.get("host", "")
-    return isinstance(hosts, tuple) or "," in hosts
+    return isinstance(hosts, tuple) or "," in f"{url.host}{hosts}"
 
 
 def _hosts_as_options(url: re.Match[str]) -> str:
