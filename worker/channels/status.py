@@ -8,9 +8,10 @@ from runtime.errors import Permanent, Transient
 RETRYABLE_STATUSES = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: client errors worth a retry."""
 
-TEMPORARY_REFUSALS = {401, 403, 404}
+TEMPORARY_REFUSALS = {401, 403, 404, 405, 407, 421}
 """Unauthorized, Forbidden, Not Found: a proxy sends them while the platform is deployed, a platform while its
-secrets are rotated. 410 Gone is always deliberate."""
+secrets are rotated. So are Method Not Allowed, with which nginx answers a POST while it serves a static maintenance
+page, Proxy Authentication Required and Misdirected Request. 410 Gone is always deliberate."""
 
 
 class TemporaryRefusal(Transient):
