@@ -134,6 +134,18 @@ def test_home_says_which_store_is_down(open_app: OpenApp, harness: Harness) -> N
 
 
 @ON_SQLITE
+def test_home_says_that_redis_is_full(client: Client, redis: Redis) -> None:
+    get = client("read").get
+    redis.config_set("maxmemory", 1)
+    try:
+        page = get("/").text
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert "Redis cannot be written: OOM" in page
+    assert "reads, does not write" in page
+
+
+@ON_SQLITE
 def test_webhooks_that_are_only_in_redis_are_counted(client: Client, harness: Harness, redis: Redis) -> None:
     JobQueue(redis).enqueue_store(("0" * 64, "default", "e30=", "", datetime.now(UTC).isoformat()))
     page = client("read").get("/").text
