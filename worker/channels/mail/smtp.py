@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 
 from runtime.errors import Failure, Permanent, Transient
 from worker.channels.base import Unresponsive
-from worker.channels.status import TemporaryRefusal
 from worker.deadline import Deadline
 
 TIMEOUT = timedelta(seconds=30)
@@ -23,10 +22,6 @@ ENHANCED_CODE = re.compile(rb"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
 
 LOGIN_REPLY_CODES = {530, 534, 535, 538}
 """Authentication failures (RFC 4954): correct settings resolve them, so they are transient."""
-
-POLICY_CODE = " 5.7."
-"""Beginning of the enhanced codes for security and policy: the server refuses us, until it or our address is set up."""
-MESSAGE = "the message"
 
 SMTP_ERRORS = (smtplib.SMTPException, OSError)
 
@@ -69,7 +64,6 @@ class MailServer:
 
         Raises:
             Permanent: the server rejects the sender, the recipient or the message.
-            TemporaryRefusal: the server's policy rejects us as the sender, which often passes.
             Unresponsive: the server did not respond in time.
             Transient: the server is unreachable, rejects the login, or asks to retry later.
         """
@@ -175,7 +169,7 @@ def _to_failure(error: Exception) -> Failure:
         case smtplib.SMTPSenderRefused():
             return _refusal("the sender", error.smtp_code, error.smtp_error)
         case smtplib.SMTPDataError():
-            return _refusal(MESSAGE, error.smtp_code, error.smtp_error)
+            return _refusal("the message", error.smtp_code, error.smtp_error)
         case smtplib.SMTPNotSupportedError():
             return Permanent("the mail server does not accept non-ASCII addresses")
         case smtplib.SMTPResponseException():
@@ -193,13 +187,9 @@ def _to_failure(error: Exception) -> Failure:
 
 
 def _refusal(what: str, code: int, reply: bytes | str) -> Failure:
-    codes = _codes(code, reply)
-    text = f"the mail server refused {what} ({codes})"
-    if code < 500 or code in LOGIN_REPLY_CODES:
-        return Transient(text)
-    if POLICY_CODE in codes and what != MESSAGE:
-        return TemporaryRefusal(text)
-    return Permanent(text)
+    text = f"the mail server refused {what} ({_codes(code, reply)})"
+    is_final = code >= 500 and code not in LOGIN_REPLY_CODES
+    return Permanent(text) if is_final else Transient(text)
 
 
 def _codes(code: int, reply: bytes | str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from runtime.errors import Permanent, Transient
-from worker.channels import TemporaryRefusal, UnusableChannel, open_channel
+from worker.channels import UnusableChannel, open_channel
 from worker.channels.mail.branding import MailBranding
 from worker.channels.mail.channel import MailChannel
 from worker.channels.mail.composer import MailComposer
@@ -123,10 +123,9 @@ def test_the_fixed_recipient_of_a_mail(url, recipient, settings):
         ),
         (
             {"RCPT": "550 5.7.1 relaying denied"},
-            TemporaryRefusal,
+            Permanent,
             "the mail server refused the recipient (550 5.7.1)",
         ),
-        ({"MAIL": "553 5.7.1 not yours"}, TemporaryRefusal, "the mail server refused the sender (553 5.7.1)"),
         ({"DATA": "554 5.7.1 spam"}, Permanent, "the mail server refused the message (554 5.7.1)"),
         ({"RCPT": "550 5.1.1anna@platform.example"}, Permanent, "the mail server refused the recipient (550)"),
         ({"RCPT": "450 greylisted"}, Transient, "the mail server refused the recipient (450)"),
