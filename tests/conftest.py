@@ -84,20 +84,31 @@ Rule._compile_builder = _share_builders(Rule._compile_builder)
 
 
 SLOWEST_FIRST = (
-    "test_incident.py",
-    "test_query_plans.py",
+    "test_accessibility.py",
     "test_pool.py",
+    "test_incident.py",
     "test_run.py",
-    "test_users_onboard.py",
-    "test_odd_settings.py",
-    "test_batch.py",
-    "test_secrecy.py",
+    "test_query_plans.py",
+    "test_store_outage.py",
     "test_faults_smoke.py",
+    "test_batch.py",
+    "test_unusual_redis.py",
+    "test_app.py",
+    "test_slow_channels.py",
+    "test_secrecy.py",
+    "test_dry_run.py",
+    "test_concurrent_operations.py",
+    "test_odd_settings.py",
+    "test_takeover.py",
+    "test_process.py",
+    "test_systemd.py",
+    "test_slow_clients.py",
     "test_convergence.py",
+    "test_users_onboard.py",
     "test_demo.py",
     "test_platform_year.py",
 )
-"""Files that take a minute: begun last, one of them would run alone in the end."""
+"""Files that take 10 seconds or more: begun last, one of them would run alone in the end."""
 
 
 MANY_ROWS = 20_000
