@@ -39,6 +39,8 @@ RESTART_DELAY = timedelta(seconds=1)
 MAX_TEMPLATES = 1000
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=1), timedelta(seconds=15)
 """Delay between attempts while Redis fails."""
+MAX_CONNECTION_WAIT = timedelta(seconds=5)
+"""Longest wait of RQ between attempts to connect to Redis; its own default is a minute."""
 MAINTENANCE_INTERVAL = timedelta(seconds=60)
 """How often RQ looks for jobs of killed workers; RQ's own default is ten minutes."""
 WORKER_TTL = timedelta(seconds=60)
@@ -47,7 +49,6 @@ HEARTBEAT_INTERVAL = timedelta(milliseconds=500)
 """Minimum time between heartbeats: RQ sends one before and after each job and each wait for one."""
 ABANDONED_AFTER = timedelta(seconds=5)
 """Grace after a job's timeout, at which RQ stops the job: later no worker can be running it."""
-
 GC_THRESHOLD = 20_000
 """New objects between two garbage collections: more than a batch makes, nearly all of which live until its end. With
 Python's own number, a twentieth of a worker's time is spent on looking through them."""
@@ -74,7 +75,6 @@ class QueueWorker(SimpleWorker):
     """
 
     job_class = OwnJob
-    max_connection_wait_time = 5.0
     log_result_lifespan = False
     _next_heartbeat = 0.0
 
@@ -85,6 +85,16 @@ class QueueWorker(SimpleWorker):
     def stop_requested(self) -> bool:
         """Whether a signal stopped the worker, rather than an error of Redis."""
         return self._shutdown_requested_date is not None
+
+    @property
+    def max_connection_wait_time(self) -> float:  # type: ignore[override] # a constant of RQ
+        """The longest wait between attempts to connect, in seconds.
+
+        RQ reads it after each attempt, which goes on for as long as Redis is gone, also if a signal's exception was
+        dropped meanwhile: Python drops one in a finalizer. So the worker stops here.
+        """
+        self._raise_if_asked_to_stop()
+        return MAX_CONNECTION_WAIT.total_seconds()
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Run a job as one of this queue, whatever origin it states."""

@@ -19,7 +19,7 @@ DEFAULT_PREFIX = "meetergo-inbox"
 SENTINEL_PORT = 26379
 SENTINEL_SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 NOT_WRITABLE = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNBLOCKED", "MISCONF", "LOADING", "OOM")
-"""Replies of a server that was demoted, lost its replicas or disk, or is full. Soon its name may lead to another."""
+"""Replies of a server that was demoted, lost its replicas or disk, or is full. A failover leads its name to another."""
 KEEPALIVE: Mapping[int, int] = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 """In seconds and tries: a vanished machine is noticed within half a minute, even on a connection that only waits."""
 NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)

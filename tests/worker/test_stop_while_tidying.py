@@ -6,12 +6,16 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
+from rq import Queue
 from rq.worker.base import BaseWorker
 
 from runtime.queue import connect
+from tests.faults.redis_server import RedisServer
 from worker import pool, stopping
 from worker.pool import QueueWorker
 
@@ -23,6 +27,32 @@ def own_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.mark.timeout(30)
+def test_a_signal_that_was_swallowed_while_redis_is_gone_for_good_ends_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RQ connects again and again. Python drops what a handler raises in a finalizer, as when a socket is closed."""
+    server, sleep = RedisServer(tmp_path / "redis"), time.sleep
+
+    def interrupted(_seconds: float) -> None:
+        monkeypatch.setattr(time, "sleep", sleep)
+        with suppress(Exception):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def lose_redis(*_: Any, **__: Any) -> None:
+        server.kill()
+        server.client.ping()
+
+    monkeypatch.setattr(Queue, "dequeue_any", lose_redis)
+    monkeypatch.setattr(time, "sleep", interrupted)
+    began = time.monotonic()
+    try:
+        assert pool._run_rq_worker(connect(server.url), "inbox")
+        assert time.monotonic() - began < 20  # else it tried to connect until the time of this test was up
+    finally:
+        server.stop()
 
 
 @pytest.mark.timeout(30)

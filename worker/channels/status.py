@@ -9,9 +9,9 @@ RETRYABLE_STATUSES = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: client errors worth a retry."""
 
 TEMPORARY_REFUSALS = {401, 403, 404, 405, 407, 421}
-"""Unauthorized, Forbidden, Not Found: a proxy sends them while the platform is deployed, a platform while its
-secrets are rotated. So are Method Not Allowed, with which nginx answers a POST while it serves a static maintenance
-page, Proxy Authentication Required and Misdirected Request. 410 Gone is always deliberate."""
+"""Statuses that pass: a proxy answers 404 or 421 while the platform is deployed, and 407 while its own password is
+rotated; nginx answers a POST with 405 while it serves a static maintenance page; a platform answers 401 or 403 while
+its secrets are rotated. 410 Gone is always deliberate."""
 
 
 class TemporaryRefusal(Transient):

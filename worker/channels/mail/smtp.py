@@ -98,9 +98,9 @@ class MailServer:
             session.login(self._user, self._password)
         except (smtplib.SMTPNotSupportedError, smtplib.SMTPAuthenticationError):
             raise Transient("the mail server did not accept our user and password") from None
-        except smtplib.SMTPException as error:
-            if isinstance(error, smtplib.SMTPServerDisconnected):
-                raise
+        except smtplib.SMTPServerDisconnected:
+            raise
+        except smtplib.SMTPException:  # it offers no way to log in that smtplib knows
             ways = session.esmtp_features.get("auth", "").strip() or "nothing"
             raise Transient(f"the mail server takes no password, only: {ways[:100]}") from None
 
