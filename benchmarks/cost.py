@@ -30,6 +30,8 @@ KEY = "benchmark-" * 4
 LINES = 8
 SAMPLE_EVERY_SECONDS = 0.5
 SETTLED_AFTER_SECONDS = 3.0
+ALL_TASKS_RAN_AFTER_SECONDS = 20.0
+"""By then each of the scheduler's tasks has run, those of every 15 seconds twice."""
 DELIVERIES, QUICK_DELIVERIES = 5_000, 200
 BACKLOG, QUICK_BACKLOG = 100_000, 1_000
 WORKER_CHILDREN = ("worker: inbox", "worker: outbox")
@@ -47,6 +49,7 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
             "processes": {
                 kind: _all_processes(stores, kind, QUICK_DELIVERIES if quick else DELIVERIES) for kind in KINDS
             },
+            "all_in_one": {kind: _all_in_one(stores, kind) for kind in KINDS},
             "backlog": {kind: _backlog(stores, kind, QUICK_BACKLOG if quick else BACKLOG) for kind in KINDS},
             "counted": _counted(),
         }
@@ -116,6 +119,20 @@ def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pi
                 "cron": leaders["worker.scheduler"],
             },
         )
+
+
+def _all_in_one(stores: Stores, kind: Kind) -> float:
+    """Return the PSS of `make run` when it is idle, in MiB: of all its processes and its Redis."""
+    url, port = stores.database(kind), free_port()
+    try:
+        with TemporaryDirectory(dir=stores.folder) as name:
+            env = environment(dict(DATABASE_URL=url, PORT=str(port), DASHBOARD_PORT=str(free_port())))
+            with running([str(OURS), "-m", "console", "run"], Path(name), env) as [pid]:
+                wait_until_ready(f"http://127.0.0.1:{port}", Path(name) / "0.log")
+                time.sleep(ALL_TASKS_RAN_AFTER_SECONDS)
+                return memory.of_family(pid)
+    finally:
+        stores.drop(url)
 
 
 def _deliver(port: int, sample: list[bytes]) -> None:

@@ -10,6 +10,10 @@ from benchmarks.stores import KINDS, NAMES, Kind
 MOST_GROWTH = 0.1
 """Memory counts as flat if it grows by no more than this share from the first tenth of a backlog to its end."""
 
+MOST_IDLE = 250.0
+"""MB that `make run` may take, all its processes together."""
+MB_PER_MIB = 1.048576
+
 COLUMNS = {"RSS": 3, "PSS": 2}
 """Positions in a sample."""
 
@@ -32,7 +36,12 @@ both databases. `tests/receiver/test_cost.py` and `tests/worker/test_cost.py` co
 
 def show(results: Mapping[str, Any]) -> str:
     """Render Markdown."""
-    parts = [_processes(results["processes"]), _backlog(results["backlog"]), _counted(results["counted"])]
+    parts = [
+        _processes(results["processes"]),
+        _all_in_one(results),
+        _backlog(results["backlog"]),
+        _counted(results["counted"]),
+    ]
     return "\n".join(["## Cost", "", *(line for part in parts for line in part)])
 
 
@@ -50,6 +59,13 @@ def _processes(results: Mapping[Kind, Mapping[str, Mapping[str, Sequence[float]]
 
 def _row(name: str, *figures: float) -> str:
     return f"| {name} | " + " | ".join(f"{figure:.0f}" for figure in figures) + (" |" if len(figures) == 4 else "")
+
+
+def _all_in_one(results: Mapping[str, Any]) -> Iterator[str]:
+    figures = ", ".join(f"{each.measured} on {NAMES[kind]}" for kind, each in zip(KINDS, _idle(results), strict=True))
+    yield "`make run` imports everything once, and forks these processes and the dashboard. Idle, all of them take,"
+    yield f"with their Redis: {figures}."
+    yield ""
 
 
 def _backlog(results: Mapping[Kind, Mapping[str, Any]]) -> Iterator[str]:
@@ -74,9 +90,21 @@ def _flatness(kind: Kind, count: int, samples: Sequence[Sequence[float]]) -> Ite
 
 
 def promises(results: Mapping[str, Any]) -> list[Promise]:
-    """Return the target of flat memory during a backlog, on each database."""
+    """Return the targets: little memory when idle, and flat memory during a backlog, on each database."""
     backlog = results["backlog"]
-    return [_promise(kind, backlog[kind]["count"], backlog[kind]["samples"]) for kind in KINDS]
+    return _idle(results) + [_promise(kind, backlog[kind]["count"], backlog[kind]["samples"]) for kind in KINDS]
+
+
+def _idle(results: Mapping[str, Any]) -> list[Promise]:
+    return [
+        Promise.at_most(
+            f"Idle memory of all processes of `make run` ({NAMES[kind]})",
+            MOST_IDLE,
+            Figure((results["all_in_one"][kind] * MB_PER_MIB,)),
+            "{:.0f} MB",
+        )
+        for kind in KINDS
+    ]
 
 
 def _promise(kind: Kind, count: int, samples: Sequence[Sequence[float]]) -> Promise:

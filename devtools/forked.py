@@ -18,9 +18,12 @@ from multiprocessing.context import ForkProcess, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import TimeoutExpired
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.process.child_processes import parent_death_preexec, request_parent_death_signal
+
+if TYPE_CHECKING:
+    from runtime.settings import EncryptedStoreSettings
 
 ROOT = Path(__file__).parent.parent
 PROGRAMS = {
@@ -58,13 +61,18 @@ def program_of(command: str) -> Program | None:
     return Program(words[1], words[2:])
 
 
-def preload() -> None:
-    """Import all programs into this process, whose forks follow. Importing them opens nothing."""
+def preload(settings: "EncryptedStoreSettings") -> None:
+    """Import all programs, and what their database and encryption need, into this process, whose forks share them.
+
+    Nothing is opened: an engine imports its driver at once, but connects at its first use.
+    """
     from sqlalchemy.orm import configure_mappers  # late: the users of the fork server do not need it
 
     for module in (*PROGRAMS.values(), *IMPORTED_LATE):
         import_module(module)
     configure_mappers()
+    settings.database().close()
+    settings.cipher()
     gc.collect()
     gc.freeze()  # else the collector of each fork would write to all of these objects, and so copy them
 

@@ -33,7 +33,7 @@ from runtime.env_file import EnvFile, UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private
 from runtime.redis.client import connect
-from runtime.settings import FILE_SUFFIX, StoreSettings, exit_with_message
+from runtime.settings import FILE_SUFFIX, EncryptedStoreSettings, StoreSettings, exit_with_message
 
 HOST = "127.0.0.1"
 STOPPED = (f" (rc=-{signal.SIGTERM.value})", "")
@@ -43,8 +43,8 @@ MAX_READ = 64 * 1024
 """As many bytes as a pipe holds."""
 
 
-class RunSettings(ConsoleSettings, DashboardAddressSettings):
-    """Settings of `make run`: the addresses that it prints."""
+class RunSettings(ConsoleSettings, DashboardAddressSettings, EncryptedStoreSettings):
+    """Settings of `make run`: the addresses that it prints, and the database for which it imports the driver."""
 
 
 def run(folder: Path) -> int:
@@ -70,7 +70,7 @@ def run(folder: Path) -> int:
             log_format = {"LOG_FORMAT": "text"} if sys.stdout.isatty() else {}
             ports = {"PORT": str(settings.port), "DASHBOARD_PORT": str(settings.dashboard_port)}
             env = environment({**log_format, **redis, **ports, "HOST": HOST}, folder)
-            preload()
+            preload(settings)
             run_to_completion("release", env, folder, of_this_process=True)
             _print_welcome(settings, read_env_file(folder / ".env"), generated, has_own_redis=bool(redis))
             code = _run_processes(env, folder)

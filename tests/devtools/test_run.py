@@ -15,9 +15,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from cryptography.fernet import Fernet
 from redis import Redis
 from redis.exceptions import ConnectionError as NobodyThere
 
+from devtools.forked import ROOT
 from devtools.processes import ProcessFailed, environment, wait_until_ready
 from devtools.redis_server import free_port, private_redis_server
 from devtools.run import RunSettings, _only_one, _print_welcome, generate_keys
@@ -78,6 +80,19 @@ def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path)
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     assert (tmp_path / "data" / "inbox.db").exists()
     assert addresses[0].rpartition("/")[2] not in log.read_text().replace(addresses[0], "")
+
+
+def test_the_driver_and_the_encryption_are_imported_before_the_processes_are_forked() -> None:
+    """Otherwise each of eight imports them for itself: on PostgreSQL, a fifth of the memory of all."""
+    program = """
+from sys import modules
+from devtools.forked import preload
+from devtools.run import RunSettings
+preload(RunSettings(database_url="postgresql://inbox@db.invalid/inbox", webhook_keys="k" * 40, redis_url="redis://x"))
+print({"psycopg", "sqlalchemy.dialects.postgresql.psycopg", "cryptography.fernet"} - modules.keys())
+"""
+    env = {**_environment(0), "BODY_KEYS": Fernet.generate_key().decode()}
+    assert subprocess.check_output([sys.executable, "-c", program], cwd=ROOT, env=env, text=True) == "set()\n"
 
 
 def assert_its_processes_are_forks_of_one_without_threads(pid: int) -> None:
