@@ -66,11 +66,14 @@ def preload(settings: "EncryptedStoreSettings") -> None:
 
     Nothing is opened: an engine imports its driver at once, but connects at its first use.
     """
-    from sqlalchemy.orm import configure_mappers  # late: the users of the fork server do not need it
+    from sqlalchemy.orm import configure_mappers  # late: the users of the fork server need neither
+
+    from runtime.settings import build_all
 
     for module in (*PROGRAMS.values(), *IMPORTED_LATE):
         import_module(module)
     configure_mappers()
+    build_all()
     settings.database().close()
     settings.cipher()
     gc.collect()

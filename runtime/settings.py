@@ -272,6 +272,14 @@ class Settings(BaseModel):
         return settings
 
 
+def build_all() -> None:
+    """Build the validators of all settings that are imported. pydantic otherwise does so at the first use of each."""
+    types: list[type[Settings]] = [Settings]
+    for each in types:
+        each.model_rebuild()
+        types += each.__subclasses__()
+
+
 def exit_with_message(*messages: str) -> NoReturn:
     """Exit with the message for an unusable setting."""
     print(*(shorten(each) for each in dict.fromkeys(messages)), sep="\n", file=sys.stderr)
