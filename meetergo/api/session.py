@@ -14,9 +14,6 @@ from meetergo.api.responses import Json
 from meetergo.api.schemas import Schema
 from meetergo.api.transport import Transport, bad_response
 
-PAGE_SIZE = 100
-"""Maximum page size."""
-
 Kind = TypeVar("Kind", bound=Schema)
 
 log = structlog.get_logger()

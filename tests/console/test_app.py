@@ -169,6 +169,13 @@ def test_the_services_of_a_worker_import_no_templates_and_no_objects_of_the_api(
     assert "pydantic" not in run_python("import meetergo.events")[1]
 
 
+def test_a_scheduler_without_an_api_key_imports_no_client_of_the_api() -> None:
+    """It takes 5 MB of the process's memory, and a tenth of its start."""
+    _, modules = run_python("import worker.scheduler")
+    assert "worker.reconcile.runner" in modules
+    assert not {"httpx", "limits", "tenacity", "meetergo.api.schemas"} & modules
+
+
 def test_no_garbage_is_collected_while_a_large_command_imports() -> None:
     """One collection takes a tenth of its start."""
     program = """

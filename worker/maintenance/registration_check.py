@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
 from meetergo.api.errors import Forbidden, KeyExpired, Unauthorised
-from meetergo.api.schemas import Webhook
 from models.account import DEFAULT
 from models.endpoint import Endpoint
 from runtime.signed_address import fingerprint_in, host_of
 from worker.maintenance.observation import ABSENT, Details, Observation, Observations
 from worker.services import Services
 from worker.settings import ScheduleSettings
+
+if TYPE_CHECKING:
+    from meetergo.api.schemas import Webhook
 
 TIMEOUT = timedelta(seconds=10)
 ATTEMPTS = 2
@@ -59,7 +62,7 @@ def observe_registration(
     return {"api_key_refused": ABSENT, "registration_lost": compare(endpoints, webhooks, settings.public_url)}
 
 
-def compare(endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook], public_url: str) -> Observation:
+def compare(endpoints: Sequence[Endpoint], webhooks: "Sequence[Webhook]", public_url: str) -> Observation:
     """Compare what was registered with what meetergo has. One intact registration is enough.
 
     Args:
@@ -75,11 +78,11 @@ def compare(endpoints: Sequence[Endpoint], webhooks: Sequence[Webhook], public_u
     return Observation(True, worst[0]) if worst else ABSENT
 
 
-def _fault(endpoint: Endpoint, webhook: Webhook | None, public_url: str) -> Details | None:
+def _fault(endpoint: Endpoint, webhook: "Webhook | None", public_url: str) -> Details | None:
     return next(_faults(endpoint, webhook, public_url), None)
 
 
-def _faults(endpoint: Endpoint, webhook: Webhook | None, public_url: str) -> Iterator[Details]:
+def _faults(endpoint: Endpoint, webhook: "Webhook | None", public_url: str) -> Iterator[Details]:
     if webhook is None:
         yield {"reason": "gone"}
         return

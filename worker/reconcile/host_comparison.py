@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import TYPE_CHECKING
 
+from meetergo.api.defaults import PAGE_SIZE
 from meetergo.api.errors import ApiError, Unauthorised, Unavailable
-from meetergo.api.schemas import Appointment
-from meetergo.api.session import PAGE_SIZE
 from meetergo.events import UnreadableBody
 from models.drift import Drift, drift
 from worker.reconcile.hosts import ComparedHost
@@ -17,6 +17,9 @@ from worker.reconcile.provider_appointments import HostAppointments
 from worker.reconcile.report import ReadError, ReconcileReport
 from worker.reconcile.synthetic_delivery import CONSISTENCY_DELAY, SyntheticDelivery
 
+if TYPE_CHECKING:
+    from meetergo.api.schemas import Appointment
+
 LOOKBACK = timedelta(days=1)
 """How far before the last comparison a meeting may start: some are moved or cancelled while they take place."""
 OVERLAP = timedelta(hours=1)
@@ -24,7 +27,7 @@ OVERLAP = timedelta(hours=1)
 MAX_LOOKUPS = 100
 """Maximum number of unlisted bookings looked up per comparison; beyond it a random sample, so all get a turn."""
 
-Page = tuple[datetime, list[Appointment]]
+Page = tuple[datetime, "list[Appointment]"]
 
 
 class ComparisonInterrupted(Exception):
@@ -120,7 +123,7 @@ class HostComparison:
             else:
                 self.report.unknown.append(key)
 
-    def _pages(self, appointments: Iterator[Appointment]) -> Iterator[Page]:
+    def _pages(self, appointments: "Iterator[Appointment]") -> Iterator[Page]:
         """Yield pages as meetergo sends them, each with the time of the request."""
         while True:
             self.raise_if_interrupted()
@@ -131,7 +134,7 @@ class HostComparison:
             if len(page) < PAGE_SIZE:
                 return
 
-    def _compare(self, asked_at: datetime, page: Iterable[Appointment]) -> None:
+    def _compare(self, asked_at: datetime, page: "Iterable[Appointment]") -> None:
         new = {appointment.id: appointment for appointment in page if appointment.id not in self.compared_ids}
         self._listed_ids.update(appointment.id for appointment in page)
         for booking_id in new:

@@ -7,11 +7,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from meetergo.api.defaults import PAGE_SIZE
 from meetergo.api.errors import InvalidCall
 from meetergo.api.model import Moment
 from meetergo.api.request import identifier
 from meetergo.api.schemas import Appointment, ProvisionalBooking, Rescheduled
-from meetergo.api.session import PAGE_SIZE, Resource, Response, without_none
+from meetergo.api.session import Resource, Response, without_none
 
 PATH = "/v4/appointment"
 MAX_REASON_LENGTH = 500

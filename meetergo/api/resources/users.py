@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from meetergo.api.defaults import PAGE_SIZE
 from meetergo.api.errors import BadRequest, InvalidCall
 from meetergo.api.request import identifier
 from meetergo.api.schedule import Hours
 from meetergo.api.schemas import NewUser, User
-from meetergo.api.session import PAGE_SIZE, Resource, Response, without_none
+from meetergo.api.session import Resource, Response, without_none
 
 MIN_SLUG_LENGTH = 5
 UNSUPPORTED_MEDIA_TYPE = 415
