@@ -16,6 +16,7 @@ PARTS = {
     "growth": "benchmarks.growth",
     "journey": "benchmarks.journey",
     "network": "benchmarks.network",
+    "commands": "benchmarks.commands",
     "cost": "benchmarks.cost",
 }
 """Name -> module with `measure` and `show`, perhaps `promises`; imported on demand."""
