@@ -18,9 +18,10 @@ MAX_ID = 255
 MAX_GUESTS = 1000
 MAX_HOSTS = 1000
 MAX_LANGUAGES = 50
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-"""A time before the earliest, or from the latest on, is not that of an appointment; not every database stores it."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+"""A time before the earliest, or from the latest on, is not that of an appointment: 0, in any form, is how programs
+write that there is none."""
 MAX_IGNORED_SHOWN = 10
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 TRUE = {"true", "1", "yes", "y", "on", "t"}
@@ -111,7 +112,7 @@ def timestamp(value: Any) -> datetime:
         time = time.astimezone(UTC)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value if abs(value) < 2e10 else value / 1000
-        time = EARLIEST + timedelta(seconds=min(seconds, LATEST.timestamp()))
+        time = EPOCH + timedelta(seconds=min(seconds, LATEST.timestamp()))
     else:
         raise ValueError
     if time < EARLIEST:

@@ -87,6 +87,14 @@ def test_a_flag_or_a_time_cancels_under_any_event_name(name: str, cancel: dict[s
         assert "status" not in parsed_event(name, isCancelled=flag, cancel=...).facts
 
 
+@pytest.mark.parametrize("zero", [0, 0.0, "1970-01-01T00:00:00.000Z", "1970-01-01T01:00:00+01:00", 1, -1, "", False])
+@pytest.mark.parametrize("field", ["actionAt", "cancelledAt"])
+def test_a_cancel_time_of_zero_is_none(field: str, zero: Any) -> None:
+    event = parsed_event("booking_created", isCancelled=False, cancel={field: zero})
+    assert "status" not in event.facts
+    assert event.note == f"ignored: cancel.{field}"
+
+
 @pytest.mark.parametrize("name", BOOKINGS)
 def test_a_missing_field_says_nothing(name: str) -> None:
     fields = ("start", "end", "meetingInfo", "meetingType", "meetingTypeId", "attendees", "hosts", "hostIds")

@@ -41,7 +41,7 @@ def test_a_version_is_update_else_newest_change_else_time_received(times: dict[s
 
 def test_versions_sort_as_text_by_time_whatever_the_offset() -> None:
     times = [
-        "1970-01-01T00:00:00Z",
+        "2000-01-01T00:00:00Z",
         "2001-09-09T01:46:39.999999Z",
         "2001-09-09T01:46:40Z",
         EARLY,
@@ -70,10 +70,10 @@ def test_a_provider_that_is_hours_ahead_is_believed() -> None:
     )
 
 
-def test_a_time_before_1970_is_ignored_and_the_next_best_is_the_version() -> None:
-    assert parsed_event(
-        "booking_created", updatedAt="1969-12-31T23:59:59Z", createdAt=EARLY
-    ).at == datetime.fromisoformat(EARLY)
+@pytest.mark.parametrize("time", ["1969-12-31T23:59:59Z", "1970-01-01T00:00:00.000Z", "0001-01-01T00:00:00Z", 0, 1.5])
+def test_a_time_before_2000_is_ignored_and_the_next_best_is_the_version(time: Any) -> None:
+    event = parsed_event("booking_created", updatedAt=time, createdAt=EARLY)
+    assert (event.at, event.note) == (datetime.fromisoformat(EARLY), "ignored: updatedAt")
 
 
 def test_no_synthetic_body_supersedes_a_future_version() -> None:
