@@ -44,7 +44,7 @@ class Transport:
         credential: the key.
         rate_limiter: limits the requests of all processes.
         base_url: the API's root: https, or http on a private host, which can only be the sandbox.
-        timeout: for connecting, and for each read.
+        timeout: for connecting, for each read, and for the whole body of a response.
         attempts: maximum attempts of a request.
         max_backoff: maximum pause between attempts, whatever meetergo asks for.
         sleep: waits N seconds.
@@ -71,6 +71,7 @@ class Transport:
         self._rate_limiter = rate_limiter
         self._attempts = attempts
         self._max_backoff = max_backoff
+        self._timeout = timeout
         self._backoff = wait_exponential_jitter(max=max_backoff)
         self._sleep = sleep
         self._clock = clock
@@ -108,27 +109,38 @@ class Transport:
 
     def _send_once(self, request: Request, impersonation: dict[str, str]) -> Json:
         self._rate_limiter.acquire(self.credential.fingerprint)
-        response = self._exchange(request, impersonation)
+        response, content = self._exchange(request, impersonation)
         if not response.is_success:
             retry_after = response.headers.get("Retry-After")
-            raise error_for(request, response.status_code, response.content, retry_after, self._clock())
+            raise error_for(request, response.status_code, content, retry_after, self._clock())
         try:
-            return body_of(response.content)
+            return body_of(content)
         except ValueError:
             raise bad_response(request, "it is not JSON") from None
 
-    def _exchange(self, request: Request, impersonation: dict[str, str]) -> httpx.Response:
+    def _exchange(self, request: Request, impersonation: dict[str, str]) -> tuple[httpx.Response, bytes]:
         query = {name: value for name, value in request.query.items() if value is not None}
         content = {"files": _form(request.body)} if request.is_form else {"json": request.body}
         if request.body is None:
             content = {}
         try:
-            return self._client.request(
+            with self._client.stream(
                 request.method, request.path, params=query or None, headers=impersonation, **content
-            )
+            ) as response:
+                return response, self._read_body(response)
         except httpx.HTTPError as error:
             failure = _network_error(request, error, self._client.base_url)
         raise failure  # outside the except block: httpx's error holds the request and so the key
+
+    def _read_body(self, response: httpx.Response) -> bytes:
+        """Read the body, whose parts have one time limit together: httpx's own restarts with every byte."""
+        ends_at = time.monotonic() + self._timeout.total_seconds()
+        content = bytearray()
+        for part in response.iter_bytes():
+            content += part
+            if time.monotonic() > ends_at:
+                raise httpx.ReadTimeout("the body did not end in time")
+        return bytes(content)
 
     def _wait_before_retry(self, state: RetryCallState) -> float:
         error = state.outcome and state.outcome.exception()

@@ -8,6 +8,7 @@ from meetergo.api import Meetergo
 from meetergo.api.errors import ApiError, BadRequest, OutcomeUnknown, RateLimited, Rejected, Unavailable
 from tests.meetergo.api.conftest import OpenClient
 from tests.meetergo.api.fake_api import DISCONNECTS, SILENT, FakeApi, FakeResponse, recorded
+from tests.worker.channels.slow_server import slow_server
 
 TRANSIENT = [429, 502, 503, 504]
 ME = FakeResponse(200, recorded("user_me"))
@@ -56,6 +57,15 @@ def test_a_read_without_a_response_times_out_and_is_retried(fake_api: FakeApi, o
     fake_api.respond_with(SILENT, ME)
     assert open_client(timeout=timedelta(milliseconds=200)).users.me().id == "admin-1"
     assert len(fake_api.requests) == 2
+
+
+@pytest.mark.parametrize("head", [b"", b"Transfer-Encoding: chunked\r\n"], ids=["until closed", "chunked"])
+def test_a_body_that_drips_times_out(head: bytes, open_client: OpenClient) -> None:
+    body = b" " if not head else b"1\r\n \r\n"
+    with slow_server(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n", drip=body, waits_for=65536) as place:
+        error = failure(open_client(base_url=f"http://{place}", timeout=timedelta(milliseconds=300)), read)
+    assert isinstance(error, Unavailable)
+    assert "ReadTimeout" in str(error)
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 406, 409, 500, 501])
