@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from meetergo.api import FirstMeetingTypeOptions, Hours
 from models.platform_user import DEFAULT_TIMEZONE
 from operations.users.opening_hours import DEFAULT_HOURS, parse_hours
+from worker.channels.mail.headers import mailbox
 
 EMAIL_PATTERN = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 LANGUAGE_PATTERN = re.compile(r"(?:de|en)(?:-[A-Z]{2})?")
@@ -47,7 +48,7 @@ def _is_garbled(text: str) -> bool:
 
 
 def _email(text: str) -> str:
-    if not EMAIL_PATTERN.fullmatch(text):
+    if not EMAIL_PATTERN.fullmatch(text) or not mailbox(text):
         raise ValueError("it is not an e-mail address")
     return text
 

@@ -188,12 +188,12 @@ def _delimiter(head: str) -> str:
 
 
 def _cleaned(cell: str) -> str:
-    """Remove a spreadsheet's invisible characters, and the quote that `_escaped` added."""
-    cell = cell.replace("\xa0", " ").translate(INVISIBLE_CHARACTERS).strip()
+    """Remove invisible characters, which come with what was pasted, and the quote that `_escaped` added."""
+    cell = INVISIBLE_CHARACTERS.sub("", cell.replace("\xa0", " ")).strip()
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_PREFIXES) else cell
 
 
-INVISIBLE_CHARACTERS = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))
+INVISIBLE_CHARACTERS = re.compile(r"[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
 
 def _escaped(cell: str) -> str:

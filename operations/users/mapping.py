@@ -17,6 +17,7 @@ from models.platform_user import PlatformUser
 from operations.accounts import check_account
 from operations.errors import OperationError
 from runtime.database import Database
+from worker.channels.mail.headers import mailbox
 
 MAX_WAITING = 1_000
 """Maximum number of bookings without an owner that are read, latest first."""
@@ -103,7 +104,7 @@ class HostValues:
                 raise OperationError(f"{name} is too long, or holds a control character")
         if not given["external_id"]:
             raise OperationError("external_id is missing: it is the platform's own id of the host")
-        if given.get("email") and "@" not in given["email"]:
+        if given.get("email") and not mailbox(given["email"]):
             raise OperationError("email is not an e-mail address")
         if given.get("language", "en") not in LANGUAGES:
             raise OperationError("language is en or de")

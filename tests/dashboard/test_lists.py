@@ -168,6 +168,14 @@ def test_a_mapping_gives_the_host_its_waiting_bookings(client: Client, sample_da
     assert "n@example.com" not in page
 
 
+@pytest.mark.parametrize("email", ["nora", "Nora <n@example.com>", "mailto:n@example.com", "n@example..com"])
+def test_a_host_whose_mails_could_not_be_sent_is_refused(client: Client, sample_data: Harness, email: str) -> None:
+    values = {"external_id": "4712", "meetergo_user_id": "nobody", "email": email, **WHY}
+    answer = client("operate").post("/hosts/add", data=values)
+    assert (answer.status_code, "email is not an e-mail address" in answer.text) == (409, True)
+    assert len(sample_data.all(PlatformUser)) == 1
+
+
 def test_a_host_is_changed_and_its_mapping_forgotten(client: Client, sample_data: Harness) -> None:
     operator = client("operate")
     data = {"external_id": "4711", "meetergo_user_id": "other", "name": "New name", "timezone": "Asia/Tokyo", **WHY}

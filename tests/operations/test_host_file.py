@@ -30,6 +30,9 @@ def test_rows_have_the_number_of_their_first_line(tmp_path: Path) -> None:
     ("cells", "error"),
     [
         ("1,a.example.com,The,Host,,", "email: it is not an e-mail address"),
+        ("1,mailto:a@example.com,The,Host,,", "email: it is not an e-mail address"),
+        ("1,a@example..com,The,Host,,", "email: it is not an e-mail address"),
+        ("1,(a)@example.com,The,Host,,", "email: it is not an e-mail address"),
         (",a@example.com,The,Host,,", "external_id is missing"),
         ("1,a@example.com,The,,,", "family_name is missing"),
         ("1,a@example.com,The,Host,Europe/Atlantis,", "timezone: it is not a time zone such as Europe/Berlin"),
