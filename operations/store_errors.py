@@ -2,7 +2,14 @@
 
 import sqlite3
 
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterCrossSlotError,
+    MovedError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -45,6 +52,8 @@ def _redis_error_message(error: RedisError) -> str:
         return f"Redis rejects the user or the password in REDIS_URL: {message}"
     if isinstance(error, NoPermissionError):
         return f"the Redis user in REDIS_URL lacks a permission: {message}"
+    if isinstance(error, ClusterCrossSlotError | MovedError):
+        return f"REDIS_URL names a Redis Cluster, which cannot be used: {message}"
     if "WRONGTYPE" in message:
         return f"a Redis key of ours holds another type (see REDIS_PREFIX): {message}"
     if isinstance(error, NotWritable):

@@ -89,13 +89,15 @@ def key_of(redis: "Redis", *parts: str) -> str:
 def probe_write(redis: "Redis") -> None:
     """Check that Redis can be written: a replica or a full one answers a ping, too.
 
-    It is written in a transaction, as a job is: some proxies and rights of users exclude these.
+    Several keys are written in a transaction, as for a job: some proxies and rights of users exclude these, and a Redis
+    Cluster those with keys of different slots.
 
     Raises:
         RedisError: it cannot.
     """
     with redis.pipeline() as pipeline:
-        pipeline.set(key_of(redis, "probe"), 1, px=1000)
+        for name in ("probe", "probe-2"):
+            pipeline.set(key_of(redis, name), 1, px=1000)
         pipeline.execute()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,36 @@ def test_a_redis_that_is_down_is_reported_once_and_then_each_half_minute(harness
             process.wait()
     assert "Traceback" not in log.read_text()
     assert all(json.loads(line) for line in log.read_text().splitlines())
+
+
+def answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """The URL of a Redis Cluster of a single server, whose second port is 10,000 above the first."""
+    port = next(port for port in iter(redis_server.free_port, None) if port < 55_000)
+    command = [redis_server.find_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", tmp_path, "--save", ""]
+    process = subprocess.Popen([*command, "--cluster-enabled", "yes"], stdout=subprocess.DEVNULL)
+    try:
+        with Redis(port=port) as admin:
+            wait_until(lambda: answers(admin))
+            admin.execute_command("CLUSTER", "ADDSLOTS", *range(16384))
+            wait_until(lambda: admin.execute_command("CLUSTER", "INFO").startswith(b"cluster_state:ok"))
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_a_cluster_is_a_sentence(cluster: str) -> None:
+    with connect(cluster) as client, pytest.raises(RedisError) as raised:
+        JobQueue(client).probe_write()
+    assert store_error_message(raised.value).startswith("REDIS_URL names a Redis Cluster, which cannot be used: ")
 
 
 def test_a_missing_or_wrong_password_is_a_sentence(own_redis: int) -> None:
