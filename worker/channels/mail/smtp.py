@@ -3,11 +3,12 @@
 import re
 import smtplib
 import ssl
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from ipaddress import ip_address
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from runtime.errors import Failure, Permanent, Transient
@@ -24,6 +25,8 @@ LOGIN_REPLY_CODES = {530, 534, 535, 538}
 """Authentication failures (RFC 4954): correct settings resolve them, so they are transient."""
 
 SMTP_ERRORS = (smtplib.SMTPException, OSError)
+SmtpReply = tuple[int, bytes]
+"""Code and text of a reply."""
 
 
 class MailServer:
@@ -106,7 +109,23 @@ class MailServer:
 
 
 class SmtpSession(smtplib.SMTP):
-    """An SMTP session whose replies are bounded in size."""
+    """An SMTP session whose replies are bounded in size, and whose commands succeed with any 2yz.
+
+    RFC 5321 (4.2.1) leaves that to the first digit. smtplib takes a mail for refused that was accepted with 251, and a
+    retry would send it once more.
+    """
+
+    def mail(self, sender: str, options: Sequence[str] = ()) -> SmtpReply:
+        """Name the sender."""
+        return _by_first_digit(super().mail(sender, options))
+
+    def rcpt(self, recip: str, options: Sequence[str] = ()) -> SmtpReply:
+        """Name the recipient."""
+        return _by_first_digit(super().rcpt(recip, options))
+
+    def data(self, msg: Any) -> SmtpReply:
+        """Send the mail."""
+        return _by_first_digit(super().data(msg))
 
     def getreply(self) -> tuple[int, bytes]:
         """Read a reply and reject one that is too long."""
@@ -119,6 +138,11 @@ class SmtpSession(smtplib.SMTP):
         finally:
             if self.file is not None:  # None: the connection was closed
                 self.file = reply
+
+
+def _by_first_digit(reply: SmtpReply) -> SmtpReply:
+    code, text = reply
+    return (250 if 200 <= code < 300 else code), text
 
 
 class BoundedReader:
@@ -134,6 +158,8 @@ class BoundedReader:
         self._left -= len(line)
         if self._left < 0:
             raise smtplib.SMTPServerDisconnected("its answer has no end")
+        if line and not line.endswith(b"\n") and not 0 <= size <= len(line):
+            raise smtplib.SMTPServerDisconnected("its answer breaks off")
         return line
 
     def close(self) -> None:

@@ -144,6 +144,12 @@ def test_a_refusal_is_final_or_not_and_its_error_names_nobody(refusals, failure,
     assert raised.value.__cause__ is None
 
 
+@pytest.mark.parametrize("reply", ["200 done", "220 queued", "251 forwarded", "252 will try"])
+@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+def test_any_reply_that_begins_with_2_is_a_success(command, reply, deliver, make_message):
+    deliver(make_message(), {command: reply})
+
+
 def test_an_error_on_quit_does_not_send_a_mail_twice(deliver, make_message):
     assert len(deliver(make_message(), {"QUIT": "500 what"}).mails) == 1
 
