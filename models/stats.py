@@ -19,6 +19,7 @@ from models.reconciliation import ReconcileStatus
 from runtime.database import Database, is_schema_outdated
 from runtime.queue import QUEUES, JobQueue, QueueName
 from runtime.redis import deferred_deliveries, heartbeat
+from runtime.redis.client import eviction_policy
 from runtime.redis.deferred_deliveries import RedisOnly
 from runtime.redis.other_queues import orphaned_queues
 
@@ -90,6 +91,7 @@ class Stats:
         reconcile_status: state of reconciling; None if it is not in use.
         write_error: why a database that answers cannot be written; None if it can, or if it does not answer.
         redis_only: webhooks that the database does not have yet; None if Redis did not answer.
+        eviction_policy: the policy by which a full Redis would evict webhooks; None if it would not.
         orphaned_queues: name -> webhooks, for queues of other prefixes that no worker serves; see `other_queues`.
         deaths: queue -> number of workers that died within `heartbeat.DEATH_WINDOW`.
         failing: deliveries that fail repeatedly.
@@ -109,6 +111,7 @@ class Stats:
     reconcile_status: ReconcileStatus | None = None
     write_error: SQLAlchemyError | None = None
     redis_only: RedisOnly | None = None
+    eviction_policy: str | None = None
     orphaned_queues: Mapping[str, int] = field(default_factory=dict)
     deaths: Mapping[QueueName, int] = field(default_factory=dict)
     failing: ErrorGroups = field(default_factory=ErrorGroups)
@@ -189,6 +192,7 @@ def _redis_stats(job_queue: JobQueue) -> dict[str, Any]:
         jobs={name: _job_stats(job_queue, name) for name in QUEUES},
         next_runs=heartbeat.next_runs(job_queue.redis),
         redis_only=deferred_deliveries.read(job_queue.redis),
+        eviction_policy=eviction_policy(job_queue.redis),
         orphaned_queues=orphaned_queues(job_queue.redis, job_queue.queue("inbox").name),
         deaths={name: deaths.get(job_queue.queue(name).name, 0) for name in QUEUES},
     )

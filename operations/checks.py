@@ -91,6 +91,14 @@ def _check_redis_only(stats: Stats) -> Iterator[Finding]:
             "redis_only",
             {"number": redis_only.count, "since": redis_only.oldest},
         )
+    if stats.eviction_policy:
+        yield Finding(
+            f"Redis evicts keys when it is full ({stats.eviction_policy}), and may lose webhooks while the database is "
+            "down: set its maxmemory-policy to noeviction",
+            None,
+            "evicts",
+            {"policy": stats.eviction_policy},
+        )
     for queue, waiting in stats.orphaned_queues.items():
         yield Finding(
             f"{count(waiting, 'webhook is', 'webhooks are')} in the queue {queue}, which no worker processes"

@@ -319,6 +319,11 @@ CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
         _("%(reason)s. Webhooks are kept until it can.", reason=values["reason"]),
     ),
     "redis_only": _redis_only,
+    "evicts": lambda values: Card(
+        _("Redis evicts keys when it is full (%(policy)s)", policy=values["policy"]),
+        _("It may lose webhooks while the database is down: set its maxmemory-policy to noeviction."),
+        is_urgent=False,
+    ),
     "orphaned": _orphaned,
     "no_worker": lambda values: Card(
         _("No worker runs for: %(queues)s", queues=values["queues"]), command="python -m worker"

@@ -10,6 +10,7 @@ from redis._parsers import BaseParser, _RESP2Parser, _RESP3Parser
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.exceptions import ConnectionError as RedisUnavailable
+from redis.exceptions import ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
@@ -99,6 +100,22 @@ def probe_write(redis: "Redis") -> None:
         for name in ("probe", "probe-2"):
             pipeline.set(key_of(redis, name), 1, px=1000)
         pipeline.execute()
+
+
+def eviction_policy(redis: "Redis") -> str | None:
+    """Return the policy, such as `allkeys-lru`, by which a full Redis evicts keys that do not expire.
+
+    None if it evicts none, or if the user may not ask.
+
+    Raises:
+        RedisError: Redis is down.
+    """
+    try:
+        memory = redis.info("memory")
+    except ResponseError:
+        return None
+    policy = str(memory.get("maxmemory_policy", ""))
+    return policy if memory.get("maxmemory") and policy.startswith("allkeys-") else None
 
 
 def origin_of(redis: "Redis") -> str:

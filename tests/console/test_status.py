@@ -426,6 +426,23 @@ def test_what_is_in_redis_only_is_shown_while_the_database_is_down(
 
 
 @ON_SQLITE
+def test_a_redis_that_would_evict_webhooks_is_shown(healthy: Harness, redis: Redis) -> None:
+    try:
+        redis.config_set("maxmemory", "100mb")
+        for policy in ("noeviction", "volatile-lru"):  # no webhook expires
+            redis.config_set("maxmemory-policy", policy)
+            assert findings() == []
+        redis.config_set("maxmemory-policy", "allkeys-lru")
+        ((what, _command),) = findings()
+        redis.config_set("maxmemory", 0)
+        assert findings() == []
+    finally:
+        redis.config_set("maxmemory", 0)
+        redis.config_set("maxmemory-policy", "noeviction")
+    assert what.startswith("Redis evicts keys when it is full (allkeys-lru), and may lose webhooks")
+
+
+@ON_SQLITE
 def test_a_killed_worker_is_not_counted(healthy: Harness, redis: Redis) -> None:
     for worker in Worker.all(redis):
         redis.expire(worker.key, 59)  # an idle one renews its registration long before
