@@ -60,10 +60,10 @@ def mailbox(address: str, name: str = "") -> Address | None:
     """Parse one address, with its domain in ASCII; None if the text is not exactly one address.
 
     Args:
-        address: an address as a person writes it.
+        address: an address as a person writes it, perhaps with blanks around it.
         name: display name; reduced to one line.
     """
-    parts = MAILBOX.fullmatch(address)
+    parts = MAILBOX.fullmatch(address.strip())
     domain = _ascii(parts["domain"]) if parts and parts["local"].isprintable() else None
     return Address(one_line(name, MAX_NAME_LENGTH), parts["local"], domain) if parts and domain else None
 

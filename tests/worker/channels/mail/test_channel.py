@@ -271,6 +271,14 @@ def test_a_non_ascii_domain_needs_no_special_server(deliver, make_message):
     assert server.envelopes[0].rcpt_tos == ["anna@xn--bcher-kva.example"]
 
 
+@pytest.mark.parametrize("address", ["anna@mail.example   ", " anna@mail.example", "anna@mail.example\r\n"])
+def test_blanks_around_an_address_do_not_count(address, deliver, make_message):
+    server = deliver(make_message(recipient=address))
+
+    assert server.envelopes[0].rcpt_tos == ["anna@mail.example"]
+    assert server.mails[0]["To"].addresses[0].addr_spec == "anna@mail.example"
+
+
 @pytest.mark.parametrize(
     "address", ["nobody", "a@b, c@d", "a@b\r\nRCPT TO:<c@d>", "<a@b>", "@b", "a@", "a@" + "x" * 70]
 )
