@@ -1,5 +1,6 @@
 """Settings of the API client: how a process reaches meetergo's API."""
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.request import getproxies
@@ -49,6 +50,15 @@ def _check_proxy(name: str, url: str) -> None:
         raise UnusableSetting(f"{name} cannot be used: it should look like 'http://proxy.example:3128'")
 
 
+def _check_certificates(file: str) -> None:
+    from ssl import create_default_context  # late: few set it
+
+    try:
+        create_default_context(cafile=file)
+    except (OSError, ValueError):
+        raise UnusableSetting("SSL_CERT_FILE cannot be used: it should name a file of certificates (PEM)") from None
+
+
 ApiKey = Annotated[str, AfterValidator(_key)]
 ApiUrl = Annotated[str, AfterValidator(_api_url)]
 
@@ -62,11 +72,13 @@ class ApiSettings(Settings):
     meetergo_api_per_minute: int = Field(PER_MINUTE, ge=1, le=MAX_PER_MINUTE)
 
     def model_post_init(self, context: Any) -> None:
-        """Check the proxies in the environment now: otherwise a malformed one fails only at the first call."""
+        """Check proxies and certificates in the environment now: otherwise a wrong one fails only at the first call."""
         super().model_post_init(context)
         for kind, url in getproxies().items():
             if kind in ("http", "https", "all"):
                 _check_proxy(f"{kind.upper()}_PROXY", url)
+        if file := os.environ.get("SSL_CERT_FILE"):
+            _check_certificates(file)
 
     @property
     def uses_sandbox(self) -> bool:

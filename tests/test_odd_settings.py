@@ -107,6 +107,8 @@ ODD_VALUES_BY_NAME = {
     "MEETERGO_API_KEY": [PERSONAL, PERSONAL + "\n", PERSONAL + "ü", "ak_live:", "ak_live:x:y"],
     "MEETERGO_API_URL": ["http://127.0.0.1:x", "https://h:99999", "http://example.com", "https://[", "https://h/?x=1"],
     "HTTPS_PROXY": ["proxy.example:3128", "ftp://h", "http://h:x", "socks5://h:1", "http://[::1"],
+    "NO_PROXY": ["[::1]", "localhost,127.0.0.1,::1", "fe80::/10", "10.0.0.0/8,*.x", "*", "[::", ","],
+    "SSL_CERT_FILE": ["/nowhere", "/", "/dev/null", "/etc/passwd"],
 }
 
 
@@ -167,7 +169,7 @@ PAIRS = [
     for process, settings in SETTINGS_OF_PROCESS.items()
     for name in sorted({each.upper() for kind in settings for each in kind.model_fields})
     if process is not _schedule or name.lower() not in WorkerSettings.model_fields  # it reads those as the worker does
-] + [("HTTPS_PROXY", _registration), ("HTTPS_PROXY", _schedule)]
+] + [(name, process) for name in ("HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE") for process in (_registration, _schedule)]
 PAIRS += [(name.upper(), _dashboard) for name in DashboardSettings.model_fields if name.startswith("dashboard_")]
 PAIRS += [("API_HOST", _read_api), ("API_PORT", _read_api)]
 

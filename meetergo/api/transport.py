@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import structlog
@@ -82,7 +83,8 @@ class Transport:
             timeout=timeout.total_seconds(),
             verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
             follow_redirects=False,  # following a redirect would send the key elsewhere
-            trust_env=is_public_host(url.host),  # no proxy between the client and the sandbox
+            trust_env=False,  # a NO_PROXY with `[::1]` or `fe80::/10` would raise; see `proxy_for`
+            proxy=proxy_for(url),
         )
 
     def send(self, request: Request) -> Json:
@@ -180,6 +182,15 @@ def _base_url(base_url: str) -> httpx.URL:
     if url.scheme == "http" and is_public_host(url.host):
         raise InvalidCall("the API's address must begin with https, or the key could be read in transit")
     return url
+
+
+def proxy_for(url: httpx.URL) -> str | None:
+    """Return the proxy that HTTPS_PROXY, ALL_PROXY and NO_PROXY name for a URL; none for the sandbox."""
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or not is_public_host(url.host) or proxy_bypass(f"{url.host}:{url.port or 443}"):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 @cache
