@@ -8,10 +8,10 @@ from runtime.errors import Permanent, Transient
 RETRYABLE_STATUSES = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: client errors worth a retry."""
 
-TEMPORARY_REFUSALS = {401, 403, 404, 405, 407, 421}
-"""Statuses that pass: a proxy answers 404 or 421 while the platform is deployed, and 407 while its own password is
-rotated; nginx answers a POST with 405 while it serves a static maintenance page; a platform answers 401 or 403 while
-its secrets are rotated. 410 Gone is always deliberate."""
+TEMPORARY_REFUSALS = {302, 303, 307, 401, 403, 404, 405, 407, 421}
+"""Statuses that pass: a proxy answers 404 or 421 while the platform is deployed, 302, 303 or 307 to a maintenance page,
+and 407 while its own password is rotated; nginx answers a POST with 405 while it serves a static maintenance page; a
+platform answers 401 or 403 while its secrets are rotated. 410 Gone is always deliberate."""
 
 
 class TemporaryRefusal(Transient):
@@ -27,15 +27,13 @@ def classify_status(status: int, retry_after: str | None, now: datetime) -> None
         now: when the response arrived, UTC.
 
     Raises:
-        Permanent: a redirect or a definite rejection.
+        Permanent: a permanent redirect or a definite rejection.
         TemporaryRefusal: a rejection that often passes.
         Transient: an overload or a server error, with the delay that was asked for.
     """
     if 200 <= status < 300:
         return
-    text = f"the platform answered {status}"
-    if 300 <= status < 400:
-        raise Permanent(f"{text}: redirects are not followed")
+    text = f"the platform answered {status}{': redirects are not followed' if 300 <= status < 400 else ''}"
     if status in TEMPORARY_REFUSALS:
         raise TemporaryRefusal(text, parse_retry_after(retry_after, now))
     if status < 500 and status not in RETRYABLE_STATUSES:

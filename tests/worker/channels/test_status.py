@@ -19,9 +19,15 @@ def test_a_refusal_is_final(status):
         classify_status(status, None, NOW)
 
 
-@pytest.mark.parametrize("status", [301, 302, 304, 307, 308])
-def test_a_redirect_is_final_and_says_why(status):
-    with pytest.raises(Permanent, match="redirects are not followed"):
+@pytest.mark.parametrize("status", [300, 301, 304, 308])
+def test_a_permanent_redirect_is_final_and_says_why(status):
+    with pytest.raises(Permanent, match=f"^the platform answered {status}: redirects are not followed$"):
+        classify_status(status, None, NOW)
+
+
+@pytest.mark.parametrize("status", [302, 303, 307])
+def test_a_temporary_redirect_is_retried_and_says_why(status):
+    with pytest.raises(TemporaryRefusal, match=f"^the platform answered {status}: redirects are not followed$"):
         classify_status(status, None, NOW)
 
 

@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook
 from urllib3.util import parse_url
 
-from runtime.errors import Permanent, Transient
+from runtime.errors import Failure, Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
 from worker.channels.webhook import WebhookChannel
 
@@ -86,12 +86,12 @@ def test_410_is_final(channel, platform, make_message):
 
 
 def test_a_redirect_is_not_followed(channel, platform, make_message):
-    platform.answer = (307, {"Location": "/elsewhere"})
+    for status in (307, 308):
+        platform.answer = (status, {"Location": "/elsewhere"})
+        with pytest.raises(Failure, match="redirects are not followed"):
+            channel.send(make_message())
 
-    with pytest.raises(Permanent, match="redirects are not followed"):
-        channel.send(make_message())
-
-    assert len(platform.received) == 1
+    assert [path for path, _headers, _body in platform.received] == ["/hooks/s3cret?token=t0ken"] * 2
 
 
 def test_an_endless_response_is_not_read(channel, platform, make_message):
