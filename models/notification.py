@@ -20,6 +20,7 @@ from sqlalchemy import (
     exists,
     false,
     func,
+    or_,
     select,
     tuple_,
     update,
@@ -32,7 +33,7 @@ from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE_AFTER, NOW, Delivery
 from models.retryable import Moment, Retryable, retryable_indexes
 from runtime.bulk import insert_missing
-from runtime.database import Model, partial_index, table_of
+from runtime.database import Model, database_now, partial_index, table_of
 
 RESEND_COLUMNS = (
     "account",
@@ -50,6 +51,8 @@ KEY_BYTES = 32
 END_BATCH_SIZE = 500
 MEETING_OVER = "not sent: the meeting is over"
 SUPERSEDED = "not sent: a later message says more"
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""How far ahead the clock of the worker that made a row may have been."""
 SEND_LEASE = timedelta(seconds=60)
 """How long a sender holds a claimed row. Longer than any channel's deadline; renewed while sending."""
 
@@ -231,6 +234,13 @@ class Notification(Retryable, Model):
     def redirect(self, *, fingerprint: str, channel: str, recipient: str) -> None:
         """Send it by another channel from now on. Its id stays, since it has not been sent yet."""
         self.fingerprint, self.channel, self.recipient = fingerprint, channel, recipient
+
+    @classmethod
+    def has_wrong_due_time(cls, session: Session, now: datetime) -> ColumnElement[bool]:
+        """Also rows that no worker has claimed yet, due from the start but only in the future."""
+        is_unclaimed = and_(cls.attempts == 0, cls.claimed_by.is_(None), cls.due_at == cls.created_at)
+        is_ahead = cls.due_at > database_now(session, now, CLOCK_TOLERANCE)
+        return or_(super().has_wrong_due_time(session, now), and_(is_unclaimed, is_ahead))
 
     @classmethod
     def became_due(cls, since: Moment, now: Moment) -> ColumnElement[bool]:

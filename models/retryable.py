@@ -166,9 +166,14 @@ class Retryable:
         Returns:
             The number of rows.
         """
-        is_far = and_(cls.has_status("pending"), cls.attempts > 0, cls.due_at > database_now(session, now, MAX_WAIT))
-        statement = update(cls).where(is_far).values(due_at=now).execution_options(synchronize_session=False)
+        is_wrong = and_(cls.has_status("pending"), cls.has_wrong_due_time(session, now))
+        statement = update(cls).where(is_wrong).values(due_at=now).execution_options(synchronize_session=False)
         return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+
+    @classmethod
+    def has_wrong_due_time(cls, session: Session, now: datetime) -> ColumnElement[bool]:
+        """Rows that failed, and wait for longer than any row does."""
+        return and_(cls.attempts > 0, cls.due_at > database_now(session, now, MAX_WAIT))
 
 
 def waiting_accounts(session: Session, model: type[Retryable]) -> Sequence[str]:

@@ -1,6 +1,7 @@
 """The sweep makes true what a lost trigger, an emptied Redis or a late mapping left undone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 
@@ -153,6 +154,27 @@ def test_a_scheduler_whose_clock_is_wrong_wakes_in_time(harness: Harness, ahead:
         session.execute(update(Delivery).values(due_at=datetime.now(UTC), attempts=1))
     wake(harness.services, datetime.now(UTC) + ahead)
     assert inbox.count == 1
+
+
+def test_a_notification_of_a_worker_whose_clock_was_ahead_is_sent_soon(harness: Harness) -> None:
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    harness.deliver(CREATED)
+    while replace(harness.services.inbox, clock=lambda: ahead).process_due():
+        pass
+    harness.send_all()
+    assert [row.status for row in harness.all(Notification)] == ["pending"]
+    sweep(harness.services, datetime.now(UTC))
+    harness.send_all()
+    assert [row.status for row in harness.all(Notification)] == ["done"]
+
+
+def test_a_notification_that_a_channel_refused_for_now_is_left_alone(harness: Harness) -> None:
+    harness.process(CREATED)
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    with harness.services.database.transaction() as session:
+        session.execute(update(Notification).values(due_at=until))
+    sweep(harness.services, datetime.now(UTC))
+    assert [row.due_at for row in harness.all(Notification)] == [until]
 
 
 @ON_SQLITE

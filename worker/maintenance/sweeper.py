@@ -98,7 +98,7 @@ def _trigger_overdue(services: Services, now: datetime) -> None:
 
 
 def _clamp_due_at(services: Services, now: datetime) -> None:
-    """Correct due times that a clock a day ahead has written, so that no row waits for a day."""
+    """Correct due times that a wrong clock has written, so that no row waits for a day, and no new one for an hour."""
     for queue, rows in MODEL_OF_QUEUE.items():
         with services.database.transaction() as session:
             clamped = rows.correct_due_times(session, now)
