@@ -92,7 +92,7 @@ def _prefix(prefix: str) -> str:
 
 
 def split_url(url: str) -> SplitResult:
-    """Parse a URL and check that its port is a number and that no part is blank.
+    """Parse a URL and check that its port is a number, that no part is blank, and that its host could be looked up.
 
     Raises:
         ValueError: it is malformed.
@@ -107,6 +107,10 @@ def split_url(url: str) -> SplitResult:
             "its port or its brackets are malformed (in a password, write '@' as %40, ':' as %3A, '/' as %2F, "
             "'#' as %23, '%' as %25)"
         ) from None
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError:
+        raise ValueError("a part of its host is empty, or longer than 63 characters") from None
     return parts
 
 

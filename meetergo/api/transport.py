@@ -175,7 +175,7 @@ def bad_response(request: Request, reason: str) -> ApiError:
 def _base_url(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):  # also a host that IDNA does not allow
         raise InvalidCall("the API's address is not a URL") from None
     if url.userinfo or url.scheme not in ("https", "http") or not url.host:
         raise InvalidCall("the API's address should look like https://api.meetergo.com")

@@ -22,6 +22,10 @@ def test_no_representation_shows_the_key() -> None:
             {"meetergo_api_url": "http://127.0.0.1.example.com"},
             "MEETERGO_API_URL cannot be used: it should start with https://",
         ),
+        (
+            {"meetergo_api_url": "https://api..example.com"},
+            "MEETERGO_API_URL cannot be used: a part of its host is empty, or longer than 63 characters",
+        ),
     ],
 )
 def test_an_unusable_value_ends_with_a_message_that_does_not_quote_it(
@@ -32,6 +36,16 @@ def test_an_unusable_value_ends_with_a_message_that_does_not_quote_it(
     printed = capsys.readouterr().err
     assert message in printed
     assert "made-up-secret" not in printed
+
+
+@pytest.mark.parametrize("host", ["proxy..example", "p" * 64 + ".example"])
+def test_a_proxy_whose_host_nobody_could_look_up_ends_with_a_message(
+    host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{host}:3128")
+    with pytest.raises(SystemExit):
+        ApiSettings.load()
+    assert "HTTPS_PROXY cannot be used: a part of its host is empty" in capsys.readouterr().err
 
 
 def test_without_a_key_there_is_no_client() -> None:
