@@ -113,7 +113,8 @@ def _do_step(services: Services, run: Run, now: datetime) -> None:
         if not run.advance(session, status="done", ended_at=services.inbox.clock(), **values):
             raise RunMoved
         kind: InterventionKind = "pruned" if run.kind == "prune" else "erased"
-        Intervention.record_act(session, kind, now, by=run.by, reason=reason_of(run))
+        row = session.get_one(Run, run.id)  # an erasure has taken the guest out of its reason
+        Intervention.record_act(session, kind, now, by=row.by, reason=reason_of(row))
 
     in_transaction(services.database, end)
     log.info("run.ended", run=run.id, status="done")

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from models.delivery import Delivery
 from models.intervention import Intervention
+from models.person import ERASED
 from models.run import Run
 from operations.runs.executor import advance_runs
 from runtime.database import Database
@@ -50,6 +51,15 @@ def test_a_guest_is_erased_by_a_run(client: Client, sample_data: Harness, databa
     with database.engine.connect() as connection:
         for table in ("runs", "interventions"):
             assert email not in str(connection.execute(sql(connection, f"SELECT * FROM {table}")).all())
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_reason_that_names_the_guest_is_erased_too(client: Client, sample_data: Harness) -> None:
+    ada, email = client("people"), sample_data.booking("b1").attendees[0]["email"]
+    ada.post("/people/erase", data={"email": email, "digest": find(ada, email), "reason": f"{email} asked"})
+    advance_runs(sample_data.services, datetime.now(UTC))
+    acts = [(act.kind, act.reason) for act in sample_data.all(Intervention)]
+    assert acts == [("started", ERASED), ("erased", f"{ERASED} (run 1)")]
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

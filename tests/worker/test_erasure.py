@@ -194,6 +194,43 @@ def test_it_shows_the_guest_and_the_counts_before_it_asks(harness: Harness) -> N
     assert JANE in snapshot(harness)
 
 
+def test_a_dry_run_shows_the_guest_and_changes_nothing(harness: Harness) -> None:
+    harness.process(created("b1", guest()), created("b2", guest()), json.dumps({"who": JANE}).encode())
+    before = snapshot(harness)
+    done = CliRunner().invoke(cli, ["erase", JANE, "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert f"Jane Miller <{JANE}>: 2 bookings, 1 delivery besides." in done.output
+    assert "This was a dry run: nothing is changed. To do it, leave --dry-run out and add --reason." in done.output
+    done = CliRunner().invoke(cli, ["erase", JANE, "--dry-run", "--json"])
+    assert json.loads(done.stdout) == {
+        "dry_run": True,
+        "bookings": 2,
+        "other_deliveries": 1,
+        "texts": 0,
+        "hosts": 0,
+        "unopened": 0,
+        "skipped": [],
+    }
+    assert snapshot(harness) == before
+
+
+def test_json_needs_yes_or_a_dry_run(harness: Harness) -> None:
+    harness.process(created("b1", guest()))
+    done = CliRunner().invoke(cli, ["erase", JANE, "--json"], input="y\n")
+    assert done.exit_code == 2
+    assert "--json cannot ask: add --yes or --dry-run" in done.output
+    assert JANE in snapshot(harness)
+
+
+def test_who_erased_and_why_is_recorded_without_the_guest(harness: Harness) -> None:
+    harness.process(created("b1", guest()), created("b2", guest(None, id="guest-2", phone="+49 30 2222222")))
+    assert run(JANE, "--by", "Ada", "--reason", f"{JANE} asked by mail").exit_code == 0
+    assert run("--phone", "+49 30 2222222", "--by", "Ada", "--reason", "asked by phone").exit_code == 0
+    acts = [(act.kind, act.by, act.reason) for act in harness.all(Intervention)]
+    assert acts == [("erased", "Ada", ERASED), ("erased", "Ada", "asked by phone")]
+    assert_gone(harness, JANE)
+
+
 def test_bodies_that_no_key_decrypts_are_reported(open_harness: Callable[..., Harness]) -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     open_harness(body_keys=old).process({"webhookType": "form_submission", "id": "1", "email": JANE})

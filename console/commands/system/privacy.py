@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.cli.accounts import ONLY_ACCOUNT_OPTION
+from console.cli.accounts import DEFAULT, ONLY_ACCOUNT_OPTION
 from console.cli.api_client import open_configured_database
+from console.cli.audit import audited
 from console.cli.confirm import confirm_or_exit
 from console.render.tables import as_json, print_json
 from operations.text import count, printable
@@ -43,19 +44,34 @@ def prune(as_json: bool) -> None:
     "--name", default="", metavar="NAME", help="A guest with this full name, if neither address nor number is known."
 )
 @ONLY_ACCOUNT_OPTION
+@click.option("--dry-run", is_flag=True, help="Show what would happen, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@as_json
-def erase(email: str, phone: str, name: str, account: str | None, yes: bool, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
+@audited
+def erase(
+    email: str,
+    phone: str,
+    name: str,
+    account: str | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    by: str,
+    reason: str,
+) -> None:
     """Erase one guest from bookings, changes, notifications and deliveries.
 
     Shows first whom it would erase, and from how many rows.
     """
     from models.erasure import ErasureResult, find, vacuum
     from models.erasure import erase as erase_guest
+    from models.intervention import Intervention
     from operations.accounts import check_account
     from operations.erasure import refuse_several
     from operations.settings import ErasureSettings
 
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json cannot ask: add --yes or --dry-run")
     person = _person_from_options(email, phone, name)
     settings = ErasureSettings.load()
     cipher = settings.cipher()
@@ -65,21 +81,24 @@ def erase(email: str, phone: str, name: str, account: str | None, yes: bool, as_
                 check_account(session, account)
         found = find(database, cipher, person, account)
         remaining = _remaining_in_redis(settings)
+        unsearched = _remaining_in_database(ErasureResult(unopened=len(found.unopened), skipped=found.skipped))
         if not found.has_matches:
-            _print_remaining(
-                [
-                    *remaining,
-                    *_remaining_in_database(ErasureResult(unopened=len(found.unopened), skipped=found.skipped)),
-                ]
-            )
+            _print_remaining(remaining + unsearched)
             raise click.ClickException("nobody with this address, number or name is known")
         refuse_several(person, found)
         click.echo(_describe_matches(found), err=as_json)
+        if dry_run:
+            _print_remaining(remaining + unsearched)
+            _end_dry_run(found, as_json)
+            return
         if not yes:
             confirm_or_exit(
                 "It cannot be undone, and deliveries that name the guest cannot be replayed. Continue?", err=True
             )
         erased = erase_guest(database, cipher, person, datetime.now(UTC), found)
+        with database.transaction() as session:
+            act = dict(by=by, reason=person.redact(reason), account=account or DEFAULT)
+            Intervention.record_act(session, "erased", datetime.now(UTC), **act)
         if not vacuum(database):
             remaining.append(OLD_PAGES_REMAIN)
     counts = asdict(erased)
@@ -152,6 +171,15 @@ def _describe_matches(found: PersonMatches) -> str:
     parts += [f"{count(len(found.bodies), 'delivery', 'deliveries')} besides"] if found.bodies else []
     parts += [f"{count(len(found.texts), 'text')} that name them"] if found.texts else []
     return f"{who}: {', '.join(parts)}."
+
+
+def _end_dry_run(found: PersonMatches, as_json: bool) -> None:
+    if as_json:
+        numbers = dict(bookings=len(found.keys), other_deliveries=len(found.bodies), texts=len(found.texts))
+        numbers |= dict(hosts=len(found.hosts), unopened=len(found.unopened))
+        print_json({"dry_run": True, **numbers, "skipped": found.skipped})
+    else:
+        click.echo("\nThis was a dry run: nothing is changed. To do it, leave --dry-run out and add --reason.")
 
 
 def _remaining_in_redis(settings: ErasureSettings) -> list[str]:
