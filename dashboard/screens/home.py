@@ -101,7 +101,7 @@ def show() -> Response:
     findings = run_checks(snapshot)
     return render(
         "home/show.html",
-        cards=[_card(finding, dead) for finding in findings],
+        cards=sorted((_card(finding, dead) for finding in findings), key=lambda card: not card.is_urgent),
         stats=snapshot.stats,
         snapshot=snapshot,
         charts=charts,

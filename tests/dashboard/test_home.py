@@ -154,6 +154,15 @@ def test_webhooks_that_are_only_in_redis_are_counted(client: Client, harness: Ha
 
 
 @ON_SQLITE
+def test_what_is_broken_comes_before_what_is_late(client: Client, harness: Harness, redis: Redis) -> None:
+    JobQueue(redis).enqueue_store(("0" * 64, "default", "e30=", "", datetime.now(UTC).isoformat()))
+    page = client("read").get("/").text
+    cards = [bool(late) for late in re.findall(r'<div class="card need( wait)?"', page)]
+    assert set(cards) == {False, True}
+    assert cards == sorted(cards)
+
+
+@ON_SQLITE
 @pytest.mark.parametrize(("days", "words"), [(6, "ends in 6 days"), (0, "ends today"), (-1, "has ended"), (90, "")])
 def test_the_keys_days_left_are_counted(open_app: OpenApp, harness: Harness, days: int, words: str) -> None:
     last = (datetime.now(UTC) + timedelta(days=days)).date()
