@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 import models.tables  # noqa: F401 - so that all tables are known
-from models.migrations.newer import find_newer, missing
+from models.migrations.newer import find_newer, missing, version_of
 from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
 from runtime.contention import with_retry
 from runtime.database import DIALECT_OPTIONS, NAMING_CONVENTION, SQLITE_SAVEPOINTS, Model, schema_of
@@ -92,10 +92,17 @@ def _migrate(engine: Engine, version: str) -> list[str]:
             raise UnusableDatabase(str(newer))
         if newer:
             return [*notes, str(newer)]
+        before = version_of(connection)
         command.upgrade(config, version)
         if version == HEAD:
             _check_tables(connection, schema)
-        return notes + _shared_prefix(connection, schema)
+        return notes + _describe(before, version_of(connection)) + _shared_prefix(connection, schema)
+
+
+def _describe(before: str | None, after: str | None) -> list[str]:
+    if before is None:
+        return [f"Created the tables of version {after}."]
+    return [] if before == after else [f"Migrated the tables from version {before} to {after}."]
 
 
 def _prepare(connection: Connection, schema: str | None, config: Config) -> list[str]:

@@ -43,10 +43,20 @@ def find_newer(connection: Connection) -> NewerDatabase | None:
     Raises:
         SQLAlchemyError: the database does not answer.
     """
-    found = _version(connection)
+    found = version_of(connection)
     if found is None or found in _known():
         return None
     return NewerDatabase(found, (*(f"there is no {name}" for name in missing(connection)), *_demands(connection)))
+
+
+def version_of(connection: Connection) -> str | None:
+    """Return the version of the database; None if it has none of ours."""
+    schema = schema_of(connection)
+    if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
+        return None
+    versions = table(VERSION_TABLE, column("version_num"), schema=schema)
+    found: str | None = connection.scalar(select(versions.c.version_num))
+    return found
 
 
 def missing(connection: Connection) -> list[str]:
@@ -69,21 +79,12 @@ def is_up_to_date(engine: Engine) -> bool:
         SQLAlchemyError: the database does not answer.
     """
     with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
-        return _version(connection) == newest_known()
+        return version_of(connection) == newest_known()
 
 
 def newest_known() -> str:
     """Return the newest version that this code migrates to."""
     return max(_known())
-
-
-def _version(connection: Connection) -> str | None:
-    schema = schema_of(connection)
-    if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
-        return None
-    versions = table(VERSION_TABLE, column("version_num"), schema=schema)
-    found: str | None = connection.scalar(select(versions.c.version_num))
-    return found
 
 
 def _known() -> set[str]:

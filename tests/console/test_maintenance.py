@@ -10,9 +10,12 @@ from sqlalchemy import inspect
 from devtools.processes import environment, processes, wait_until_ready
 from devtools.redis_server import free_port
 from models.delivery import Delivery
+from models.migrate import migrate as migrate_to
+from models.migrations.newer import newest_known
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
 from tests.console.cli import run_cli_in as console
+from tests.console.terminal import terminal
 from tests.worker.harness import Harness
 
 KEYS = "k" * 32
@@ -57,6 +60,23 @@ def test_migrate_makes_the_tables_and_the_folder_of_the_file(tmp_path: Path) -> 
         inspect(database.engine).get_table_names()
     )
     database.close()
+
+
+def test_migrate_says_at_a_terminal_what_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def migrate() -> list[str]:
+        with terminal("migrate") as run:
+            assert run.end() == 0, run.text
+        return run.text.splitlines()
+
+    done = "The database is up to date."
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
+    assert migrate() == [f"Created the tables of version {newest_known()}.", done]
+    assert migrate() == [done]
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'old.db'}")
+    database = Database(os.environ["DATABASE_URL"])
+    migrate_to(database.engine, "0016")
+    database.close()
+    assert migrate() == [f"Migrated the tables from version 0016 to {newest_known()}.", done]
 
 
 @pytest.mark.parametrize("scheme", ["", "standard"])

@@ -1,5 +1,8 @@
 """Maintenance commands, such as `migrate` and `healthcheck`."""
 
+import logging
+import sys
+
 import click
 
 
@@ -16,6 +19,8 @@ def migrate() -> None:
     from operations.errors import first_line
     from runtime.settings import DatabaseSettings
 
+    alembic = logging.getLogger("alembic.runtime.migration")
+    alembic.addFilter(lambda record: _is_step(record) and not sys.stderr.isatty())  # there, the end says it
     database = DatabaseSettings.load().database()
     try:
         warning = check_encoding(database.engine)
@@ -29,6 +34,11 @@ def migrate() -> None:
     for note in [*([warning] if warning else []), *notes]:
         click.echo(note, err=True)
     click.echo("The database is up to date.")
+
+
+def _is_step(record: logging.LogRecord) -> bool:
+    """Whether Alembic logs a migration, rather than the database's dialect."""
+    return record.getMessage().startswith("Running")
 
 
 @click.command()
