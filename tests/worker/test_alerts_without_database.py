@@ -185,6 +185,9 @@ def test_webhooks_in_redis_only_are_an_incident_until_they_are_stored(
             "2 webhooks are in Redis only: do not restart or empty it",
             "the database does not answer",
         ]
+    for alert in operator_channel.received:
+        assert str(alert).count("do not restart or empty it") == 1, alert
+        assert "2 webhooks are in Redis only" in str(alert)
     check(harness.services, alerts, 50)
     for job in JobQueue(redis).queue("inbox").jobs:
         harness.services.job_queue.remove_redis_only(job.id)

@@ -51,8 +51,7 @@ def _from_future(stats: Stats) -> str:
 
 def _redis_only(stats: Stats) -> str:
     deferred = stats.redis_only.count if stats.redis_only else 0
-    webhooks = "1 webhook is" if deferred == 1 else f"{deferred} webhooks are"
-    return f"{webhooks} in Redis only: do not restart or empty it" if deferred else ""
+    return f"{deferred} {'webhook is' if deferred == 1 else 'webhooks are'} in Redis only" if deferred else ""
 
 
 def _waiting(stats: Stats) -> str:
@@ -141,7 +140,7 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "webhooks are in Redis only: do not restart or empty it",
         "no webhook is in Redis only any more",
         ("status",),
-        _redis_only,
+        lambda stats: f"{_redis_only(stats)}: do not restart or empty it" if _redis_only(stats) else "",
         "The database cannot store them now. They are stored as soon as it can.",
     ),
     "database_read_only": AlertWording(
@@ -326,7 +325,7 @@ def _count_lines(stats: Stats, now: datetime) -> Iterator[str]:
         yield from (_queue_line(queue, stats.rows[queue], now) for queue in PLURAL)
     deferred = _redis_only(stats)
     if deferred:
-        yield f"{deferred[0].upper()}{deferred[1:]}."
+        yield f"{deferred}."
 
 
 def _queue_line(queue: QueueName, rows: RowStats, now: datetime) -> str:
