@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 import models.tables  # noqa: F401 - so that all tables are known
-from models.migrations.newer import find_newer, missing, version_of
+from models.migrations.newer import find_newer, hidden_version, missing, version_of
 from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
 from runtime.contention import with_retry
 from runtime.database import DIALECT_OPTIONS, NAMING_CONVENTION, SQLITE_SAVEPOINTS, Model, schema_of
@@ -92,6 +92,9 @@ def _migrate(engine: Engine, version: str) -> list[str]:
             raise UnusableDatabase(str(newer))
         if newer:
             return [*notes, str(newer)]
+        hidden = hidden_version(connection)
+        if hidden:
+            raise UnusableDatabase(hidden)
         before = version_of(connection)
         command.upgrade(config, version)
         if version == HEAD:

@@ -64,6 +64,8 @@ def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
 def _check_stores(stats: Stats, snapshot: StatusSnapshot) -> Iterator[Finding]:
     if snapshot.newer_database and snapshot.newer_database.obstacles:
         yield Finding(str(snapshot.newer_database), None, "newer", {"message": str(snapshot.newer_database)})
+    elif snapshot.hidden_version:
+        yield Finding(snapshot.hidden_version, None, "version_hidden", {"message": snapshot.hidden_version})
     elif snapshot.is_schema_outdated:
         yield Finding("the database does not have the tables of this version", MIGRATE_COMMAND, "schema")
     for error in stats.errors:

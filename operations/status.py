@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from models.account import DEFAULT, Account
 from models.delivery import Delivery
-from models.migrations.newer import NewerDatabase, find_newer, is_up_to_date
+from models.migrations.newer import NewerDatabase, find_newer, hidden_version, is_up_to_date
 from models.reconciliation import Reconciliation
 from models.retryable import Status
 from models.stats import Stats, collect_stats
@@ -54,6 +54,7 @@ class StatusSnapshot:
         longest_wait: how long a row may wait.
         key_days_left: days until the API key expires, if known.
         newer_database: set if a newer version has migrated the database.
+        hidden_version: why the version of the database cannot be read, if so.
         accounts: the accounts, `default` first; empty if there is no other.
     """
 
@@ -62,6 +63,7 @@ class StatusSnapshot:
     longest_wait: timedelta
     key_days_left: int | None
     newer_database: NewerDatabase | None = None
+    hidden_version: str | None = None
     accounts: Sequence[AccountStatus] = ()
 
 
@@ -71,13 +73,14 @@ def take_snapshot(
     """Query both stores; one that is down raises nothing. For `limit` see `collect_stats`."""
     stats = collect_stats(database, job_queue, now, limit)
     expires = settings.meetergo_api_key_expires
-    newer = _newer(database, stats)
+    newer, hidden = _find_version(database, stats)
     return StatusSnapshot(
         stats,
-        bool(newer.obstacles) if newer else _lacks_tables(database, stats),
+        bool(newer.obstacles) if newer else not hidden and _lacks_tables(database, stats),
         timedelta(seconds=settings.alert_waiting_seconds),
         (expires - now.date()).days if expires else None,
         newer,
+        hidden,
         _accounts(database) if limit is None and stats.rows is not None else (),
     )
 
@@ -106,14 +109,15 @@ def _count_by_account(session: Session, status: Status) -> dict[str, int]:
     return dict(session.execute(rows).all())
 
 
-def _newer(database: Database, stats: Stats) -> NewerDatabase | None:
+def _find_version(database: Database, stats: Stats) -> tuple[NewerDatabase | None, str | None]:
+    """Return the database's version if it is newer, and why it cannot be read, if so."""
     if stats.rows is None and not stats.is_schema_outdated:
-        return None
+        return None, None
     try:
         with database.read_only() as session:
-            return find_newer(session.connection())
+            return find_newer(session.connection()), hidden_version(session.connection())
     except SQLAlchemyError:
-        return None
+        return None, None
 
 
 def _lacks_tables(database: Database, stats: Stats) -> bool:

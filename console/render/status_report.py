@@ -71,6 +71,8 @@ def _reconcile(reconciled: ReconcileStatus | None) -> Json | None:
 
 
 def _up_to_date(snapshot: StatusSnapshot) -> bool | None:
+    if snapshot.hidden_version:
+        return None
     return not snapshot.is_schema_outdated if snapshot.is_schema_outdated or snapshot.stats.rows is not None else None
 
 

@@ -6,12 +6,13 @@ Migrations only add, and take away a version later (docs/upgrading.md), so one v
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, Table, column, inspect, select, table
+from sqlalchemy import Connection, Engine, Table, column, inspect, select, table, text
 
 from models.migrations.takeover import VERSION_TABLE
 from runtime.database import Model, schema_of
 
 VERSIONS = Path(__file__).parent / "versions"
+HIDES_ROWS = text("SELECT current_user WHERE row_security_active(to_regclass(:name))")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,21 @@ def version_of(connection: Connection) -> str | None:
     versions = table(VERSION_TABLE, column("version_num"), schema=schema)
     found: str | None = connection.scalar(select(versions.c.version_num))
     return found
+
+
+def hidden_version(connection: Connection) -> str | None:
+    """Return a sentence that says why the version cannot be read although it is there; None if it can, or is not."""
+    if connection.dialect.name != "postgresql" or version_of(connection) is not None:
+        return None
+    schema = schema_of(connection)
+    name = f"{connection.dialect.identifier_preparer.quote(schema)}.{VERSION_TABLE}" if schema else VERSION_TABLE
+    role = connection.scalar(HIDES_ROWS, {"name": name})
+    if role is None:
+        return None
+    return (
+        f"row-level security hides the row of {name} from the role {role}, so the version of the tables is unknown."
+        f" Let the owner of the table run: ALTER TABLE {name} DISABLE ROW LEVEL SECURITY"
+    )
 
 
 def missing(connection: Connection) -> list[str]:

@@ -1,5 +1,6 @@
 """An installation from before DATABASE_SCHEMA is taken over: with all rows, once, and nothing of a platform's."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from models.platform_user import PlatformUser
 from models.tables import Booking
 from runtime.database import Database, schema_of
 from tests.another_database import another_database
+from tests.console.cli import run_cli_in
 from tests.runtime.test_database_sessions import administer
 
 ROWS = 20
@@ -285,6 +287,29 @@ def test_a_migrated_database_needs_no_right_to_create(platform_url: str, open_da
     )
     with role(platform_url, "clerk", *grants) as url:
         database = open_database(url)
+        assert migrate(database.engine) == []
+        database.close()
+
+
+def test_a_version_that_row_level_security_hides_is_called_that(
+    platform_url: str, open_database: Open, tmp_path: Path, redis_url: str
+) -> None:
+    with role(platform_url, "clerk") as url:
+        administer(platform_url, "CREATE SCHEMA meetergo_inbox AUTHORIZATION clerk")
+        database = open_database(url)
+        migrate(database.engine)
+        table = "meetergo_inbox.meetergo_inbox_version"
+        administer(
+            url, f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY", f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY"
+        )
+        advice = f"row-level security hides the row of {table} from the role clerk"
+        status = run_cli_in(tmp_path, "status", "--json", DATABASE_URL=url, REDIS_URL=redis_url)
+        first, *_ = json.loads(status.stdout)["concerns"]
+        assert first["what"].startswith(advice)
+        assert first["command"] is None
+        assert json.loads(status.stdout)["database"] == {"answers": True, "is_up_to_date": None}
+        assert refusal(database).startswith(advice)
+        administer(url, f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
         assert migrate(database.engine) == []
         database.close()
 
