@@ -154,7 +154,7 @@ class QueueWorker(SimpleWorker):
         return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
     def _raise_if_asked_to_stop(self) -> None:
-        if self._stop_requested:
+        if stopping.is_requested:
             raise StopRequested
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
@@ -256,7 +256,7 @@ def _run_rq_worker(redis: InstallationRedis, queue: QueueName) -> bool:
 
 def _retry_until_stopped(source: str, work: Callable[[], bool]) -> None:
     outage, delay = Outage("redis.down"), MIN_RETRY_DELAY
-    while True:
+    while not stopping.is_requested:
         began = time.monotonic()
         try:
             if work():
@@ -269,7 +269,8 @@ def _retry_until_stopped(source: str, work: Callable[[], bool]) -> None:
             outage.record_recovery()
             delay = MIN_RETRY_DELAY
         _exit_on_signal()  # RQ's handlers refer to a worker that no longer runs
-        time.sleep(delay.total_seconds())
+        if not stopping.is_requested:
+            time.sleep(delay.total_seconds())
         delay = min(2 * delay, MAX_RETRY_DELAY)
 
 
@@ -326,4 +327,10 @@ def _exit_on_signal_or_parent_death() -> None:
 
 def _exit_on_signal() -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: sys.exit())
+        signal.signal(signum, _exit)
+
+
+def _exit(*_: object) -> None:
+    """Exit. Python drops the exception in a finalizer; then whoever looks at `stopping` next ends the process."""
+    stopping.request()
+    sys.exit()

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from rq import Queue
 from rq.worker.base import BaseWorker
 
-from runtime.queue import connect
+from runtime.queue import QueueName, connect
+from runtime.redis.client import InstallationRedis
 from tests.faults.redis_server import RedisServer
 from worker import pool, stopping
 from worker.pool import QueueWorker
@@ -73,3 +75,36 @@ def test_a_signal_that_rq_swallowed_while_it_tidied_up_ends_the_worker(
         assert worker.work(logging_level="WARNING") is False
         assert time.monotonic() - began < 10  # else it waited for a job until the time of this test was up
         assert worker.stop_requested
+
+
+@pytest.mark.timeout(30)
+def test_a_signal_that_was_swallowed_between_two_workers_ends_the_process() -> None:
+    def fail() -> bool:
+        interrupt()
+        raise RedisConnectionError("down")
+
+    pool._exit_on_signal()
+    pool._retry_until_stopped("inbox", fail)  # else it goes on until the time of this test is up
+
+
+@pytest.mark.timeout(30)
+def test_a_signal_that_was_swallowed_while_a_worker_was_built_ends_it(
+    redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = pool._build_rq_worker
+
+    def interrupted(connection: InstallationRedis, queue: QueueName) -> QueueWorker:
+        interrupt()
+        return build(connection, queue)
+
+    monkeypatch.setattr(pool, "_build_rq_worker", interrupted)
+    pool._exit_on_signal()
+    began = time.monotonic()
+    pool._run_rq_worker(connect(redis_url), "inbox")
+    assert time.monotonic() - began < 20  # else it waited for a job until the time of this test was up
+
+
+def interrupt() -> None:
+    """Send a signal, and drop the exception that its handler raises, as Python does in a finalizer."""
+    with suppress(SystemExit):
+        os.kill(os.getpid(), signal.SIGTERM)
