@@ -156,15 +156,16 @@ def _serve_metrics(settings: ScheduleSettings, services: Services) -> None:
 
 
 def _repeat(name: str, task: Task, services: Services, interval: timedelta, stop: StopEvent) -> None:
-    outage = Outage("schedule.failed")
+    outage, completed, next_run = Outage("schedule.failed"), False, time.monotonic()
     while not stop.is_set():
-        completed = _run(name, task, services, interval, outage)
-        next_run = time.monotonic() + interval.total_seconds()
-        while not stop.is_set() and (left := next_run - time.monotonic()) > 0:
-            stop.wait(min(left, HEARTBEAT_INTERVAL.total_seconds()))
-            if completed and left > HEARTBEAT_INTERVAL.total_seconds():
-                with suppress(RedisError):  # down
-                    _record_heartbeat(services, name, interval, timedelta(seconds=next_run - time.monotonic()))
+        left = timedelta(seconds=next_run - time.monotonic())
+        if left <= timedelta(0):
+            completed, left = _run(name, task, services, interval, outage), interval
+            next_run = time.monotonic() + interval.total_seconds()
+        elif completed:
+            with suppress(RedisError):  # down
+                _record_heartbeat(services, name, interval, left)
+        stop.wait(min(left, HEARTBEAT_INTERVAL).total_seconds())
 
 
 def _run(name: str, task: Task, services: Services, interval: timedelta, outage: Outage) -> bool:
