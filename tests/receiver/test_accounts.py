@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from models.account import Account, Accounts
 from models.delivery import Delivery, delivery_id, unpack
@@ -75,6 +75,25 @@ def test_a_known_account_is_checked_without_a_thread(
     assert client.post(address_of("acme"), data=BODY).status_code == 200
     monkeypatch.setattr(Accounts, "accepts", None)
     assert client.post(address_of("acme"), data=payload("booking_created", id="another")).status_code == 200
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # SQLite has no lock on one table
+def test_the_last_known_accounts_count_while_their_table_is_locked(
+    make_app: MakeApp, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.account.CACHE_TIME", timedelta(0))
+    monkeypatch.setattr("receiver.auth.ACCOUNT_TIMEOUT", timedelta(milliseconds=50))
+    add_account(database, "acme")
+    add_account(database, "former", is_active=False)
+    client = make_app().test_client()
+    assert client.post(address_of("former"), data=BODY).status_code == 404
+    with database.engine.begin() as connection:
+        connection.execute(text(f"LOCK TABLE {Account.__table__.fullname} IN ACCESS EXCLUSIVE MODE"))
+        assert client.post(address_of("acme"), data=BODY).status_code == 200
+        assert connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))  # its lookup still waits
+        assert client.post(address_of("former"), data=BODY).status_code == 404
+        assert client.post(address_of("unknown"), data=BODY).status_code == 200
+    assert [account for account, _ in stored_in(database)] == ["acme", "unknown"]
 
 
 def test_while_the_database_is_down_any_signed_address_is_accepted(
