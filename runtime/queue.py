@@ -247,18 +247,20 @@ class JobQueue:
     def _enqueue_scheduled(self, queue_name: QueueName) -> None:
         queue = self.queue(queue_name)
         registry = queue.scheduled_job_registry
-        for job_id in registry.get_jobs_to_schedule(chunk_size=MAX_ENQUEUED):
+        # RQ's own method decodes all names at once, so that one that is no text would stop the others
+        due = queue.connection.zrangebyscore(registry.key, 0, time.time(), start=0, num=MAX_ENQUEUED)
+        for name in cast("list[bytes]", due):
             try:
-                [job] = OwnJob.fetch_many([job_id], queue.connection, queue.serializer)
+                [job] = OwnJob.fetch_many([name.decode()], queue.connection, queue.serializer)
             except (ValueError, TypeError, ResponseError) as error:  # what is under this name is not RQ's
-                log.warning("queue.foreign_data", queue=queue_name, job_id=job_id, error=type(error).__name__)
+                log.warning("queue.foreign_data", queue=queue_name, job_id=repr(name), error=type(error).__name__)
                 job = None
             with queue.connection.pipeline() as pipeline:  # atomic: a deferred body exists nowhere else
                 if job and _is_retry_of_former_release(job):
                     job.delete(pipeline=pipeline)
                 elif job:
                     queue.enqueue_job(job, pipeline=pipeline)
-                registry.remove(job_id, pipeline=pipeline)
+                pipeline.zrem(registry.key, name)
                 pipeline.execute()
 
 

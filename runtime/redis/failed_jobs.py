@@ -24,7 +24,7 @@ class FailedJobs:
 
     def __init__(self, job_queue: JobQueue, queue_name: QueueName) -> None:
         self._queue, self._job_id, self._queue_name = job_queue.queue(queue_name), job_queue.job_id, queue_name
-        self._row_job_id = re.compile(re.escape(job_queue.job_id(queue_name, "")) + KEY_PATTERNS[queue_name])
+        self._row_job_id = re.compile((re.escape(job_queue.job_id(queue_name, "")) + KEY_PATTERNS[queue_name]).encode())
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Return those keys of dead rows whose job is neither in the registry nor about to run.
@@ -47,9 +47,10 @@ class FailedJobs:
         Raises:
             RedisError: Redis is down.
         """
-        start = 0
-        while names := self._queue.failed_job_registry.get_job_ids(start, start + size - 1):
-            yield [found[1] for name in names if (found := self._row_job_id.fullmatch(name))]
+        registry, start = self._queue.failed_job_registry, 0
+        registry.cleanup()
+        while names := registry.connection.zrange(registry.key, start, start + size - 1):  # those of others: any bytes
+            yield [found[1].decode() for name in names if (found := self._row_job_id.fullmatch(name))]
             start += size
 
     def add(self, key: str, reason: str) -> None:

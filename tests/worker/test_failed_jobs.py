@@ -108,19 +108,24 @@ def test_a_job_whose_row_is_not_dead_any_more_goes(harness: Harness, redis: Redi
 
 
 def test_failed_jobs_of_others_are_left_alone(harness: Harness, redis: Redis) -> None:
+    (delivery_id,) = die(harness)
     others = [
+        b"\xff is no text",
         "theirs",
         "inbox-" + "a" * 64,
         "meetergo-inbox-inbox-theirs",
         "meetergo-inbox-inbox-" + "G" * 64,
         "meetergo-inbox-outbox-x",
     ]
-    for name in QUEUES:
-        redis.zadd(
-            harness.services.job_queue.queue(name).failed_job_registry.key, dict.fromkeys(others, 4_000_000_000.0)
-        )
+    registries = [harness.services.job_queue.queue(name).failed_job_registry.key for name in QUEUES]
+    for registry in registries:
+        redis.zadd(registry, dict.fromkeys(others, 4_000_000_000.0))
+    with harness.services.database.transaction() as session:
+        session.execute(update(Delivery).values(status="done"))
     sync(harness)
-    assert [sorted(failed(harness, name)) for name in QUEUES] == [sorted(others)] * 2
+    kept = {each if isinstance(each, bytes) else each.encode() for each in others}
+    assert [set(redis.zrange(registry, 0, -1)) for registry in registries] == [kept, kept]
+    assert not redis.exists(Job.key_for(f"meetergo-inbox-inbox-{delivery_id}"))
 
 
 def test_nothing_is_written_when_nothing_differs(harness: Harness, redis: Redis) -> None:

@@ -7,6 +7,7 @@ import pytest
 from cryptography.fernet import Fernet
 from redis import Redis
 from rq import Retry as RetryJob
+from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
@@ -174,6 +175,20 @@ def test_jobs_that_waited_for_their_time_are_enqueued_once(harness: Harness) -> 
         harness.services.job_queue.enqueue_scheduled("inbox")
     assert (queue.get_job_ids(), scheduled(harness).get_job_ids()) == ([due.id], [later.id])
     assert due.get_status() == "queued"
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("is_name", [True, False])
+def test_what_is_not_rqs_among_the_jobs_that_wait_stops_nothing(
+    harness: Harness, redis: Redis, is_name: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    queue = harness.services.job_queue.queue("inbox")
+    due = queue.enqueue_at(datetime.now(UTC) - timedelta(seconds=1), "worker.jobs.drain", "inbox")
+    redis.zadd(queue.scheduled_job_registry.key, {b"\xff is no text" if is_name else "theirs": 1})
+    redis.set(Job.key_for("theirs"), "no job")
+    harness.services.job_queue.enqueue_scheduled("inbox")
+    assert queue.get_job_ids() == [due.id]
+    assert "queue.foreign_data" in capfd.readouterr().out
 
 
 def test_a_dead_row_is_in_rqs_failed_registry_and_requeue_tries_it_once_more(harness: Harness) -> None:
