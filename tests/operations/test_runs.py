@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from devtools.send import samples
 from models.delivery import Delivery
@@ -17,9 +18,11 @@ from operations.erasure import GuestName
 from operations.errors import OperationError
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService
-from operations.runs import executor
+from operations.runs import executor, notification_plan, plan, send_again, store
 from operations.runs.executor import advance_runs
+from operations.runs.notification_plan import plan_notifications
 from operations.runs.plan import make_plan
+from operations.runs.send_again import plan_bookings
 from operations.runs.store import NewRun, SelectedRow, cancel_run, start_erasure, start_run
 from runtime.encryption import BodyCipher
 from tests.worker.harness import AT, Harness, soon
@@ -240,6 +243,32 @@ def test_a_run_that_cannot_be_done_says_why_and_holds_up_no_other(harness: Harne
 def test_a_run_needs_a_reason_and_rows(harness: Harness, options: dict[str, Any], message: str) -> None:
     with pytest.raises(OperationError, match=message):
         start(harness, **options)
+    assert harness.all(Run) == []
+
+
+def test_what_is_more_than_a_run_takes_is_neither_planned_nor_started(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (plan, notification_plan, send_again, store):
+        monkeypatch.setattr(module, "MAX_RUN_ROWS", 2)
+    harness.add_user(external_id="1", meetergo_user_id=samples.HOST_ID)
+    services, now = harness.services, datetime.now(UTC)
+    planning: list[Callable[[Session], object]] = [
+        lambda _session: make_plan(services, select(Delivery), "replay", "Ada"),
+        lambda session: plan_notifications(session, select(Notification), "replay"),
+        lambda session: plan_bookings(session, services.outbox.planner, AT, None, now),
+    ]
+    harness.process(samples.created("b1", soon(0), AT), samples.created("b2", soon(1), AT))
+    for make in planning:
+        with services.database.read_only() as session:
+            make(session)
+    harness.process(samples.created("b3", soon(2), AT))
+    for make in planning:
+        with services.database.read_only() as session, pytest.raises(OperationError, match="more than 2"):
+            make(session)
+    die(harness, 3)
+    with pytest.raises(OperationError, match="at most 2 rows"):
+        start(harness)
     assert harness.all(Run) == []
 
 

@@ -3,7 +3,7 @@
 import gc
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -74,6 +74,26 @@ def test_together_makes_the_same_rows_as_alone(
     for table in together:
         assert sorted(together[table], key=repr) == sorted(alone[table], key=repr)
     assert len(together["booking_changes"]) > COUNT / 2
+
+
+def test_many_notifications_are_written_in_parts_and_are_the_same(
+    harness: Harness, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.add_user(meetergo_user_id=samples.HOST_ID)
+    together = process_shuffled(harness, seed=0)
+    _empty(database)
+    monkeypatch.setattr(batch, "MAX_NOTIFICATIONS", 3)
+    insert, sizes = Notification.insert_new, list[int]()
+
+    def count(session: Session, rows: Sequence[dict[str, Any]]) -> int:
+        sizes.append(len(rows))
+        return insert(session, rows)
+
+    monkeypatch.setattr(Notification, "insert_new", count)
+    in_parts = process_shuffled(harness, seed=0)
+    assert max(sizes) == 3
+    for table in together:
+        assert sorted(together[table], key=repr) == sorted(in_parts[table], key=repr)
 
 
 def _empty(database: Database) -> None:
