@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from structlog.testing import CapturingLogger
 
 from devtools.send import samples
+from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.platform_user import PlatformUser
@@ -188,6 +189,12 @@ def loses_the_connection(session: Session, booking: Booking, change: BookingChan
         time.sleep(0.3)
 
 
+def sees_the_server_restart(session: Session, booking: Booking, change: BookingChange) -> None:
+    CALLS.append(booking.id)
+    if CALLS == ["b1"]:
+        session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
 def returns_a_coroutine(session: Session, booking: Booking, change: BookingChange) -> Any:
     return late(session, booking, change) if booking.id == "b1" else None
 
@@ -268,6 +275,16 @@ def test_a_hook_that_loses_the_connection_each_time_stops_no_other_delivery(
     assert (failed.attempts, failed.due_at > failed.received_at) == (1, True)
     assert failed.booking_id in (None, "b1")
     assert [booking.id for booking in harness.all(Booking)] == [f"b{number}" for number in range(2, 2 + others)]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_connection_that_is_lost_once_costs_a_delivery_no_attempt(open_harness: Callable[..., Harness]) -> None:
+    CALLS.clear()
+    harness = open_harness(platform_hook=f"{__name__}:sees_the_server_restart")
+    harness.process(samples.created("b1", START, AT))
+    assert CALLS == ["b1", "b1"]
+    assert [(row.status, row.attempts) for row in harness.all(Delivery)] == [("done", 0)]
+    assert harness.all(FailedAttempt) == []
 
 
 def test_hooks_may_use_the_former_names() -> None:

@@ -302,8 +302,9 @@ class InboxProcessor:
     def _isolate(self, batch: _Batch, error: Exception) -> None:
         """Isolate the rows of a failed transaction, which rolled back good rows too: each is tried alone from now on.
 
-        They are to blame only if the database can be written. Then a lost connection is their fault, too: a hook that
-        takes longer than the server lets a transaction idle loses it each time.
+        They are to blame only if the database can be written and the transaction of one alone fails again. Then a lost
+        connection is its fault, too: a hook that takes longer than the server lets a transaction idle loses it each
+        time. Once proves nothing, not even of a single row: the server may have restarted.
 
         Raises:
             Exception: the same error, if there are no rows, or the reason why the database cannot be written.
@@ -311,7 +312,7 @@ class InboxProcessor:
         if not batch.rows:
             raise error
         self.database.probe_write()
-        if len(batch.rows) == 1:
+        if batch.kind == "isolated":
             self._fail(batch.ids[0], error)
             return
         log.warning("batch.isolated", deliveries=len(batch.rows), error=describe(error))
