@@ -45,7 +45,7 @@ def scenario(now: datetime, max_body: int, reconcile: Callable[[Actors], ActionR
     yield Step("the guest cancels it", lambda actors: actors.guest_cancels(), "booking cancelled")
     yield from _bodies(now, max_body)
     yield Step("one more, webhook lost", lambda actors: actors.guest_books_undelivered(2), NOTHING_STORED, LOST)
-    yield Step("console reconcile", reconcile, "booking created", None)
+    yield Step("bin/inbox reconcile", reconcile, "booking created", None)
 
 
 def _bodies(now: datetime, max_body: int) -> Iterator[Step]:

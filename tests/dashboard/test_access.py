@@ -75,7 +75,7 @@ def test_a_link_logs_in_once(app: Flask, links: LoginSigner) -> None:
 
 def test_the_command_prints_a_link_that_logs_in(app: Flask) -> None:
     done = run_cli("dashboard", "login", "--name", "Bruno", "--role", "people")
-    assert done.stderr.startswith("It logs in Bruno (people) once, within 10 min, for 12 hours")
+    assert done.stderr.startswith("The link works once, within 10 min, and logs in Bruno (people) for 12 hours.")
     link, client = urlsplit(done.stdout.strip()), app.test_client()
     assert client.get(link.path, query_string=link.query).status_code == 303
     assert "Bruno (people)" in client.get("/deliveries").text

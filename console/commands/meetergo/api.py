@@ -35,13 +35,12 @@ def check(account: str, as_json: bool) -> None:
         "company_id": me.company_id,
         "per_minute": settings.meetergo_api_per_minute,
         "counted_in": "Redis, by all processes together" if settings.redis_url else "this process alone",
-        "milliseconds": milliseconds,
     }
     if as_json:
-        tables.print_json(found)
+        tables.print_json({**found, "milliseconds": milliseconds})
         return
     acts_as = ", ".join(printable(part) for part in (full_name(me), me.email, me.user_type, me.id) if part)
-    shown = {**found, "acts_as": acts_as, "milliseconds": f"{milliseconds} ms"}
+    shown = {**found, "acts_as": acts_as, "answered_in": f"{milliseconds} ms"}
     click.echo("meetergo answers.")
     tables.show(tables.fields({name.replace("_", " "): value and str(value) for name, value in shown.items()}))
     if credential.kind == "platform" and settings.meetergo_api_key_expires is None:

@@ -31,7 +31,8 @@ def login(name: str, role: Role) -> None:
 
     settings = DashboardAddressSettings.load()
     click.echo(LoginSigner(settings.webhook_keys).link(settings.dashboard_base_url, name, role))
-    click.echo(f"It logs in {name.strip()} ({role}) once, within {duration(LINK_LIFETIME)}, for 12 hours.", err=True)
+    valid = f"The link works once, within {duration(LINK_LIFETIME)}"
+    click.echo(f"{valid}, and logs in {name.strip()} ({role}) for 12 hours.", err=True)
 
 
 dashboard = click.Group("dashboard", commands=[login], help="The operators' web page: print a login link.")
