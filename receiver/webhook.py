@@ -21,8 +21,8 @@ from receiver.health import READYZ, Readiness
 from receiver.ingest import Ingest, in_thread_if_large
 from receiver.process import enable_keepalive, exit_with_parent
 from receiver.responses import CLOSE_CONNECTION, COMMON_HEADERS, INTERNAL_ERROR, RawResponse, rejection
-from receiver.wsgi import call_flask
 from runtime.logs import log_unhandled_exception
+from runtime.process.wsgi import call, environ
 
 BODY_TIMEOUT = timedelta(seconds=10)
 """Time limit for reading a whole body."""
@@ -76,7 +76,7 @@ class ReceiverApp:
         elif head.path == READYZ and head.method in ("GET", "HEAD"):
             response = await self._readiness.response()
         else:
-            response = call_flask(self._flask_app, scope, head)
+            response = call(self._flask_app.wsgi_app, environ(scope))  # no route reads a body
         protocol.response_bytes(*response)
 
     async def _respond(self, head: RequestHead, protocol: HTTPProtocol) -> RawResponse:

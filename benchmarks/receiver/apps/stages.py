@@ -16,12 +16,12 @@ from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # it 
 
 from models.delivery import Delivery
 from receiver.app import create_app
-from receiver.auth import AuthenticatedRequest, RequestHead
+from receiver.auth import AuthenticatedRequest
 from receiver.ingest import Ingest
 from receiver.process import use_batch_scheduling
 from receiver.settings import ReceiverSettings
-from receiver.wsgi import call_flask
 from runtime.logs import configure
+from runtime.process.wsgi import call, environ
 from runtime.queue import JobQueue
 from runtime.signed_address import WEBHOOK_PATH
 
@@ -47,8 +47,8 @@ class InThreads:
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """One request."""
         await protocol()
-        head, loop = RequestHead(scope.method, scope.path, dict(scope.headers.items())), asyncio.get_running_loop()
-        protocol.response_bytes(*await loop.run_in_executor(self._threads, call_flask, self._app, scope, head))
+        loop = asyncio.get_running_loop()
+        protocol.response_bytes(*await loop.run_in_executor(self._threads, call, self._app.wsgi_app, environ(scope)))
 
 
 def server() -> object:
