@@ -9,7 +9,7 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[att
 
 from dashboard.app import MAX_FORM_BYTES, create_app
 from dashboard.settings import DashboardSettings
-from receiver.process import watch_parent
+from receiver.process import exit_with_parent
 from runtime.logs import configure
 from runtime.process.wsgi import call, environ
 
@@ -26,6 +26,10 @@ class RsgiApp:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Prepare the process before the server listens."""
+        exit_with_parent(loop)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Serve one request."""
@@ -56,7 +60,6 @@ def __getattr__(name: str) -> RsgiApp:
     if name != "app":
         raise AttributeError(name)
     configure()
-    watch_parent()
     return RsgiApp(open_app())
 
 

@@ -11,7 +11,7 @@ from read_api.app import RETRY_AFTER_SECONDS, create_app
 from read_api.feed_waiters import FeedWaiters, WaitResult
 from read_api.settings import ReadApiSettings
 from read_api.views import DATABASE, WAIT
-from receiver.process import watch_parent
+from receiver.process import exit_with_parent
 from runtime.logs import configure
 from runtime.process.wsgi import RawHttpResponse, call, environ
 
@@ -27,6 +27,10 @@ class ReadApiServer:
     def __init__(self, app: Flask, waiters: FeedWaiters | None = None) -> None:
         self._app = app
         self._waiters = waiters
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Prepare the process before the server listens."""
+        exit_with_parent(loop)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Serve one request."""
@@ -63,5 +67,4 @@ def __getattr__(name: str) -> ReadApiServer:
     if name != "app":
         raise AttributeError(name)
     configure()
-    watch_parent()
     return ReadApiServer(create_app(ReadApiSettings.load()))

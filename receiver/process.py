@@ -4,13 +4,11 @@ import asyncio
 import os
 import signal
 import socket
-import time
 from contextlib import suppress
 from datetime import timedelta
 from multiprocessing import parent_process
 from pathlib import Path
 from stat import S_ISSOCK
-from threading import Thread
 
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = timedelta(seconds=10), timedelta(seconds=5), 3
 """An idle peer is probed after IDLE, and dropped after PROBES unanswered probes."""
@@ -58,21 +56,6 @@ def exit_with_parent(loop: asyncio.AbstractEventLoop) -> None:
         return
     loop.call_later(STOP_TIMEOUT.total_seconds(), os._exit, 1)  # no supervisor is left to kill it
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def watch_parent() -> None:
-    """Stop this process when its parent is gone; for a server without an event loop (see `exit_with_parent`)."""
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=_wait_for_parent, args=(parent.pid,), daemon=True).start()
-
-
-def _wait_for_parent(pid: int | None) -> None:
-    while os.getppid() == pid:
-        time.sleep(PARENT_CHECK_INTERVAL.total_seconds())
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(STOP_TIMEOUT.total_seconds())
-    os._exit(1)
 
 
 def use_batch_scheduling() -> None:
