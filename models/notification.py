@@ -168,7 +168,7 @@ class Notification(Retryable, Model):
     @classmethod
     def end_superseded(cls, session: Session, ids: Collection[int], now: datetime) -> None:
         """End those of the rows that are still pending."""
-        for row in cls.get_for_update(session, ids).values():
+        for row in cls.get_for_update(session, ids):
             if row.status == "pending":
                 row.end_without_sending(SUPERSEDED, now)
 
@@ -346,10 +346,9 @@ class Notification(Retryable, Model):
             row.due_at, row.claimed_by = max(due_before[row.id], until or due_before[row.id]), None
 
     @classmethod
-    def get_for_update(cls, session: Session, ids: Collection[int]) -> "dict[int, Notification]":
-        """Lock and return rows by id."""
-        rows = session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update())
-        return {row.id: row for row in rows}
+    def get_for_update(cls, session: Session, ids: Collection[int]) -> "Sequence[Notification]":
+        """Load and lock rows, ordered by id."""
+        return session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update()).all()
 
     @classmethod
     def get_claimed(cls, session: Session, ids: Collection[int], worker: str) -> "dict[int, Notification]":

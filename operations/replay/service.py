@@ -1,6 +1,6 @@
 """Replay or ignore rows that ended: record the intervention, commit, then trigger the workers."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -136,50 +136,44 @@ class ReplayService:
         """
 
         def ignore(session: Session) -> ReplayResult:
-            found = target.get_for_update(session, rows)
-            locked = found.values() if isinstance(found, dict) else found
+            locked = target.get_for_update(session, rows)
             dead = [row for row in locked if row.status == "dead" and row.ended_at == rows[row.id]]
-            for row in dead:
-                row.ignore(self.reason, now)
-                Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
+            self._ignore(session, dead, now)
             result = ReplayResult([str(row.id) for row in dead], skipped=len(rows) - len(dead))
             record(session, result)
             return result
 
         return in_transaction(self.services.database, ignore)
 
-    def ignore(self, ids: Collection[str], now: datetime) -> ReplayResult:
-        """Close dead deliveries that will never succeed: all of them, or none.
+    def ignore(
+        self, ids: Collection[Any], now: datetime, target: type[Delivery | Notification] = Delivery
+    ) -> ReplayResult:
+        """Close dead rows that will never succeed: all of them, or none.
+
+        Args:
+            ids: ids of deliveries or notifications.
+            now: the time, UTC.
+            target: the kind of rows.
 
         Raises:
             NotDead: one of them is not dead.
         """
 
-        def ignore(session: Session) -> list[str]:
-            rows = Delivery.get_for_update(session, ids)
+        def ignore(session: Session) -> ReplayResult:
+            rows = target.get_for_update(session, ids)
             for row in rows:
                 if row.status != "dead":
-                    raise NotDead(f"delivery {row.id} is {row.status}, not dead: only what is dead can be ignored")
-                row.ignore(self.reason, now)
-                Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
-            return [row.id for row in rows]
+                    what = f"{target.__name__.lower()} {row.id}"
+                    raise NotDead(f"{what} is {row.status}, not dead: only what is dead can be ignored")
+            self._ignore(session, rows, now)
+            return ReplayResult([str(row.id) for row in rows])
 
-        return ReplayResult(in_transaction(self.services.database, ignore))
+        return in_transaction(self.services.database, ignore)
 
-    def ignore_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
-        """Close dead notifications that will never succeed: all of them, or none.
-
-        Raises:
-            NotDead: one of them is not dead.
-        """
-        with self.services.database.transaction() as session:
-            rows = Notification.get_for_update(session, ids).values()
-            for row in rows:
-                if row.status != "dead":
-                    raise NotDead(f"notification {row.id} is {row.status}, not dead: only what is dead can be ignored")
-                row.ignore(self.reason, now)
-                Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
-        return ReplayResult([str(row.id) for row in rows])
+    def _ignore(self, session: Session, rows: Iterable[Delivery | Notification], now: datetime) -> None:
+        for row in rows:
+            row.ignore(self.reason, now)
+            Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
 
     def _resend_all(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
         """Resend each distinct notification once, however often it was sent."""
@@ -212,7 +206,7 @@ class ReplayService:
         return not rows or self.services.job_queue.trigger_drain(queue_name)
 
 
-def _lock_notifications(session: Session, *conditions: ColumnElement[bool]) -> list[Notification]:
+def _lock_notifications(session: Session, *conditions: ColumnElement[bool]) -> Sequence[Notification]:
     """Lock notifications after their bookings, which a resent copy references: see `runtime.contention`."""
     wanted: dict[int, str] = {}
     for condition in conditions:
@@ -220,4 +214,4 @@ def _lock_notifications(session: Session, *conditions: ColumnElement[bool]) -> l
         wanted |= {row.id: row.booking_id for row in session.execute(matching)}
     booking_ids = select(Booking.id).where(Booking.id.in_(set(wanted.values()))).order_by(Booking.id)
     session.execute(booking_ids.with_for_update(read=True, key_share=True))
-    return list(Notification.get_for_update(session, wanted).values())
+    return Notification.get_for_update(session, wanted)

@@ -61,6 +61,9 @@ def test_filters_ask_first_and_select_only_dead_rows(harness: Harness, invoke: I
     assert invoke(ignore, "--status", "done", "--reason", "x").exit_code == 2
     assert "Ignore 1 delivery?" in invoke(ignore, "--since", "1h", "--reason", "x").output
     assert sorted(row.status for row in harness.all(Delivery)) == ["dead", "done"]
+    harness.deliver(b"nor this")
+    harness.process_due()
+    assert "Ignore 2 deliveries?" in invoke(ignore, "--since", "1h", "--reason", "x").output
     assert invoke(ignore, "--since", "1h", "--reason", "x", "--yes").exit_code == 0
     assert {row.status for row in harness.all(Delivery)} == {"done"}
     assert "nothing to ignore" in invoke(ignore, "--dead", "--reason", "x").output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,10 @@ from operations.text import count
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from models.delivery import Delivery
+    from models.notification import Notification
     from models.search import RowSearch
-    from operations.replay.service import ReplayResult, ReplayService
+    from operations.replay.service import ReplayService
 
 REASON_OPTION = click.option("--reason", required=True, metavar="TEXT", help="Why it will never succeed; recorded.")
 DEAD_OPTION = click.option("--dead", is_flag=True, help="All dead ones; with filters, those that match.")
@@ -48,14 +50,7 @@ def ignore(ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as
         with services.database.read_only() as session:
             query = _search(session, chosen).deliveries().with_only_columns(Delivery.id).order_by(None)
             found = known_ids.delivery_ids(session, ids) if ids else session.scalars(query).all()
-        _ignore(
-            ReplayService(services, by, reason),
-            found,
-            "delivery",
-            ReplayService.ignore,
-            as_json=as_json,
-            confirm=not (ids or yes),
-        )
+        _ignore(ReplayService(services, by, reason), found, Delivery, as_json=as_json, confirm=not (ids or yes))
 
 
 @click.command("ignore")
@@ -83,9 +78,7 @@ def ignore_notifications(
             query = _search(session, chosen).notifications().with_only_columns(Notification.id).order_by(None)
             named = [known_ids.find_notification(session, each).id for each in ids]
             found = named or session.scalars(query).all()
-        replay_service = ReplayService(services, by, reason)
-        close = ReplayService.ignore_notifications
-        _ignore(replay_service, found, "notification", close, as_json=as_json, confirm=not (ids or yes))
+        _ignore(ReplayService(services, by, reason), found, Notification, as_json=as_json, confirm=not (ids or yes))
 
 
 def _require_selector(ids: Sequence[str], dead: bool, chosen: dict[str, Any], *, as_json: bool, yes: bool) -> None:
@@ -106,34 +99,30 @@ def _search(session: Session, chosen: dict[str, Any]) -> RowSearch:
 def _ignore(
     replay_service: ReplayService,
     found: Sequence[Any],
-    what: str,
-    close: Callable[[ReplayService, Sequence[Any], datetime], ReplayResult],
+    target: type[Delivery | Notification],
     *,
     as_json: bool,
     confirm: bool,
 ) -> None:
     from operations.replay.service import NotDead
 
+    noun = (target.__name__.lower(), target.__tablename__)
     if found and confirm:
-        confirm_or_exit(f"Ignore {count(len(found), what)}?")
+        confirm_or_exit(f"Ignore {count(len(found), *noun)}?")
     closed: list[str] = []
-    queue_reached = True
     try:
         for chunk in _chunks(found):
-            done = close(replay_service, chunk, datetime.now(UTC))
-            closed, queue_reached = [*closed, *done.ids], queue_reached and done.queue_reached
+            closed += replay_service.ignore(chunk, datetime.now(UTC), target).ids
     except NotDead as error:
-        changed = f"{count(len(closed), what)} before it were ignored" if closed else "nothing was changed"
+        changed = f"{count(len(closed), *noun)} before it were ignored" if closed else "nothing was changed"
         raise click.ClickException(f"{error}; {changed}") from error
     if as_json:
-        print_json({"ignored": closed, "redis_answers": queue_reached})
+        print_json({"ignored": closed, "redis_answers": True})  # kept for scripts: Redis is not asked any more
         return
     for key in closed:
         click.echo(f"{key} is done: ignored.")
     if not found:
         click.echo("There is nothing to ignore.")
-    if not queue_reached:
-        click.echo("Redis does not answer: RQ's failed jobs are updated when it is back.")
 
 
 def _chunks(found: Sequence[Any]) -> Iterator[Sequence[Any]]:
