@@ -5,7 +5,7 @@ found without a lock, and changed one booking at a time, in the order of locks t
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -56,7 +56,7 @@ class PersonMatches:
         keys: booking id -> the ids by which it knows the person.
         bodies: ids of deliveries that mention the person and belong to none of these bookings.
         texts: rows that quote the person: table and id.
-        hosts: ids of platform users with the address, and 0 for each employee with it. They are not erased.
+        hosts: number of platform users and employees with the address. They are not erased.
         unopened: ids of deliveries that no key decrypts.
         skipped: rows that could not be read, and why.
     """
@@ -65,7 +65,7 @@ class PersonMatches:
     keys: dict[str, set[str]] = field(default_factory=dict)
     bodies: list[str] = field(default_factory=list)
     texts: list[tuple[type[Model], Any]] = field(default_factory=list)
-    hosts: list[int] = field(default_factory=list)
+    hosts: int = 0
     unopened: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
 
@@ -74,13 +74,13 @@ class PersonMatches:
         """Whether there is anything to erase."""
         return bool(self.keys or self.bodies or self.texts)
 
-    def add_guest(self, booking_id: str, details: Details, key: str | None) -> None:
-        """Record an attendee of a booking who is the person."""
-        self.keys.setdefault(booking_id, set())
-        if key:
-            self.keys[booking_id].add(key)
-        if details not in self.guests:
-            self.guests.append(details)
+    def add_guest(self, details: Details, booking_id: str | None) -> None:
+        """Record an attendee who is the person, of a booking or of a body without one."""
+        if booking_id is not None:
+            self.keys.setdefault(booking_id, set()).update(_ids_of(details))
+        known = {name: value for name, value in details.items() if name != "id"}
+        if known not in self.guests:
+            self.guests.append(known)
 
 
 @dataclass
@@ -104,7 +104,7 @@ class ErasureResult:
 
     def add(self, other: "ErasureResult") -> None:
         """Add the counts of one transaction."""
-        for name in ("bookings", "changes", "notifications", "deliveries", "waiting", "texts"):
+        for name in ("bookings", "changes", "notifications", "deliveries", "waiting", "unopened", "texts"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -131,10 +131,10 @@ def find(database: Database, cipher: BodyCipher, person: Person, account: str | 
                 found.texts.append((model, row[0]))
     for row in _pages(database, PlatformUser, ("id", "email"), found.skipped, *_of(PlatformUser, account)):
         if person.emails and row[1] and person.matches_guest({"email": row[1]}):
-            found.hosts.append(row[0])
+            found.hosts += 1
     with database.read_only() as session:
         emails = session.scalars(select(Employee.email).where(*_of(Employee, account))).all()
-    found.hosts += [0 for email in emails if person.emails and person.matches_guest({"email": email})]
+    found.hosts += sum(bool(person.emails) and person.matches_guest({"email": email}) for email in emails)
     return found
 
 
@@ -157,28 +157,24 @@ def erase(
     """
     person = person_from(who) if isinstance(who, str) else who
     found = found or find(database, cipher, person)
-    erased = ErasureResult(unopened=len(found.unopened), hosts=len(found.hosts), skipped=[*found.skipped])
-    unreadable = set(found.unopened)
-    for booking_id in sorted(found.keys):
-        booking_person = replace(person, keys=frozenset(found.keys[booking_id]))
+    erased = ErasureResult(unopened=len(found.unopened), hosts=found.hosts, skipped=[*found.skipped])
+
+    def attempt(what: str, work: Callable[[Session], ErasureResult]) -> None:
+        """Erase in a transaction of its own. One that fails does not stop the others."""
         try:
-            work = partial(_erase_from_booking, cipher=cipher, booking_id=booking_id, person=booking_person, now=now)
-            result, emptied = in_transaction(database, work)
+            erased.add(in_transaction(database, work))
         except Exception as error:
-            erased.skipped.append(f"booking {booking_id}: {type(error).__name__}")
-            continue
-        erased.add(result)
-        erased.unopened -= len(unreadable & emptied)
+            erased.skipped.append(f"{what}: {type(error).__name__}")
         database.yield_lock()
-    for start in range(0, len(found.bodies), BATCH_SIZE):
-        ids = found.bodies[start : start + BATCH_SIZE]
-        erased.add(in_transaction(database, partial(_erase_bodies, ids=ids, person=person, now=now)))
-        database.yield_lock()
+
+    for booking_id, keys in sorted(found.keys.items()):
+        guest = replace(person, keys=frozenset(keys))
+        of_booking = partial(_erase_from_booking, booking_id=booking_id, person=guest, unopened=found.unopened)
+        attempt(f"booking {booking_id}", partial(of_booking, cipher=cipher, now=now))
+    for delivery_id in found.bodies:
+        attempt(f"delivery {delivery_id}", partial(_erase_lone_body, delivery_id=delivery_id, person=person, now=now))
     for model, key in found.texts:
-        try:
-            erased.texts += in_transaction(database, partial(_erase_texts, model=model, key=key, person=person))
-        except Exception as error:
-            erased.skipped.append(f"{model.__tablename__} {key}: {type(error).__name__}")
+        attempt(f"{model.__tablename__} {key}", partial(_erase_texts, model=model, key=key, person=person))
     return erased
 
 
@@ -229,15 +225,14 @@ def _find_in_rows(database: Database, person: Person, found: PersonMatches, acco
 
 def _match(found: PersonMatches, person: Person, booking_id: str, value: Any, guests: Sequence[Details]) -> None:
     for details in guests:
-        key = str(details["id"]) if details.get("id") else None
-        if person.matches_guest(details) or key in person.keys:
-            found.add_guest(booking_id, _without_id(details), key)
+        if person.matches_guest(details) or not person.keys.isdisjoint(_ids_of(details)):
+            found.add_guest(details, booking_id)
     if booking_id not in found.keys and person.is_mentioned_in(value):
         found.keys[booking_id] = set()
 
 
-def _without_id(details: Details) -> Details:
-    return {name: value for name, value in details.items() if name != "id"}
+def _ids_of(details: Details) -> set[str]:
+    return {str(details["id"])} if details.get("id") else set()
 
 
 def _find_in_bodies(
@@ -256,18 +251,16 @@ def _find_in_bodies(
             continue
         if row[1] is None:
             found.bodies.append(delivery.id)
-            found.guests += [each for each in guests if each not in found.guests]
-            continue
-        found.keys.setdefault(row[1], set())
+        else:
+            found.keys.setdefault(row[1], set())
         for details in guests:
-            key = str(details["id"]) if details.get("id") else None
-            found.add_guest(row[1], _without_id(details), key)
+            found.add_guest(details, row[1])
 
 
 def _erase_from_booking(
-    session: Session, cipher: BodyCipher, booking_id: str, person: Person, now: datetime
-) -> tuple[ErasureResult, set[str]]:
-    """Erase the guest from one booking and its rows; return the ids of the deliveries that lost their bodies."""
+    session: Session, cipher: BodyCipher, booking_id: str, person: Person, unopened: Collection[str], now: datetime
+) -> ErasureResult:
+    """Erase the guest from one booking and its rows. Bodies that no key decrypts are erased with it."""
     result = ErasureResult()
     query = select(Delivery).where(Delivery.booking_id == booking_id, Delivery.body != b"")
     deliveries = session.scalars(query.order_by(Delivery.id).with_for_update()).all()
@@ -304,7 +297,8 @@ def _erase_from_booking(
     for intervention in session.scalars(select(Intervention).where(Intervention.booking_id == booking_id)):
         intervention.reason = person.redact(intervention.reason)
     emptied = {delivery.id for delivery in deliveries if _erase_body(session, delivery, person, now, result)}
-    return result, emptied
+    result.unopened -= len(emptied.intersection(unopened))
+    return result
 
 
 def _erase_facts(booking: Booking, person: Person, now: datetime) -> None:
@@ -336,10 +330,10 @@ def _read_body(cipher: BodyCipher, delivery: Delivery) -> Any:
         return None
 
 
-def _erase_bodies(session: Session, ids: Sequence[str], person: Person, now: datetime) -> ErasureResult:
+def _erase_lone_body(session: Session, delivery_id: str, person: Person, now: datetime) -> ErasureResult:
     result = ErasureResult()
-    query = select(Delivery).where(Delivery.id.in_(ids), Delivery.body != b"")
-    for delivery in session.scalars(query.order_by(Delivery.id).with_for_update()):
+    delivery = session.get(Delivery, delivery_id, with_for_update=True)
+    if delivery and delivery.body:
         _erase_body(session, delivery, person, now, result)
     return result
 
@@ -366,13 +360,13 @@ def _erase_errors(session: Session, person: Person, condition: ColumnElement[boo
         attempt.error = person.redact(attempt.error)
 
 
-def _erase_texts(session: Session, model: type[Any], key: Any, person: Person) -> int:
+def _erase_texts(session: Session, model: type[Any], key: Any, person: Person) -> ErasureResult:
     row = session.get(model, key, with_for_update=True)
     before = [getattr(row, name) for name in TEXT_COLUMNS[model]] if row else []
     after = [person.redact(text) for text in before]
     for name, text in zip(TEXT_COLUMNS[model], after, strict=False):
         setattr(row, name, text)
-    return int(after != before)
+    return ErasureResult(texts=int(after != before))
 
 
 def _of(model: type[Any], account: str | None) -> Sequence[ColumnElement[bool]]:

@@ -79,7 +79,7 @@ def _counts(guest: GuestName) -> tuple[list[str], dict[str, int]]:
     found = find_guest(current().database, current().services.inbox.cipher, guest)
     names = list(dict.fromkeys(describe_guest(each) for each in found.guests))
     counts = {"bookings": len(found.keys), "deliveries": len(found.bodies), "texts": len(found.texts)}
-    return names, counts | {"hosts": len(found.hosts), "unopened": len(found.unopened), "skipped": len(found.skipped)}
+    return names, counts | {"hosts": found.hosts, "unopened": len(found.unopened), "skipped": len(found.skipped)}
 
 
 def _digest(counts: dict[str, int]) -> str:

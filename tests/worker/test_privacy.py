@@ -198,6 +198,18 @@ def test_every_spelling_of_a_non_ascii_address_is_found(harness: Harness) -> Non
     assert "example.com" not in snapshot(harness).replace("host@example.com", "")
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_body_that_cannot_be_changed_is_named_and_stops_no_other(harness: Harness) -> None:
+    broken, whole = harness.deliver(*(json.dumps({"who": "guest-1@example.com", "no": no}).encode() for no in range(2)))
+    harness.process_due()
+    with harness.services.database.transaction() as session:
+        session.execute(sql(session, f"UPDATE deliveries SET received_at = 'long ago' WHERE id = '{broken}'"))
+    erased = erase(harness.services.database, harness.services.inbox.cipher, "guest-1@example.com", datetime.now(UTC))
+    assert (erased.deliveries, erased.skipped) == (1, [f"delivery {broken}: ValueError"])
+    with harness.services.database.read_only() as session:
+        assert session.get_one(Delivery, whole).body == b""
+
+
 def test_pending_deliveries_are_not_erased_and_the_command_says_so(harness: Harness) -> None:
     harness.deliver(CREATED)
     done = CliRunner().invoke(cli, ["erase", "guest-1@example.com", "--yes"])
