@@ -52,11 +52,9 @@ def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
         *_check_rows(stats, snapshot.longest_wait),
         *_check_clocks(stats),
         *_check_reconcile(stats),
-        *_check_webhooks(stats),
+        *_check_observed(stats, "registration_lost", "webhooks_missed", "webhooks_silent"),
         *_check_api_key(snapshot.key_days_left),
-        *_check_api_key_refused(stats),
-        *_check_certificate(stats),
-        *_check_hosts(stats),
+        *_check_observed(stats, "api_key_refused", "certificate_expiring", "hosts_unmapped"),
         *_check_accounts(stats),
     ]
 
@@ -201,38 +199,27 @@ def _check_reconcile(stats: Stats) -> Iterator[Finding]:
         )
 
 
-def _check_webhooks(stats: Stats) -> Iterator[Finding]:
-    """Report missing webhooks, as detected by the scheduler; see `worker/maintenance/observation.py`."""
-    details = stats.incident_details
-    if "registration_lost" in details:
-        values = dict(details["registration_lost"])
-        yield Finding(cause("registration_lost", values), "bin/inbox webhook register", "registration", values)
-    if "webhooks_missed" in details:
-        values = dict(details["webhooks_missed"])
-        yield Finding(cause("webhooks_missed", values), "bin/inbox webhook list", "missed", values)
-    if "webhooks_silent" in details:
-        values = dict(details["webhooks_silent"])
-        what = cause("webhooks_silent", values)
-        values["since"] = datetime.fromisoformat(values["since"])
-        yield Finding(what, "bin/inbox webhook list", "silent", values)
+def _check_observed(stats: Stats, *kinds: IncidentKind) -> Iterator[Finding]:
+    """Report what the scheduler's slow checks found; see `worker/maintenance/observation.py`."""
+    for kind in kinds:
+        if kind in stats.incident_details:
+            values = dict(stats.incident_details[kind])
+            what = printable(cause(kind, values))
+            if "since" in values:
+                values["since"] = datetime.fromisoformat(values["since"])
+            name, command = OBSERVED[kind]
+            yield Finding(what, command, name, values)
 
 
-def _check_api_key_refused(stats: Stats) -> Iterator[Finding]:
-    if "api_key_refused" in stats.incident_details:
-        values = dict(stats.incident_details["api_key_refused"])
-        yield Finding(cause("api_key_refused", values), RENEW_API_KEY, "key_refused", values)
-
-
-def _check_certificate(stats: Stats) -> Iterator[Finding]:
-    if "certificate_expiring" in stats.incident_details:
-        values = dict(stats.incident_details["certificate_expiring"])
-        yield Finding(printable(cause("certificate_expiring", values)), None, "certificate", values)
-
-
-def _check_hosts(stats: Stats) -> Iterator[Finding]:
-    if "hosts_unmapped" in stats.incident_details:
-        values = dict(stats.incident_details["hosts_unmapped"])
-        yield Finding(printable(cause("hosts_unmapped", values)), "bin/inbox users sync --dry-run", "unmapped", values)
+OBSERVED: dict[IncidentKind, tuple[str, str | None]] = {
+    "registration_lost": ("registration", "bin/inbox webhook register"),
+    "webhooks_missed": ("missed", "bin/inbox webhook list"),
+    "webhooks_silent": ("silent", "bin/inbox webhook list"),
+    "api_key_refused": ("key_refused", RENEW_API_KEY),
+    "certificate_expiring": ("certificate", None),
+    "hosts_unmapped": ("unmapped", "bin/inbox users sync --dry-run"),
+}
+"""Kind of an incident -> kind of the finding, and the command that helps."""
 
 
 def _check_accounts(stats: Stats) -> Iterator[Finding]:

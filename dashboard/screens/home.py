@@ -165,17 +165,15 @@ def _number(number: int) -> str:
     return _("more than %(number)s", number=integer(COUNT_LIMIT)) if number > COUNT_LIMIT else integer(number)
 
 
-def _card(finding: Finding, dead: dict[str, str]) -> Card:
+def _card(finding: Finding, dead_causes: dict[str, str]) -> Card:
     """Build the card of a finding: its text, and where its button leads."""
     build = CARDS.get(finding.kind)
     if build is None:
         return Card(finding.what, command=finding.command)
-    if finding.kind == "dead":
-        return _dead(finding.values, dead)
-    return build(finding.values)
+    return build(finding.values | {"dead_causes": dead_causes})
 
 
-def _dead(values: dict[str, Any], causes: dict[str, str]) -> Card:
+def _dead(values: dict[str, Any]) -> Card:
     number, queue = values["number"], values["queue"]
     one, many = (
         (N_("%(count)s delivery is dead"), N_("%(count)s deliveries are dead"))
@@ -183,7 +181,7 @@ def _dead(values: dict[str, Any], causes: dict[str, str]) -> Card:
         else (N_("%(count)s notification is dead"), N_("%(count)s notifications are dead"))
     )
     what = _(one if number == 1 else many, count=_number(number))
-    return Card(what, causes.get(queue, ""), _("See the errors"), ERRORS[queue])
+    return Card(what, values["dead_causes"].get(queue, ""), _("See the errors"), ERRORS[queue])
 
 
 def _waiting(values: dict[str, Any]) -> Card:
@@ -341,7 +339,7 @@ CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
         _("Which ones"),
         f"{PATHS['inbox']}?status=pending",
     ),
-    "dead": lambda values: _dead(values, {}),
+    "dead": _dead,
     "waiting": _waiting,
     "from_future": lambda values: Card(
         ngettext(
