@@ -117,7 +117,7 @@ def change_account(
     Raises:
         OperationError: there is no such account, or a value cannot be used.
     """
-    row = _locked(session, name)
+    row = _row(session, name, locked=True)
     given = values.write_to(row, cipher)
     _check_company(session, row)
     row.updated_at = now
@@ -134,7 +134,7 @@ def enable_account(session: Session, name: str, now: datetime, by: str, *, is_ac
     Raises:
         OperationError: there is no such account.
     """
-    row = _locked(session, name)
+    row = _row(session, name, locked=True)
     if row.is_active == is_active:
         return False
     row.is_active, row.updated_at = is_active, now
@@ -148,8 +148,8 @@ def check_account(session: Session, name: str) -> str:
     Raises:
         OperationError: it does not.
     """
-    if name != DEFAULT and session.get(Account, name) is None:
-        raise _no_such_account(name)
+    if name != DEFAULT:
+        _row(session, name)
     return name
 
 
@@ -159,10 +159,7 @@ def find_account(session: Session, name: str, cipher: BodyCipher) -> AccountConf
     Raises:
         OperationError: there is none.
     """
-    row = session.get(Account, name)
-    if row is None:
-        raise _no_such_account(name)
-    return row.config(cipher)
+    return _row(session, name).config(cipher)
 
 
 def api_values(config: AccountConfig) -> dict[str, Any]:
@@ -214,17 +211,13 @@ def _check_company(session: Session, row: Account) -> None:
             raise OperationError(f"the account {other.name} is that company already")
 
 
-def _locked(session: Session, name: str) -> Account:
-    row = session.get(Account, name, with_for_update=True)
-    if row is None:
-        raise _no_such_account(name)
-    return row
-
-
-def _no_such_account(name: str) -> OperationError:
+def _row(session: Session, name: str, *, locked: bool = False) -> Account:
+    row = session.get(Account, name, with_for_update=locked)
+    if row is not None:
+        return row
     if name == DEFAULT:
-        return OperationError("the account default is that of the settings: change those (.env)")
-    return OperationError(f"there is no account '{name}': `accounts list` shows all")
+        raise OperationError("the account default is that of the settings: change those (.env)")
+    raise OperationError(f"there is no account '{name}': `accounts list` shows all")
 
 
 def _record(session: Session, reason: str, account: str, now: datetime, by: str) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.account import DEFAULT, Account
+from models.account import DEFAULT
 from models.api_token import ApiToken, TokenRole
 from models.intervention import Intervention
 from operations.errors import OperationError
@@ -30,8 +30,10 @@ def create_token(
         raise OperationError(f"a token needs a name of at most {MAX_NAME_LENGTH} characters: who uses it")
     if _valid(session, name):
         raise OperationError(f"there is a token '{name}' already: revoke it, or choose another name")
-    if account not in (None, DEFAULT) and session.get(Account, account) is None:
-        raise OperationError(f"there is no account '{account}': `accounts list` shows all")
+    if account:
+        from operations.accounts import check_account  # late: a list of tokens needs no settings of workers
+
+        check_account(session, account)
     scope = f", account {account}" if account else ""
     reason = f"token '{name}' of the read API, role {role}{scope}"
     Intervention.record_act(session, "granted", now, by=by, reason=reason, account=account or DEFAULT)
