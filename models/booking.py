@@ -44,7 +44,7 @@ from models.facts import (
 )
 from models.platform_user import PlatformUser
 from runtime.bulk import insert_missing
-from runtime.database import JsonValue, Model, dialect_options, partial_index, table_of
+from runtime.database import JsonValue, Model, dialect_options, is_postgresql, partial_index, table_of
 
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked", "erased"]
@@ -203,7 +203,7 @@ class Booking(Model):
     @classmethod
     def is_hosted_by(cls, session: Session, meetergo_user_id: str) -> ColumnElement[bool]:
         """SQL condition: a meetergo user is among the hosts."""
-        if session.get_bind().dialect.name == "postgresql":
+        if is_postgresql(session):
             return cls.host_ids.bool_op("@>")(literal([meetergo_user_id], JsonValue()))
         in_list = text(
             "EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(bookings.host_ids) THEN bookings.host_ids"

@@ -16,7 +16,7 @@ from models.error_groups import ErrorGroups
 from models.incident import Incident, IncidentKind
 from models.notification import Notification
 from models.reconciliation import ReconcileStatus
-from runtime.database import Database, is_schema_outdated
+from runtime.database import Database, is_postgresql, is_schema_outdated
 from runtime.queue import QUEUES, JobQueue, QueueName
 from runtime.redis import deferred_deliveries, heartbeat
 from runtime.redis.client import eviction_policy
@@ -208,9 +208,9 @@ def _find_write_error(database: Database) -> SQLAlchemyError | None:
 
 def _database_clock(session: Session) -> datetime:
     """Return the database's time. SQLite uses this machine's clock."""
-    if session.get_bind().dialect.name == "sqlite":
-        return datetime.now(UTC)
-    return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
+    if is_postgresql(session):
+        return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
+    return datetime.now(UTC)
 
 
 def _from_future(session: Session, database_now: datetime) -> int:

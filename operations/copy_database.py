@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.migrate import migrate
 from models.migrations.newer import is_up_to_date
 from operations.errors import MIGRATE_COMMAND, OperationError, first_line
-from runtime.database import Database, Model, schema_of
+from runtime.database import Database, Model, is_postgresql, schema_of
 
 PAGE = 100
 """Rows in memory at once; the largest hold a body of up to 256 KiB."""
@@ -90,9 +90,8 @@ def _check_version(source: Database) -> None:
 @contextmanager
 def _snapshot(source: Database) -> Iterator[Connection]:
     """Open a transaction with a consistent snapshot. On SQLite it blocks writers."""
-    is_postgresql = source.supports_skip_locked
-    engine = source.engine.execution_options(isolation_level="REPEATABLE READ") if is_postgresql else source.engine
-    with engine.connect() as connection, connection.begin() as transaction:
+    options = {"isolation_level": "REPEATABLE READ"} if source.supports_skip_locked else {}
+    with source.engine.execution_options(**options).connect() as connection, connection.begin() as transaction:
         try:
             yield connection
         finally:
@@ -191,7 +190,7 @@ def _check_count(reading: Connection, writing: Connection, table: Table) -> int:
 def _continue_ids(connection: Connection, table: Table) -> None:
     """Advance PostgreSQL's sequence to the highest id. SQLite does this by itself."""
     key = table.primary_key.columns[0]
-    if connection.dialect.name != "postgresql" or not isinstance(key.type, Integer):
+    if not (is_postgresql(connection) and isinstance(key.type, Integer)):
         return
     highest = connection.scalar(select(func.max(key)))
     if highest is not None:

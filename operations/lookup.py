@@ -12,6 +12,7 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from operations.errors import OperationError
 from operations.text import count, printable
+from runtime.database import is_postgresql
 
 MIN_PREFIX_LENGTH = 4
 """A shorter prefix is too ambiguous."""
@@ -119,7 +120,7 @@ def _resolve_id(session: Session, column: Any, typed: str, singular: str, plural
 
 def _ids_starting_with(session: Session, column: Any, typed: str) -> Sequence[str]:
     query = select(column).where(column.startswith(typed, autoescape=True)).distinct()
-    if session.get_bind().dialect.name == "sqlite":  # its index supports a range, but no prefix
+    if not is_postgresql(session):  # SQLite's index supports a range, but no prefix
         query = query.where(column >= typed, column < f"{typed}{LAST_CHARACTER}")
     query = query.order_by(column).limit(MAX_MATCHES)
     return [found for found in session.scalars(query) if found.startswith(typed)]

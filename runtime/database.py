@@ -375,7 +375,7 @@ def database_now(session: Session, now: datetime, plus: timedelta = timedelta())
         now: the local time, UTC.
         plus: offset to add; may be negative.
     """
-    if _dialect(session) == "postgresql":
+    if is_postgresql(session):
         return func.now() + plus
     return literal(now + plus, Utc())
 
@@ -431,11 +431,7 @@ def qualified_name(bind: Connection | Session, model: type[Model]) -> str:
 
 def is_postgresql(connection: Connection | Session) -> bool:
     """Whether it is a connection to PostgreSQL."""
-    return _dialect(connection) == "postgresql"
-
-
-def _dialect(connection: Connection | Session) -> str:
-    return (connection.get_bind() if isinstance(connection, Session) else connection).dialect.name
+    return (connection.get_bind() if isinstance(connection, Session) else connection).dialect.name == "postgresql"
 
 
 def open_engine(

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -22,7 +21,7 @@ from operations.text import printable
 from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
-from worker.inbox.cancel_check import CancelCheck
+from worker.inbox.cancel_check import CancelCheck, is_uuid
 from worker.reconcile.local_bookings import LocalBookings
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import ReconcileSettings
@@ -190,16 +189,9 @@ def _find_key(session: Session, typed: str, account: str) -> str:
         named = account_of(typed)
         account = account if named == DEFAULT else named
         booking_id = meetergo_id(account, typed)
-        if _is_uuid(booking_id):
+        if is_uuid(booking_id):
             return booking_key(account, booking_id.lower())
         raise
-
-
-def _is_uuid(typed: str) -> bool:
-    try:
-        return str(UUID(typed)) == typed.lower()
-    except ValueError:
-        return False
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Columns:

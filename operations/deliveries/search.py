@@ -11,7 +11,7 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.search import RowSearch
 from operations.row_list import RowList, Tab, row_list
-from runtime.database import JsonValue
+from runtime.database import JsonValue, is_postgresql
 
 MAX_BOOKINGS_OF_GUEST = 100
 MAX_SORTED = 2_000
@@ -51,7 +51,7 @@ def deliveries_of(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> Ro
 def bookings_of_guest(session: Session, email: str) -> tuple[str, ...]:
     """Return the ids of bookings that name a guest with this e-mail address, latest first."""
     addresses = sorted({email.strip(), email.strip().lower()})
-    if session.get_bind().dialect.name != "postgresql":
+    if not is_postgresql(session):
         return _bookings_of_guest_on_sqlite(session, addresses)
     contains = or_(*(Booking.attendees.bool_op("@>")(literal([{"email": each}], JsonValue())) for each in addresses))
     # The inner LIMIT keeps the planner from walking the index on start in the hope of enough early matches.

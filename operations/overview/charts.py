@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from models.attempt import FailedAttempt
 from models.delivery import Delivery
-from runtime.database import table_of
+from runtime.database import is_postgresql, table_of
 
 MAX_COUNTED = 10_000
 """Maximum number of rows that one chart counts: an index scan of a few milliseconds."""
@@ -145,7 +145,7 @@ def _counts(
     found = select(column.label("at")).where(column >= starts[0], column < starts[-1] + window.step, *conditions)
     newest = found.order_by(column.desc()).limit(MAX_COUNTED).subquery()
     truncated: Any
-    if session.get_bind().dialect.name == "postgresql":
+    if is_postgresql(session):
         truncated = func.date_trunc(window.precision, newest.c.at, type_=DateTime(timezone=True)).label("moment")
     else:
         truncated = func.substr(newest.c.at, 1, PREFIXES[window.precision], type_=String()).label("moment")

@@ -79,7 +79,7 @@ class CancelCheck:
         booking_id = meetergo_id(self.account, event.booking_id)
         try:
             appointments = self.appointments_for(host_ids or event.facts.get("host_ids") or ())
-            appointment = appointments.get(booking_id) if _is_uuid(booking_id) else None
+            appointment = appointments.get(booking_id) if is_uuid(booking_id) else None
         except InvalidCall as error:
             return CheckResult(Permanent(f"the {what} cannot be confirmed: {error}"))
         except ApiError as error:
@@ -183,7 +183,7 @@ class CancelChecks:
         return known[1]
 
 
-def _is_uuid(booking_id: str) -> bool:
+def is_uuid(booking_id: str) -> bool:
     """Whether an id is a UUID. meetergo answers 500 for any other id, so forged webhooks could stall the worker."""
     try:
         return str(UUID(booking_id)) == booking_id.lower()
