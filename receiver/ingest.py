@@ -17,7 +17,8 @@ from redis.exceptions import RedisError
 from models.account import DEFAULT
 from models.delivery import Delivery, NewDelivery, pack
 from receiver.auth import AuthenticatedRequest
-from runtime.database import Database, is_lock_timeout
+from runtime.contention import is_contention
+from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.errors import log_fields
 from runtime.logs import info_for_each, log_unhandled_exception
@@ -147,7 +148,7 @@ class Ingest:
 
     def _note_failure(self, error: Exception) -> None:
         """Leave the database alone for a while, unless the batch met a lock: the next one may not."""
-        was_locked, self._was_locked = self._was_locked, is_lock_timeout(error)
+        was_locked, self._was_locked = self._was_locked, is_contention(error)
         if self._was_locked and not was_locked:
             log.warning("database.locked", error=type(error).__name__)
             return

@@ -6,6 +6,7 @@ with a foreign transaction, a lock timeout) has had no effect, so it is retried.
 """
 
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -17,7 +18,7 @@ from runtime.database import Database
 
 RETRYABLE_SQLSTATES = {"40P01", "40001", "55P03"}
 """SQLSTATEs of a deadlock, a serialisation failure and a lock timeout."""
-RETRYABLE_SQLITE_ERRORS = {"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
+RETRYABLE_SQLITE_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 MAX_ATTEMPTS = 8
 INITIAL_BACKOFF = 0.05
 """Seconds; doubled after each attempt."""
@@ -26,11 +27,11 @@ Result = TypeVar("Result")
 
 
 def is_contention(error: BaseException) -> bool:
-    """Whether a transaction failed only because of another one, and may be retried."""
+    """Whether a transaction failed only because of another one, and may be retried: the database itself may be well."""
     cause = getattr(error, "orig", None)
     return (
         getattr(cause, "sqlstate", None) in RETRYABLE_SQLSTATES
-        or getattr(cause, "sqlite_errorname", None) in RETRYABLE_SQLITE_ERRORS
+        or getattr(cause, "sqlite_errorcode", 0) & 0xFF in RETRYABLE_SQLITE_CODES
     )
 
 

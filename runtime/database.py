@@ -92,8 +92,6 @@ NOT_WRITABLE_SQLSTATES = {
 }
 UNDEFINED_SQLSTATES = {"42P01", "42703"}
 """undefined_table, undefined_column."""
-LOCK_SQLSTATES = {"55P03", "40P01"}
-"""lock_not_available (by `lock_timeout`), deadlock_detected."""
 NOT_WRITABLE_SQLITE_CODES = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR,
@@ -530,15 +528,6 @@ def is_schema_outdated(error: BaseException) -> bool:
     if cause is not None and hasattr(cause, "sqlstate"):
         return cause.sqlstate in UNDEFINED_SQLSTATES and not cause.diag.context  # else a trigger names what is missing
     return isinstance(error, SQLAlchemyError) and str(cause).startswith(("no such table", "no such column"))
-
-
-def is_lock_timeout(error: BaseException) -> bool:
-    """Whether a transaction waited too long for a lock, so that the database itself may be well."""
-    cause = getattr(error, "orig", None)
-    if cause is not None and hasattr(cause, "sqlstate"):
-        return cause.sqlstate in LOCK_SQLSTATES
-    code = getattr(cause, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _create_sqlite(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:
