@@ -9,7 +9,7 @@ import structlog
 from flask import Flask, Response, make_response, redirect, render_template, request, url_for
 from markupsafe import Markup
 from redis.exceptions import RedisError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dashboard import people, times
 from dashboard.access import visitor
@@ -248,8 +248,8 @@ def _http_error(error: HTTPException) -> Response:
     elif detail == type(error).description:
         detail = ""
     response = error_page(status, detail)
-    if status == 405 and getattr(error, "valid_methods", None):
-        response.headers["Allow"] = ", ".join(error.valid_methods)  # type: ignore[attr-defined] # only a 405 has it
+    if isinstance(error, MethodNotAllowed):
+        response.headers["Allow"] = ", ".join(error.valid_methods or ())
     if status == 429:
         response.headers["Retry-After"] = "60"
     return response

@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import Index, String, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from runtime.database import Model
+from runtime.database import Model, update_rows
 
 TokenRole = Literal["read"]
 PREFIX = "mgi_"
@@ -63,8 +63,7 @@ class ApiToken(Model):
     def record_use(cls, session: Session, token_id: int, now: datetime) -> None:
         """Record that a token was used, unless another process just did."""
         is_older = or_(cls.last_used_at.is_(None), cls.last_used_at <= now - USE_RESOLUTION)
-        statement = update(cls).where(cls.id == token_id, is_older).values(last_used_at=now)
-        session.execute(statement, execution_options={"synchronize_session": False})
+        update_rows(session, update(cls).where(cls.id == token_id, is_older).values(last_used_at=now))
 
 
 def digest_of(token: str) -> str:

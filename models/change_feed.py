@@ -18,7 +18,7 @@ from models.account import is_of
 from models.booking import BookingChange
 from runtime.bulk import insert_missing
 from runtime.contention import in_transaction
-from runtime.database import Database, Model
+from runtime.database import Database, Model, update_rows
 
 NUMBERED_AT_ONCE = 1_000
 """Maximum size of a batch. A long history is numbered batch by batch, as the first consumer reads it."""
@@ -116,7 +116,7 @@ def _number(session: Session, limit: int) -> int:
     if ids:
         feed.last_batch += 1
         numbered = update(BookingChange).where(BookingChange.id.in_(ids)).values(feed_batch=feed.last_batch)
-        session.execute(numbered, execution_options={"synchronize_session": False})
+        update_rows(session, numbered)
     return len(ids)
 
 

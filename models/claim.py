@@ -19,7 +19,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from models.attempt import FailedAttempt
 from models.delivery import Delivery
 from models.notification import Notification
-from runtime.database import Database, Model, database_now, insert_into, qualified_name, table_of
+from runtime.database import Database, Model, database_now, insert_into, qualified_name, table_of, update_rows
 
 Queue = Literal["inbox", "outbox"]
 Row = Delivery | Notification
@@ -117,10 +117,8 @@ class Claim(Model):
                 rows = claim._recover(session, claim._rows(session), now)
             except (ValueError, OverflowError):
                 claim._recover_unread(session, now)
-        release_leases = Notification.__table__.update().where(  # type: ignore[attr-defined] # a table
-            Notification.claimed_by == worker, Notification.has_status("pending")
-        )
-        session.execute(release_leases.values(due_at=now, claimed_by=None))
+        is_leased = (Notification.claimed_by == worker, Notification.has_status("pending"))
+        update_rows(session, update(Notification).where(*is_leased).values(due_at=now, claimed_by=None))
         return rows
 
     @classmethod
@@ -169,8 +167,7 @@ class Claim(Model):
         values: dict[str, Any] = {"is_isolated": True}
         if MODELS[self.queue] is Notification:
             values |= {"due_at": now, "claimed_by": None}
-        isolate = update(MODELS[self.queue]).where(*self._is_held()).values(values)
-        session.execute(isolate, execution_options={"synchronize_session": False})
+        update_rows(session, update(MODELS[self.queue]).where(*self._is_held()).values(values))
         session.delete(self)
         session.flush()
 

@@ -33,7 +33,16 @@ from sqlalchemy.sql.elements import ColumnElement
 from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.account import DEFAULT, IS_OTHER, is_of
 from models.retryable import MAX_ATTEMPTS, Moment, Retryable, retryable_indexes
-from runtime.database import Model, Utc, in_range, is_postgresql, partial_index, qualified_name, sqlite_text
+from runtime.database import (
+    Model,
+    Utc,
+    in_range,
+    is_postgresql,
+    partial_index,
+    qualified_name,
+    sqlite_text,
+    update_rows,
+)
 from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.signed_address import ACCOUNT
 
@@ -263,19 +272,18 @@ class Delivery(Retryable, Model):
         """Mark a row dead that cannot be loaded, such as one with an impossible date, and make it loadable."""
         times = dict(due_at=now, ended_at=now)
         ended = dict(status="dead", attempts=cls.attempts + 1, last_error=reason, **times)
-        statement = update(cls).where(cls.id == delivery_id).execution_options(synchronize_session=False)
-        session.execute(statement.values(ended))
+        statement = update(cls).where(cls.id == delivery_id)
+        update_rows(session, statement.values(ended))
         try:
             return session.get_one(cls, delivery_id, populate_existing=True)
         except (ValueError, OverflowError, DataError):
-            session.execute(statement.values(received_at=now))
+            update_rows(session, statement.values(received_at=now))
             return session.get_one(cls, delivery_id, populate_existing=True)
 
     @classmethod
     def isolate_all(cls, session: Session, ids: Collection[str]) -> None:
         """Isolate all these rows, since it is unknown which of them failed; see `Retryable.isolate`."""
-        query = update(cls).where(cls.id.in_(ids), cls.has_status("pending"))
-        session.execute(query.values(is_isolated=True), execution_options={"synchronize_session": False})
+        update_rows(session, update(cls).where(cls.id.in_(ids), cls.has_status("pending")).values(is_isolated=True))
 
     @classmethod
     def is_due(cls, now: Moment) -> ColumnElement[bool]:

@@ -132,8 +132,8 @@ class Incident(Model):
 
     def pending_state_for(self, channel: str) -> IncidentState | None:
         """Return the state to send to a channel; None if it is up to date, or was configured after the incident."""
-        last_state, state = self.notified.get(channel), "over" if self.ended_at else "began"
-        return None if last_state in (None, state) else state  # type: ignore[return-value] # both are states
+        state: IncidentState = "over" if self.ended_at else "began"
+        return None if self.notified.get(channel) in (None, state) else state
 
     def release(self, channel: str, sent: IncidentState | None) -> None:
         """Release the claim after an attempt, and record the state that was sent; None if sending failed."""

@@ -33,7 +33,7 @@ from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE_AFTER, NOW, Delivery
 from models.retryable import Moment, Retryable, retryable_indexes
 from runtime.bulk import insert_missing
-from runtime.database import Model, database_now, partial_index, table_of
+from runtime.database import Model, database_now, partial_index, table_of, update_rows
 
 RESEND_COLUMNS = (
     "account",
@@ -178,8 +178,7 @@ class Notification(Retryable, Model):
         conditions = tuple_(cls.booking_id, cls.fingerprint, cls.recipient).in_([*recipients])
         is_under_way = cls.claimed_by.is_not(None)  # it may have been sent by now
         ended = update(cls).where(cls.has_status("pending"), cls.is_late, ~is_under_way, conditions)
-        values = dict(status="done", ended_at=now, last_error=SUPERSEDED)
-        session.execute(ended.values(values), execution_options={"synchronize_session": False})
+        update_rows(session, ended.values(status="done", ended_at=now, last_error=SUPERSEDED))
 
     def is_superseded(self, session: Session) -> bool:
         """Whether its recipient has a newer notification of the same booking, sent or pending."""
@@ -360,8 +359,8 @@ class Notification(Retryable, Model):
     @classmethod
     def renew_lease(cls, session: Session, ids: Collection[int], worker: str, now: datetime) -> None:
         """Renew the lease of rows that are still being sent."""
-        statement = update(cls).where(cls.id.in_(ids), *cls._is_claimed_by(worker)).values(due_at=now + SEND_LEASE)
-        session.execute(statement, execution_options={"synchronize_session": False})
+        statement = update(cls).where(cls.id.in_(ids), *cls._is_claimed_by(worker))
+        update_rows(session, statement.values(due_at=now + SEND_LEASE))
 
     @classmethod
     def finish_all(cls, session: Session, sent: "Sequence[Notification]", worker: str, now: datetime) -> int:

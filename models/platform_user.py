@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.account import DEFAULT
-from runtime.database import Model, TolerantJson
+from runtime.database import Model, TolerantJson, update_rows
 
 DEFAULT_TIMEZONE = "Europe/Berlin"
 NO_MAPPING = "/"
@@ -110,8 +110,7 @@ class PlatformUser(Model):
     @classmethod
     def skip_linking(cls, session: Session, user_id: int) -> None:
         """Skip a row that cannot be linked, until its mapping changes."""
-        statement = update(cls).where(cls.id == user_id).values(linked_as=cls._mapping())
-        session.execute(statement, execution_options={"synchronize_session": False})
+        update_rows(session, update(cls).where(cls.id == user_id).values(linked_as=cls._mapping()))
 
     @classmethod
     def _mapping(cls) -> ColumnElement[str]:

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.retry_after import MAX_RETRY_AFTER
 from models.account import DEFAULT, IS_OTHER
-from runtime.database import database_now, partial_index
+from runtime.database import database_now, partial_index, update_rows
 from runtime.errors import Permanent, Transient, cause_of, describe
 
 Status = Literal["pending", "done", "dead"]
@@ -167,8 +167,7 @@ class Retryable:
             The number of rows.
         """
         is_wrong = and_(cls.has_status("pending"), cls.has_wrong_due_time(session, now))
-        statement = update(cls).where(is_wrong).values(due_at=now).execution_options(synchronize_session=False)
-        return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+        return update_rows(session, update(cls).where(is_wrong).values(due_at=now))
 
     @classmethod
     def has_wrong_due_time(cls, session: Session, now: datetime) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, ForeignKey, Index, LargeBinary, String, Text, in
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from runtime.database import Model, partial_index
+from runtime.database import Model, partial_index, update_rows
 
 RunKind = Literal["replay", "ignore", "prune", "erase", "send_again"]
 RunTarget = Literal["deliveries", "notifications", "old rows", "a guest", "bookings"]
@@ -84,8 +84,7 @@ class Run(Model):
         statement = update(Run).where(
             Run.id == self.id, Run.position == self.position, Run.status == self.status, Run.is_active()
         )
-        result = session.execute(statement.values(**values), execution_options={"synchronize_session": False})
-        return int(result.rowcount) == 1  # type: ignore[attr-defined]
+        return update_rows(session, statement.values(**values)) == 1
 
     @classmethod
     def cancel(cls, session: Session, run_id: int, by: str, now: datetime) -> bool:
@@ -96,8 +95,7 @@ class Run(Model):
         """
         statement = update(cls).where(cls.id == run_id, cls.is_active())
         values: dict[str, Any] = dict(status="cancelled", cancelled_by=by[:255], ended_at=now, encrypted_guest=None)
-        result = session.execute(statement.values(values), execution_options={"synchronize_session": False})
-        return int(result.rowcount) == 1  # type: ignore[attr-defined]
+        return update_rows(session, statement.values(values)) == 1
 
 
 class RunRow(Model):

@@ -56,7 +56,7 @@ class EnvFile:
         text = self.text
         for name, value in values.items():
             line = re.compile(rf"^([ \t]*(?:export[ \t]+)?{name}[ \t]*=)[ \t]*(?=\r?$)", re.MULTILINE)
-            text, found = line.subn(lambda empty, value=value: empty[1] + value, text, count=1)  # type: ignore[misc]
+            text, found = line.subn(r"\g<1>" + value.replace("\\", r"\\"), text, count=1)
             if not found:
                 text += f"{'' if text.endswith(chr(10)) or not text else chr(10)}{name}={value}\n"
         return text.encode(self.encoding, "surrogateescape" if self.encoding.startswith("utf-8") else "strict")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from redis import Redis
 from rq import Queue, Worker
@@ -109,5 +110,5 @@ def _remove(queue: Queue, job: Job) -> None:
 
 
 def _names(redis: "Redis") -> list[str]:
-    members = redis.smembers(QUEUES_KEY)
-    return [name.decode(errors="replace").removeprefix(QUEUE_KEY) for name in members]  # type: ignore[union-attr]
+    members = cast("set[bytes]", redis.smembers(QUEUES_KEY))
+    return [name.decode(errors="replace").removeprefix(QUEUE_KEY) for name in members]
