@@ -23,7 +23,8 @@ from runtime.database import Database, Model, database_now, insert_into, qualifi
 
 Queue = Literal["inbox", "outbox"]
 Row = Delivery | Notification
-MODELS: dict[str, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
+RowType = type[Delivery] | type[Notification]
+MODEL_OF_QUEUE: dict[Queue, RowType] = {"inbox": Delivery, "outbox": Notification}
 
 INSERT_WITHOUT_FSYNC = (
     "INSERT INTO {} (worker, queue, row_ids, claimed_at)"
@@ -165,15 +166,15 @@ class Claim(Model):
     def _recover_unread(self, session: Session, now: datetime) -> None:
         """Isolate the claimed rows without loading them: one cannot be loaded. The processor marks that one dead."""
         values: dict[str, Any] = {"is_isolated": True}
-        if MODELS[self.queue] is Notification:
+        if MODEL_OF_QUEUE[self.queue] is Notification:
             values |= {"due_at": now, "claimed_by": None}
-        update_rows(session, update(MODELS[self.queue]).where(*self._is_held()).values(values))
+        update_rows(session, update(MODEL_OF_QUEUE[self.queue]).where(*self._is_held()).values(values))
         session.delete(self)
         session.flush()
 
     def _free_rows(self, session: Session, now: datetime) -> Sequence[Row] | None:
         """Lock and return the claimed rows that are pending; None if a worker still holds one."""
-        model = MODELS[self.queue]
+        model = MODEL_OF_QUEUE[self.queue]
         pending = select(func.count()).select_from(model).where(*self._is_held())
         leased = pending.where(model.due_at > database_now(session, now))
         if model is Delivery:
@@ -188,12 +189,12 @@ class Claim(Model):
 
     def _is_held(self) -> tuple[ColumnElement[bool], ...]:
         """Conditions for the pending rows. A notification released since may be leased by another worker by now."""
-        model = MODELS[self.queue]
+        model = MODEL_OF_QUEUE[self.queue]
         is_pending = model.id.in_(self.row_ids), model.has_status("pending")
         return (*is_pending, Notification.claimed_by == self.worker) if model is Notification else is_pending
 
     def _rows(self, session: Session, *, skip_locked: bool = False) -> Sequence[Row]:
-        model: Any = MODELS[self.queue]
+        model: Any = MODEL_OF_QUEUE[self.queue]
         query = select(model).where(*self._is_held()).order_by(model.id)
         rows: Sequence[Row] = session.scalars(query.with_for_update(skip_locked=skip_locked)).all()
         return rows

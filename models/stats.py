@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models.account import DEFAULT
+from models.claim import MODEL_OF_QUEUE, RowType
 from models.delivery import Delivery
 from models.error_groups import ErrorGroups
 from models.incident import Incident, IncidentKind
@@ -35,7 +36,6 @@ DEAD_FACTOR = 5
 for up to this many times the limit of a count."""
 
 RECEIVED_AT = {Delivery: Delivery.received_at, Notification: Notification.created_at}
-MODEL_OF_QUEUE: dict[QueueName, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def _from_future(session: Session, database_now: datetime) -> int:
     return session.scalar(query) or 0
 
 
-def _row_stats(session: Session, model: type[Delivery] | type[Notification], now: datetime) -> RowStats:
+def _row_stats(session: Session, model: RowType, now: datetime) -> RowStats:
     number = select(func.count()).select_from(model)
     conditions = (model.has_status("pending"), model.has_status("dead"), model.ended_at.is_not(None))
     pending, dead, ended = session.execute(select(*(number.where(sort).scalar_subquery() for sort in conditions))).one()
@@ -239,7 +239,7 @@ def _row_stats(session: Session, model: type[Delivery] | type[Notification], now
     )
 
 
-def _limited_row_stats(session: Session, model: type[Delivery] | type[Notification], limit: int) -> RowStats:
+def _limited_row_stats(session: Session, model: RowType, limit: int) -> RowStats:
     """Count up to `limit` + 1 rows of each status, by indexes alone. For the oldest pending row, read only both ends of
     the index: they hold the oldest of the untried rows and those that failed most often.
     """
@@ -258,7 +258,7 @@ def _limited_row_stats(session: Session, model: type[Delivery] | type[Notificati
     )
 
 
-def _both_ends(model: type[Delivery] | type[Notification], limit: int) -> list[Any]:
+def _both_ends(model: RowType, limit: int) -> list[Any]:
     order: tuple[Any, ...] = (
         (Delivery.attempts, Delivery.due_at, Delivery.received_at, Delivery.id)
         if model is Delivery

@@ -8,8 +8,8 @@ from sqlalchemy import Select, func, or_, select, union_all
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.account import DEFAULT, is_of
+from models.claim import RowType
 from models.delivery import Delivery
-from models.notification import Notification
 from models.search import RowSearch
 
 Tab = Literal["all", "pending", "done", "dead"]
@@ -52,7 +52,7 @@ class RowList:
 
 
 def row_list(
-    model: type[Delivery] | type[Notification],
+    model: RowType,
     tab: Tab,
     search: RowSearch,
     *,
@@ -98,12 +98,11 @@ def is_sought_by_account(search: RowSearch) -> bool:
     return search.account not in (None, DEFAULT) and not has_few and search.booking_ids is None
 
 
-def _latest_failed(model: type[Delivery] | type[Notification], search: RowSearch) -> Any:
+def _latest_failed(model: RowType, search: RowSearch) -> Any:
     """Select the ids of the latest dead and pending rows that have the error."""
-    waiting: Any = Delivery.attempts if model is Delivery else Notification.due_at  # as in the index of pending rows
     failed: Any = select(model.id, model.last_error)
     dead = failed.where(model.has_status("dead")).order_by(model.ended_at.desc()).limit(MAX_FAILED)
-    pending = failed.where(model.has_status("pending")).order_by(waiting.desc()).limit(MAX_FAILED)
+    pending = failed.where(model.has_status("pending")).order_by(model.due_order()[0].desc()).limit(MAX_FAILED)
     parts = [each.subquery().c for each in (dead, pending)]
     return union_all(*(select(each.id).where(*_errors(each, search)) for each in parts))
 

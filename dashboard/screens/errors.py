@@ -8,11 +8,12 @@ from dashboard.page_size import most_rows
 from dashboard.pages import render
 from dashboard.stores import current
 from dashboard.times import now
+from models.claim import RowType
 from models.delivery import Delivery
 from models.notification import Notification
-from operations.deliveries.error_groups import MAX_GROUPS, MAX_ROWS, WINDOWS, FailingRows, group_errors
+from operations.deliveries.error_groups import MAX_GROUPS, MAX_ROWS, WINDOWS, group_errors
 
-ROWS: dict[str, FailingRows] = {"deliveries": Delivery, "notifications": Notification}
+ROWS: dict[str, RowType] = {"deliveries": Delivery, "notifications": Notification}
 
 screen = ScreenBlueprint("errors", N_("Errors"))
 

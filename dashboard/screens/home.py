@@ -16,9 +16,10 @@ from dashboard.keyset import COUNT_LIMIT
 from dashboard.pages import render
 from dashboard.stores import current
 from dashboard.times import now
+from models.claim import MODEL_OF_QUEUE
 from models.error_groups import ErrorGroups
 from models.incident import IncidentKind
-from models.stats import MODEL_OF_QUEUE, Stats
+from models.stats import Stats
 from operations.checks import Finding, run_checks
 from operations.overview.charts import Charts, load_charts
 from operations.overview.registration import StoredRegistration, stored_registrations

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
+from models.claim import RowType
 from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import Status
@@ -20,7 +21,6 @@ MAX_ROWS = MAX_FAILED
 MAX_GROUPS = 20
 MAX_FILTER_LENGTH = 120
 """A longer error is searched by its beginning, which keeps the URL short."""
-FailingRows = type[Delivery] | type[Notification]
 FAILING_STATUSES: tuple[Status, ...] = ("dead", "pending")
 
 
@@ -67,7 +67,7 @@ class GroupedErrors:
     is_complete: bool
 
 
-def group_errors(session: Session, now: datetime, rows: FailingRows = Delivery) -> GroupedErrors:
+def group_errors(session: Session, now: datetime, rows: RowType = Delivery) -> GroupedErrors:
     """Group the errors of dead and failing deliveries or notifications."""
     groups: dict[str, ErrorGroup] = {}
     counted: Counter[Status] = Counter()
@@ -84,7 +84,7 @@ def group_errors(session: Session, now: datetime, rows: FailingRows = Delivery) 
     return GroupedErrors(ordered[:MAX_GROUPS], max(0, len(ordered) - MAX_GROUPS), is_complete)
 
 
-def _count(model: FailingRows, status: Status, now: datetime) -> Select[Any]:
+def _count(model: RowType, status: Status, now: datetime) -> Select[Any]:
     columns: tuple[Any, ...] = (
         (Delivery.last_error, Delivery.event, Delivery.received_at)
         if model is Delivery
@@ -94,8 +94,7 @@ def _count(model: FailingRows, status: Status, now: datetime) -> Select[Any]:
             Notification.created_at.label("received_at"),
         )
     )
-    waiting: Any = Delivery.attempts if model is Delivery else Notification.due_at  # as in the index of pending rows
-    latest = model.ended_at.desc() if status == "dead" else waiting.desc()
+    latest = model.ended_at.desc() if status == "dead" else model.due_order()[0].desc()
     rows = select(*columns).where(model.has_status(status), model.last_error.is_not(None))
     window = rows.order_by(latest).limit(MAX_ROWS).subquery()
     received = window.c.received_at

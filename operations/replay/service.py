@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import Booking
+from models.claim import RowType
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import SUPERSEDED, Notification
@@ -124,7 +125,7 @@ class ReplayService:
         return replace(done, queue_reached=self._trigger("outbox", done.ids))
 
     def ignore_unchanged(
-        self, rows: Mapping[Any, datetime | None], target: type[Delivery | Notification], now: datetime, record: Record
+        self, rows: Mapping[Any, datetime | None], target: RowType, now: datetime, record: Record
     ) -> ReplayResult:
         """Close the rows that are still dead and unchanged since they were selected.
 
@@ -145,9 +146,7 @@ class ReplayService:
 
         return in_transaction(self.services.database, ignore)
 
-    def ignore(
-        self, ids: Collection[Any], now: datetime, target: type[Delivery | Notification] = Delivery
-    ) -> ReplayResult:
+    def ignore(self, ids: Collection[Any], now: datetime, target: RowType = Delivery) -> ReplayResult:
         """Close dead rows that will never succeed: all of them, or none.
 
         Args:

@@ -16,12 +16,12 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import delete, update
 
 from devtools.send import samples
+from models.claim import MODEL_OF_QUEUE
 from models.delivery import Delivery
 from models.intervention import BY_RQ, Intervention
 from models.notification import Notification
 from models.retention import prune
 from models.search import RowSearch
-from models.stats import MODEL_OF_QUEUE
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService
 from runtime.errors import Permanent

@@ -8,10 +8,10 @@ import structlog
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import load_only
 
+from models.claim import MODEL_OF_QUEUE, RowType
 from models.delivery import Delivery
 from models.intervention import BY_RQ, Intervention
 from models.notification import SUPERSEDED, Notification
-from models.stats import MODEL_OF_QUEUE
 from runtime.database import Database
 from runtime.queue import QueueName
 from runtime.redis.failed_jobs import FailedJobs
@@ -20,8 +20,6 @@ from worker.services import Services
 PAGE_SIZE = 1000
 MAX_CHANGES = 2000
 """Maximum changes of one kind per run: after a loss of Redis the rest follows in the next runs."""
-
-RowClass = type[Delivery] | type[Notification]
 
 log = structlog.get_logger()
 
@@ -60,7 +58,7 @@ def replay_requeued(services: Services, queue: QueueName, row_id: str, now: date
         row.replay(now)
 
 
-def _remove_stale(services: Services, queue: QueueName, rows: RowClass) -> int:
+def _remove_stale(services: Services, queue: QueueName, rows: RowType) -> int:
     """Remove stale jobs. The registry is read before the rows, so that a row that dies meanwhile is not removed."""
     stale: list[str] = []
     for keys in FailedJobs(services.job_queue, queue).pages(PAGE_SIZE):
@@ -72,7 +70,7 @@ def _remove_stale(services: Services, queue: QueueName, rows: RowClass) -> int:
     return len(stale[:MAX_CHANGES])
 
 
-def _add_missing(services: Services, queue: QueueName, rows: RowClass) -> int:
+def _add_missing(services: Services, queue: QueueName, rows: RowType) -> int:
     registry, added = FailedJobs(services.job_queue, queue), 0
     for page in _dead_pages(services.database, rows):
         dead = {str(row.id): row for row in page}
@@ -84,14 +82,14 @@ def _add_missing(services: Services, queue: QueueName, rows: RowClass) -> int:
     return added
 
 
-def _dead_among(database: Database, rows: RowClass, keys: Sequence[str]) -> set[str]:
+def _dead_among(database: Database, rows: RowType, keys: Sequence[str]) -> set[str]:
     ids: list[Any] = list(keys) if rows is Delivery else [int(key) for key in keys]
     with database.read_only() as session:
         dead = session.scalars(select(rows.id).where(rows.id.in_(ids), rows.has_status("dead")))
         return {str(found) for found in dead}
 
 
-def _dead_pages(database: Database, rows: RowClass) -> Iterator[Sequence[Any]]:
+def _dead_pages(database: Database, rows: RowType) -> Iterator[Sequence[Any]]:
     """Yield the dead rows in the order of their index."""
     position = tuple_(rows.ended_at, rows.id)
     query = select(rows).options(load_only(rows.id, rows.ended_at, rows.last_error)).where(rows.has_status("dead"))

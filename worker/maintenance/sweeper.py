@@ -12,12 +12,12 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from models.account import AccountsUnknown
+from models.claim import MODEL_OF_QUEUE
 from models.employee import Employee
 from models.incident import Incident
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import MAX_CRASHES
-from models.stats import MODEL_OF_QUEUE
 from runtime.contention import in_transaction
 from runtime.database import database_now
 from runtime.errors import Permanent, describe

@@ -18,8 +18,7 @@ from operations.text import count
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from models.delivery import Delivery
-    from models.notification import Notification
+    from models.claim import RowType
     from models.search import RowSearch
     from operations.replay.service import ReplayService
 
@@ -99,7 +98,7 @@ def _search(session: Session, chosen: dict[str, Any]) -> RowSearch:
 def _ignore(
     replay_service: ReplayService,
     found: Sequence[Any],
-    target: type[Delivery | Notification],
+    target: RowType,
     *,
     as_json: bool,
     confirm: bool,
