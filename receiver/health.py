@@ -68,7 +68,7 @@ class Probe:
         self._future: Future[str] | None = None
         self._started_at = 0.0
 
-    def current(self) -> "Future[str]":
+    def current(self) -> Future[str]:
         """Return the running probe, or start a new one."""
         if self._future is None or self._future.done():
             self._future, self._started_at = self._thread.submit(self._run_check), time.monotonic()

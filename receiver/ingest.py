@@ -166,7 +166,7 @@ class Waiting(NamedTuple):
     """
 
     new_delivery: NewDelivery
-    is_stored: "asyncio.Future[bool]"
+    is_stored: asyncio.Future[bool]
     deadline: float
 
 
@@ -245,7 +245,7 @@ class GroupCommit:
         batch, self._waiting = self._waiting[:rows], self._waiting[rows:]
         return batch
 
-    def _resolve(self, commit: "asyncio.Future[bool]") -> None:
+    def _resolve(self, commit: asyncio.Future[bool]) -> None:
         """Resume those that wait for this batch, and start the next."""
         error = None if commit.cancelled() else commit.exception()
         if error:

@@ -74,7 +74,7 @@ class JobQueue:
         redis: a client that knows the prefix of this installation's queues and keys.
     """
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: Redis) -> None:
         self.redis = redis
         self._cooldown, self._outage = Cooldown(), Outage("queue.unavailable")
         self._queues = {queue_name: open_queue(redis, rq_queue_name(redis, queue_name)) for queue_name in QUEUES}
@@ -269,12 +269,12 @@ def _is_retry_of_former_release(job: Job) -> bool:
     return current_name(job.func_name) == RETRY_ONE and not job.number_of_retries
 
 
-def rq_queue_name(redis: "Redis", queue_name: QueueName) -> str:
+def rq_queue_name(redis: Redis, queue_name: QueueName) -> str:
     """Return the name of a queue in RQ, as `rq info` shows it."""
     return f"{prefix_of(redis)}-{queue_name}"
 
 
-def open_queue(redis: "Redis", name: str) -> Queue:
+def open_queue(redis: Redis, name: str) -> Queue:
     """Open an RQ queue whose jobs can run only our own functions."""
     return Queue(name, connection=redis, serializer=JSONSerializer, job_class=OwnJob)
 

@@ -38,7 +38,7 @@ class Rotation:
 
     registrations: Registrations
     addresses: Sequence[Address]
-    redis: "Redis | None"
+    redis: Redis | None
     report: Callable[[str], None]
 
     @property

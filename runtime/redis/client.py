@@ -77,17 +77,17 @@ class InstallationRedis(Redis):
     origin = ""
 
 
-def prefix_of(redis: "Redis") -> str:
+def prefix_of(redis: Redis) -> str:
     """Return the prefix of the keys, queues and jobs of this client's installation."""
     return getattr(redis, "prefix", DEFAULT_PREFIX)
 
 
-def key_of(redis: "Redis", *parts: str) -> str:
+def key_of(redis: Redis, *parts: str) -> str:
     """Return the prefixed name of one of our own keys."""
     return ":".join((prefix_of(redis), *parts))
 
 
-def probe_write(redis: "Redis") -> None:
+def probe_write(redis: Redis) -> None:
     """Check that Redis can be written: a replica or a full one answers a ping, too.
 
     Several keys are written in a transaction, as for a job: some proxies and rights of users exclude these, and a Redis
@@ -102,7 +102,7 @@ def probe_write(redis: "Redis") -> None:
         pipeline.execute()
 
 
-def eviction_policy(redis: "Redis") -> str | None:
+def eviction_policy(redis: Redis) -> str | None:
     """Return the policy, such as `allkeys-lru`, by which a full Redis evicts keys that do not expire.
 
     None if it evicts none, or if the user may not ask.
@@ -118,7 +118,7 @@ def eviction_policy(redis: "Redis") -> str | None:
     return policy if memory.get("maxmemory") and policy.startswith("allkeys-") else None
 
 
-def origin_of(redis: "Redis") -> str:
+def origin_of(redis: Redis) -> str:
     """Return the origin that this client's installation writes on deferred bodies."""
     return getattr(redis, "origin", "")
 

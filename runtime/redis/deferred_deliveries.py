@@ -31,17 +31,17 @@ class RedisOnly:
     oldest: datetime | None = None
 
 
-def add(redis: "Redis", job_id: str, received_at: datetime, pipeline: Pipeline | None = None) -> None:
+def add(redis: Redis, job_id: str, received_at: datetime, pipeline: Pipeline | None = None) -> None:
     """Count a body that a job holds. Idempotent."""
     (pipeline if pipeline is not None else redis).zadd(_key(redis), {job_id: received_at.timestamp()}, nx=True)
 
 
-def remove(redis: "Redis", job_id: str) -> None:
+def remove(redis: Redis, job_id: str) -> None:
     """Stop counting a body that was stored."""
     redis.zrem(_key(redis), job_id)
 
 
-def read(redis: "Redis") -> RedisOnly:
+def read(redis: Redis) -> RedisOnly:
     """Return the count and the age of bodies that are only in Redis.
 
     Raises:
@@ -54,7 +54,7 @@ def read(redis: "Redis") -> RedisOnly:
     return RedisOnly(count, datetime.fromtimestamp(oldest[0][1], UTC) if oldest else None)
 
 
-def prune_missing(redis: "Redis") -> int:
+def prune_missing(redis: Redis) -> int:
     """Remove the oldest entries whose job is gone, for example after `rq empty inbox`.
 
     Returns:
@@ -71,5 +71,5 @@ def prune_missing(redis: "Redis") -> int:
     return redis.zrem(_key(redis), *missing) if missing else 0
 
 
-def _key(redis: "Redis") -> str:
+def _key(redis: Redis) -> str:
     return key_of(redis, "redis-only")

@@ -25,7 +25,7 @@ GRACE_SECONDS = 60
 """A worker's registration outlives its promised heartbeat by this; RQ's own constant. In it, the worker is late."""
 
 
-def record(redis: "Redis", task: str, next_run: datetime, ttl: timedelta) -> None:
+def record(redis: Redis, task: str, next_run: datetime, ttl: timedelta) -> None:
     """Record that a scheduled task ran on this machine, and when it runs next.
 
     Raises:
@@ -34,7 +34,7 @@ def record(redis: "Redis", task: str, next_run: datetime, ttl: timedelta) -> Non
     redis.set(_key(redis, task), next_run.isoformat(), ex=ttl)
 
 
-def task_alive(redis: "Redis", task: str) -> bool:
+def task_alive(redis: Redis, task: str) -> bool:
     """Whether a scheduled task ran recently on this machine.
 
     Raises:
@@ -43,7 +43,7 @@ def task_alive(redis: "Redis", task: str) -> bool:
     return bool(redis.exists(_key(redis, task)))
 
 
-def scheduler_alive(redis: "Redis") -> bool:
+def scheduler_alive(redis: Redis) -> bool:
     """Whether a scheduler runs on this machine. While the database is down, its alerts still run.
 
     Raises:
@@ -55,7 +55,7 @@ def scheduler_alive(redis: "Redis") -> bool:
     return False
 
 
-def next_runs(redis: "Redis") -> dict[str, datetime]:
+def next_runs(redis: Redis) -> dict[str, datetime]:
     """Return task -> when it runs next, on any machine. Tasks that did not run recently are missing.
 
     Raises:
@@ -70,7 +70,7 @@ def next_runs(redis: "Redis") -> dict[str, datetime]:
     return runs
 
 
-def redis_now(redis: "Redis") -> datetime:
+def redis_now(redis: Redis) -> datetime:
     """Return Redis's time, UTC, which all machines share however wrong their own clocks are.
 
     Raises:
@@ -113,7 +113,7 @@ def worker_alive(queue: Queue) -> bool:
     return False
 
 
-def record_death(redis: "Redis", pid: int) -> None:
+def record_death(redis: Redis, pid: int) -> None:
     """Record that a worker of this machine was killed, so that it counts as dead before its registration expires.
 
     Args:
@@ -133,7 +133,7 @@ def record_death(redis: "Redis", pid: int) -> None:
     redis.expire(_deaths(redis), DEATH_WINDOW)
 
 
-def deaths(redis: "Redis") -> Mapping[str, int]:
+def deaths(redis: Redis) -> Mapping[str, int]:
     """Return queue name -> number of its workers that died within `DEATH_WINDOW`, on all machines.
 
     Raises:
@@ -144,9 +144,9 @@ def deaths(redis: "Redis") -> Mapping[str, int]:
     return Counter(member.decode().partition(":")[2] for member in members)
 
 
-def _key(redis: "Redis", task: str) -> str:
+def _key(redis: Redis, task: str) -> str:
     return key_of(redis, RAN_KEY, socket.gethostname(), task)
 
 
-def _deaths(redis: "Redis") -> str:
+def _deaths(redis: Redis) -> str:
     return key_of(redis, "worker-deaths")

@@ -34,7 +34,7 @@ class Adopted:
     left: int
 
 
-def orphaned_queues(redis: "Redis", own_queue: str) -> dict[str, int]:
+def orphaned_queues(redis: Redis, own_queue: str) -> dict[str, int]:
     """Return queue -> number of webhooks in it, for queues of other prefixes that no worker serves.
 
     Args:
@@ -109,6 +109,6 @@ def _remove(queue: Queue, job: Job) -> None:
     queue.connection.delete(job.key)
 
 
-def _names(redis: "Redis") -> list[str]:
+def _names(redis: Redis) -> list[str]:
     members = cast("set[bytes]", redis.smembers(QUEUES_KEY))
     return [name.decode(errors="replace").removeprefix(QUEUE_KEY) for name in members]

@@ -141,7 +141,7 @@ class CancelChecks:
     _others: dict[str, tuple[ApiSettings, CancelCheck]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def open(cls, redis: "Redis", mode: ConfirmationMode, accounts: Accounts) -> "CancelChecks":
+    def open(cls, redis: Redis, mode: ConfirmationMode, accounts: Accounts) -> "CancelChecks":
         """Open the checks, with the API key from the settings for the account `default`."""
         settings = ApiSettings.load()
 

@@ -163,7 +163,7 @@ class Alerts:
             memory.save(redis)
             self._notify_from_memory(redis, stats)
 
-    def _notify_from_memory(self, redis: "Redis", stats: Stats) -> None:
+    def _notify_from_memory(self, redis: Redis, stats: Stats) -> None:
         reachable, deadline = list(self.channels), time.monotonic() + MAX_NOTIFY_TIME.total_seconds()
         for incident, channel in list(self._memory.unnotified(reachable, stats.at)):
             if channel not in reachable:

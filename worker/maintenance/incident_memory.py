@@ -37,7 +37,7 @@ class IncidentMemory:
         """Copy the table's open incidents, in order to continue from there when the database is down."""
         self._incidents = list(incidents)
 
-    def load(self, redis: "Redis") -> None:
+    def load(self, redis: Redis) -> None:
         """Continue from what another scheduler, or this one before a restart, has recorded. Never raises."""
         try:
             stored = cast("bytes | None", redis.get(_key(redis)))
@@ -48,7 +48,7 @@ class IncidentMemory:
             self._version, self._is_ahead_of_table = saved["saves"], True
             self._incidents = [_from_json(fields) for fields in saved["incidents"]]
 
-    def save(self, redis: "Redis") -> None:
+    def save(self, redis: Redis) -> None:
         """Share the state with other schedulers. Never raises: without Redis only this process keeps it."""
         self._is_ahead_of_table = True
         self._version += 1
@@ -84,7 +84,7 @@ class IncidentMemory:
             if incident.ended_at is None or incident.ended_at > now - WORTH_NOTIFYING:
                 yield from ((incident, channel) for channel in channels if incident.pending_state_for(channel))
 
-    def flush_to(self, session: Session, redis: "Redis") -> None:
+    def flush_to(self, session: Session, redis: Redis) -> None:
         """Write all incidents to the table. Call `clear` after the commit."""
         self.load(redis)
         if not self._is_ahead_of_table:
@@ -104,7 +104,7 @@ class IncidentMemory:
             elif not _is_in_table(session, incident):
                 session.execute(insert_into(session, Incident).values(_columns(incident)).on_conflict_do_nothing())
 
-    def clear(self, redis: "Redis") -> None:
+    def clear(self, redis: Redis) -> None:
         """Forget everything once the table has it. Never raises."""
         self._is_ahead_of_table, self._version = False, 0
         with suppress(RedisError):
@@ -112,7 +112,7 @@ class IncidentMemory:
 
 
 @contextmanager
-def notifier_lock(redis: "Redis") -> Iterator[bool]:
+def notifier_lock(redis: Redis) -> Iterator[bool]:
     """Yield whether this process may send alerts now; without Redis the lock cannot work, so every scheduler sends."""
     lock = redis.lock(key_of(redis, "incidents-lock"), timeout=NOTIFYING_LEASE.total_seconds(), blocking=False)
     try:
@@ -158,5 +158,5 @@ def _from_json(fields: Mapping[str, Any]) -> Incident:
     return Incident(**subject, notified=fields["told"], details=fields.get("details"), **times)
 
 
-def _key(redis: "Redis") -> str:
+def _key(redis: Redis) -> str:
     return key_of(redis, "incidents")

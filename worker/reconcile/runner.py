@@ -188,7 +188,7 @@ def reconcile_on_schedule(
 
 
 @contextmanager
-def exclusive(redis: "Redis", name: str) -> Iterator[None]:
+def exclusive(redis: Redis, name: str) -> Iterator[None]:
     """Hold a lock during the block. A second run beside one that outlasts its lock is harmless.
 
     Raises:
