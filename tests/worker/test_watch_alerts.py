@@ -21,7 +21,7 @@ from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 from tests.worker.harness import Harness
 from tests.worker.provider import Provider
 from worker import scheduler
-from worker.maintenance.alert_text import SECTIONS, WORDINGS, alert_text
+from worker.maintenance.alert_text import WORDINGS, alert_text
 from worker.maintenance.alerts import CHECKED_WITHOUT_DATABASE, Alerts, open_alerts
 from worker.maintenance.observation import ABSENT, CAUSES, Observation
 from worker.services import Services
@@ -135,7 +135,7 @@ def test_an_alert_names_its_cause_and_what_to_do(
     text = alert_text(incident, Stats(NOW, None, None), NOW)
     assert (text.subject, text.type) == (f"meetergo-inbox: {subject}", type_)
     assert "\n  bin/inbox " in text.text
-    assert text.text.splitlines()[-1] == f'More: docs/operations, "{SECTIONS[kind]}"'
+    assert text.text.splitlines()[-1] == f'More: docs/operations, "{WORDINGS[kind].section}"'
     incident.ended_at = NOW
     assert alert_text(incident, Stats(NOW, None, None), NOW).type == "success"
 
@@ -183,9 +183,9 @@ def test_an_incident_of_one_account_neither_hides_nor_ends_that_of_another(
 
 def test_every_kind_of_incident_has_words_and_a_section_of_the_docs() -> None:
     assert {kind for kind, *_ in EXAMPLES} == set(CAUSES)
-    assert set(get_args(IncidentKind)) == set(WORDINGS) == set(SECTIONS)
+    assert set(get_args(IncidentKind)) == set(WORDINGS)
     headings = set(re.findall(r"^## (.+)$", OPERATIONS.read_text(), re.MULTILINE))
-    assert set(SECTIONS.values()) <= headings
+    assert {wording.section for wording in WORDINGS.values()} <= headings
 
 
 def test_what_is_observed_is_sent_once_and_once_when_it_is_over(

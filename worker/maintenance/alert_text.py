@@ -1,7 +1,7 @@
 """The text of an alert: counts and commands; no personal data and no secret."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -28,6 +28,8 @@ class AlertWording:
         commands: commands to run.
         describe: returns `firing` with current numbers; empty if there are none to show.
         hint: further advice, or None.
+        section: the section of docs/operations.md that says what it means and what to do.
+        is_warning: whether it is a warning, not a failure: it delays or loses no webhook by itself.
     """
 
     firing: str
@@ -35,6 +37,8 @@ class AlertWording:
     commands: tuple[str, ...]
     describe: Callable[[Stats], str] = lambda stats: ""
     hint: str | None = None
+    section: str = field(kw_only=True)
+    is_warning: bool = field(default=False, kw_only=True)
 
 
 def _dead(queue: QueueName) -> Callable[[Stats], str]:
@@ -84,36 +88,45 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "no delivery is dead any more",
         ("deliveries list --status dead", "replay --dead --dry-run"),
         _dead("inbox"),
+        section="Deliveries are dead",
     ),
     "notifications_dead": AlertWording(
         "notifications are dead",
         "no notification is dead any more",
         ("notifications list --status dead", "notifications replay --dead --dry-run"),
         _dead("outbox"),
+        section="Notifications are dead",
+        is_warning=True,
     ),
     "failing_again": AlertWording(
         "deliveries fail repeatedly",
         "no delivery fails repeatedly any more",
         ("deliveries errors", "replay --status pending --dry-run"),
         _failing,
+        section="Deliveries fail repeatedly",
     ),
     "waiting_too_long": AlertWording(
         "something waits too long",
         "nothing waits too long any more",
         ("status", "deliveries list --status pending"),
         _waiting,
+        section="Something waits too long",
     ),
     "processing_stuck": AlertWording(
         "a drain ended without an outcome",
         "each drain has an outcome again",
         ("status", "deliveries list --status pending"),
         hint="The log of the worker says which deliveries it was processing.",
+        section="A drain ended without an outcome",
+        is_warning=True,
     ),
     "link_skipped": AlertWording(
         "a booking or a host could not be linked and was left out",
         "nothing was left out of linking for 10 minutes",
         ("status", "replay --booking ID --dry-run"),
         hint="The log names each (link.skipped). Remove the cause, then replay the booking.",
+        section="A booking could not be linked",
+        is_warning=True,
     ),
     "worker_died": AlertWording(
         "a worker died",
@@ -121,6 +134,8 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         ("status", "deliveries list --status dead"),
         _deaths,
         "It was restarted, and what it was processing is retried. The log of the worker says how it died.",
+        section="A worker died",
+        is_warning=True,
     ),
     "no_worker": AlertWording(
         "no worker runs",
@@ -128,6 +143,7 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         ("healthcheck worker", "status"),
         _no_worker,
         "Webhooks are kept, and wait for a worker.",
+        section="No worker",
     ),
     "clock_ahead": AlertWording(
         "a clock is wrong",
@@ -135,6 +151,8 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         ("status",),
         _from_future,
         "Set the clock of the receiver's machine, and of this one.",
+        section="A clock is wrong",
+        is_warning=True,
     ),
     "redis_only": AlertWording(
         "webhooks are in Redis only: do not restart or empty it",
@@ -142,114 +160,89 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         ("status",),
         lambda stats: f"{_redis_only(stats)}: do not restart or empty it" if _redis_only(stats) else "",
         "The database cannot store them now. They are stored as soon as it can.",
+        section="The database cannot be written",
     ),
     "database_read_only": AlertWording(
         "the database answers, but cannot be written",
         "the database can be written again",
         ("status",),
-        hint="Webhooks are kept until it can, some in Redis: do not restart or empty it.",
+        hint="Webhooks are kept until it can be written, some in Redis: do not restart or empty it.",
+        section="The database cannot be written",
     ),
     "database_down": AlertWording(
         "the database does not answer",
         "the database answers again",
         ("status",),
         hint="Webhooks are kept in Redis until it does: do not restart or empty it.",
+        section="A store is down",
     ),
     "redis_down": AlertWording(
         "Redis cannot be used",
         "Redis can be used again",
         ("status",),
-        hint="Webhooks are kept in the database, and are processed when it can.",
+        hint="Webhooks are kept in the database, and are processed once Redis can be used.",
+        section="A store is down",
     ),
     "reconcile_stopped": AlertWording(
         "reconcile cannot read everything",
         "reconcile reads everything again",
         ("status", "reconcile --dry-run"),
+        section="Reconcile cannot read everything",
+        is_warning=True,
     ),
     "webhooks_silent": AlertWording(
         "no webhook has arrived for unusually long",
         "webhooks arrive again",
         ("webhook list", "reconcile --dry-run"),
         hint="If today is a holiday, nothing may be wrong. Else meetergo does not reach the receiver.",
+        section="No webhook arrives",
+        is_warning=True,
     ),
     "webhooks_missed": AlertWording(
         "webhooks do not arrive",
         "webhooks arrive again",
         ("webhook list", "status"),
         hint="Reconcile has corrected the bookings, and does so every ten minutes.",
+        section="No webhook arrives",
     ),
     "registration_lost": AlertWording(
         "meetergo does not post to our address any more",
         "meetergo posts to our address again",
         ("webhook list", "webhook register"),
+        section="The registration is lost",
     ),
     "api_key_refused": AlertWording(
         "meetergo refuses the API key",
         "meetergo accepts the API key again",
         ("api check",),
         hint="Make a new key at meetergo, set MEETERGO_API_KEY and MEETERGO_API_KEY_EXPIRES, and restart cron.",
+        section="The API key",
     ),
     "api_key_expiring": AlertWording(
         "the API key of meetergo ends soon",
         "the API key of meetergo was renewed",
         ("status",),
         hint="Make a new key at meetergo, set MEETERGO_API_KEY and MEETERGO_API_KEY_EXPIRES, and restart cron.",
+        section="The API key",
+        is_warning=True,
     ),
     "certificate_expiring": AlertWording(
         "the certificate of PUBLIC_URL ends soon",
         "the certificate of PUBLIC_URL was renewed",
         ("status",),
         hint="meetergo stops posting when it has ended. Look at what renews it, in front of the receiver.",
+        section="The certificate ends",
+        is_warning=True,
     ),
     "hosts_unmapped": AlertWording(
         "bookings wait for a host whom no platform user is mapped to",
         "no booking waits for its host any more",
         ("users sync --dry-run", "users list"),
         hint="The host is not notified of these bookings. They get their owner as soon as the mapping is there.",
+        section="A host is not mapped",
+        is_warning=True,
     ),
 }
-
-WARNINGS: frozenset[IncidentKind] = frozenset(
-    {
-        "notifications_dead",
-        "processing_stuck",
-        "link_skipped",
-        "worker_died",
-        "clock_ahead",
-        "reconcile_stopped",
-        "webhooks_silent",
-        "api_key_expiring",
-        "certificate_expiring",
-        "hosts_unmapped",
-    }
-)
-"""Kinds that are warnings, not failures: they delay or lose no webhook by themselves. A past expiry is a failure."""
-
-SECTIONS: Mapping[IncidentKind, str] = {
-    "deliveries_dead": "Deliveries are dead",
-    "notifications_dead": "Notifications are dead",
-    "failing_again": "Deliveries fail repeatedly",
-    "waiting_too_long": "Something waits too long",
-    "processing_stuck": "A drain ended without an outcome",
-    "link_skipped": "A booking could not be linked",
-    "worker_died": "A worker died",
-    "no_worker": "No worker",
-    "clock_ahead": "A clock is wrong",
-    "redis_only": "The database cannot be written",
-    "database_read_only": "The database cannot be written",
-    "database_down": "A store is down",
-    "redis_down": "A store is down",
-    "reconcile_stopped": "Reconcile cannot read everything",
-    "webhooks_silent": "No webhook arrives",
-    "webhooks_missed": "No webhook arrives",
-    "registration_lost": "The registration is lost",
-    "api_key_refused": "The API key",
-    "api_key_expiring": "The API key",
-    "certificate_expiring": "The certificate ends",
-    "hosts_unmapped": "A host is not mapped",
-}
-"""The section of docs/operations.md that says what a kind means and what to do."""
-
 
 KEY_KINDS: frozenset[IncidentKind] = frozenset({"api_key_refused", "api_key_expiring"})
 RENEW_KEY = "Make a new key at meetergo, and give it to the account: nothing has to be restarted."
@@ -286,7 +279,7 @@ def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGro
     hint, commands = _advice(wording, incident.kind, account) if account else (wording.hint, wording.commands)
     lines += [hint] if hint else []
     lines += ["Next commands:", *(f"  bin/inbox {command}" for command in commands)]
-    lines += [f'More: docs/operations, "{SECTIONS[incident.kind]}"']
+    lines += [f'More: docs/operations, "{wording.section}"']
     what = cause(incident.kind, incident.details) or wording.describe(stats) or wording.firing
     return AlertText(f"meetergo-inbox: {what}", "\n".join(lines), _type(incident))
 
@@ -307,8 +300,8 @@ def takes_account(command: str) -> bool:
 
 
 def _type(incident: Incident) -> AlertType:
-    has_ended = (incident.details or {}).get("level") == 0
-    return "warning" if incident.kind in WARNINGS and not has_ended else "failure"
+    has_expired = (incident.details or {}).get("level") == 0
+    return "warning" if WORDINGS[incident.kind].is_warning and not has_expired else "failure"
 
 
 def format_duration(duration: timedelta) -> str:
