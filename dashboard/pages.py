@@ -11,7 +11,7 @@ from markupsafe import Markup
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from dashboard import people, times
+from dashboard import labels, people, times
 from dashboard.access import visitor
 from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
 from dashboard.keyset import COUNT_LIMIT, WINDOW
@@ -52,54 +52,6 @@ NEEDS_ROLE = {
     "read": N_("This needs the role read."),
 }
 OTHER_SITE = N_("Another site sent this form, so it was refused.")
-STATUSES = {"pending": N_("pending"), "done": N_("done"), "dead": N_("dead"), "pruned": N_("pruned")}
-ACTS = {
-    "replayed": N_("replayed"),
-    "ignored": N_("ignored"),
-    "sent_again": N_("sent once more"),
-    "started": N_("run started"),
-    "cancelled": N_("run cancelled"),
-    "revealed": N_("revealed"),
-    "refreshed": N_("corrected to what meetergo says"),
-    "compared": N_("compared with meetergo"),
-    "mapped": N_("host mapped"),
-    "forgotten": N_("mapping forgotten"),
-    "granted": N_("API token created"),
-    "revoked": N_("API token revoked"),
-    "configured": N_("account changed"),
-    "shared": N_("calendar link shown"),
-    "unshared": N_("calendar link revoked"),
-    "pruned": N_("pruned"),
-    "erased": N_("erased"),
-}
-NEWS = {
-    "created": N_("new booking"),
-    "rescheduled": N_("rescheduled"),
-    "updated": N_("updated"),
-    "cancelled": N_("meeting cancelled"),
-    "attendee_left": N_("a guest left"),
-    "linked": N_("given to a host"),
-    "summary": N_("summary"),
-}
-"""Kinds of changes and of notifications."""
-TARGETS = {
-    "deliveries": N_("deliveries"),
-    "notifications": N_("notifications"),
-    "old rows": N_("old rows"),
-    "a guest": N_("a guest"),
-    "bookings": N_("bookings"),
-}
-STEP_TARGETS = frozenset({"old rows", "a guest"})
-"""Targets of runs that have no list of rows."""
-STATUS_CLASSES = {
-    "done": "good",
-    "confirmed": "good",
-    "pending": "wait",
-    "running": "wait",
-    "dead": "bad",
-    "failed": "bad",
-    "cancelled": "",
-}
 
 MAX_ESCAPED = 20
 """Maximum number of characters of a text that are shown by their code, which is ten times as long."""
@@ -117,11 +69,6 @@ def see_other(endpoint: str, **values: Any) -> Response:
     return make_response(redirect(url_for(endpoint, **values), 303))
 
 
-def status_name(status: str) -> str:
-    """Translate a status."""
-    return _(STATUSES.get(status, status))
-
-
 def visible(value: Any) -> Any:
     """Escape characters that would change how a text is displayed, such as bidirectional overrides: the first
     MAX_ESCAPED by their code, any further ones by a replacement character.
@@ -136,27 +83,6 @@ def visible(value: Any) -> Any:
             escaped += 1
             shown.append(each.encode("unicode_escape").decode() if escaped <= MAX_ESCAPED else "\ufffd")
     return "".join(shown)
-
-
-def act_name(kind: str) -> str:
-    """Translate the kind of an intervention."""
-    return _(ACTS.get(kind, kind))
-
-
-def target_name(target: str) -> str:
-    """Translate a run's target."""
-    return _(TARGETS.get(target, target))
-
-
-def target_count(target: str, number: int) -> str:
-    """Return the number of a run's rows with their noun, or the target's name if it has no rows."""
-    if target in STEP_TARGETS:
-        return target_name(target)
-    if target == "notifications":
-        return ngettext("%(num)s notification", "%(num)s notifications", number)
-    if target == "bookings":
-        return ngettext("%(num)s booking", "%(num)s bookings", number)
-    return ngettext("%(num)s delivery", "%(num)s deliveries", number)
 
 
 def here(**changes: str | None) -> str:
@@ -177,13 +103,15 @@ def prepare_templates(app: Flask) -> None:
         span=times.span,
         COUNT_LIMIT=COUNT_LIMIT,
         WINDOW=WINDOW,
-        STATUS_CLASSES=STATUS_CLASSES,
-        status_name=status_name,
-        act_name=act_name,
-        target_name=target_name,
-        target_count=target_count,
+        STATUS_CLASSES=labels.STATUS_CLASSES,
+        NEWS=labels.NEWS,
+        status_name=labels.status_name,
+        act_name=labels.act_name,
+        target_name=labels.target_name,
+        target_count=labels.target_count,
+        entry_name=labels.entry_name,
+        entry_class=labels.entry_class,
         split_reason=split_reason,
-        NEWS=NEWS,
         MASKED=MASKED,
         here=here,
         most_rows=most_rows,

@@ -10,7 +10,8 @@ from dashboard import keyset
 from dashboard.access import ScreenBlueprint
 from dashboard.filters import row_search, text_of
 from dashboard.i18n import N_
-from dashboard.pages import ACTS, render
+from dashboard.labels import ACTS
+from dashboard.pages import render
 from dashboard.stores import current
 from models.intervention import Intervention
 

@@ -46,45 +46,6 @@ SHOWN_ELSEWHERE = (
     *"id account status starts_at ends_at platform_user_id host_ids".split(),  # noqa: SIM905 - shorter
     *"attendees created_at updated_at as_of revision".split(),  # noqa: SIM905 - shorter
 )
-ENTRY_NAMES = {
-    "delivery.received": N_("received"),
-    "delivery.retrying": N_("failed, and is retried"),
-    "delivery.dead": N_("failed for good"),
-    "delivery.done": N_("processed"),
-    "delivery.replayed": N_("replayed"),
-    "delivery.ignored": N_("ignored"),
-    "delivery.revealed": N_("revealed"),
-    "booking.created": N_("created"),
-    "booking.rescheduled": N_("rescheduled"),
-    "booking.cancelled": N_("meeting cancelled"),
-    "booking.attendee_left": N_("a guest left"),
-    "booking.updated": N_("updated"),
-    "booking.linked": N_("given to a host"),
-    "booking.erased": N_("guest erased"),
-    "notification.owed": N_("to be notified"),
-    "notification.retrying": N_("not notified yet"),
-    "notification.dead": N_("could not be notified"),
-    "notification.done": N_("notified"),
-    "notification.replayed": N_("notification replayed"),
-    "notification.ignored": N_("notification ignored"),
-    "notification.sent_again": N_("notified once more"),
-    "operator.revealed": N_("revealed"),
-    "operator.refreshed": N_("corrected to what meetergo says"),
-    "operator.compared": N_("compared with meetergo"),
-    "operator.erased": N_("guest erased"),
-    "operator.started": N_("run started"),
-    "operator.cancelled": N_("run cancelled"),
-    "operator.pruned": N_("pruned"),
-    "operator.mapped": N_("host mapped"),
-    "booking.forgotten": N_("mapping forgotten"),
-    "operator.forgotten": N_("mapping forgotten"),
-    "operator.granted": N_("API token created"),
-    "operator.revoked": N_("API token revoked"),
-    "operator.configured": N_("account changed"),
-    "operator.shared": N_("calendar link shown"),
-    "operator.unshared": N_("calendar link revoked"),
-}
-ENTRY_CLASSES = {"done": "good", "dead": "bad", "retrying": "bad", "received": "", "owed": ""}
 
 
 @screen.page("/bookings")
@@ -188,21 +149,7 @@ def _show(
         problem=problem,
         is_refreshed=is_refreshed,
         is_asked=request.endpoint in ("bookings.compare", "bookings.refresh"),
-        entry_name=entry_name,
-        entry_class=entry_class,
     )
-
-
-def entry_name(kind: str) -> str:
-    """Translate the kind of a timeline entry."""
-    return _(ENTRY_NAMES.get(kind, kind))
-
-
-def entry_class(kind: str) -> str:
-    """Return the CSS class of a timeline entry."""
-    subject, _dot, what = kind.partition(".")
-    is_act = subject == "operator" or what in ("replayed", "ignored", "sent_again", "revealed")
-    return "act" if is_act else ENTRY_CLASSES.get(what, "good")
 
 
 def _filter(session: Session) -> BookingFilter:

@@ -8,7 +8,6 @@ from dashboard.access import ScreenBlueprint
 from dashboard.i18n import N_
 from dashboard.page_size import most_rows
 from dashboard.pages import render
-from dashboard.screens.bookings import entry_class, entry_name
 from dashboard.stores import current
 from models import timeline
 from models.timeline import TimelineEntry
@@ -36,7 +35,7 @@ def entries() -> Response:
 
 def _render(template: str, found: list[TimelineEntry]) -> Response:
     shown = found[: most_rows(ENTRIES_SHOWN)]
-    return render(template, entries=shown, digest=_digest(found), entry_name=entry_name, entry_class=entry_class)
+    return render(template, entries=shown, digest=_digest(found))
 
 
 def _entries() -> list[TimelineEntry]:

@@ -9,7 +9,8 @@ from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint
 from dashboard.filters import row_search
 from dashboard.i18n import N_, _
-from dashboard.pages import NEWS, render
+from dashboard.labels import NEWS
+from dashboard.pages import render
 from dashboard.screens.deliveries import TABS, active_filters, tab_of_request
 from dashboard.stores import current
 from models.attempt import FailedAttempt
