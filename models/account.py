@@ -1,28 +1,23 @@
 """Accounts: the companies of meetergo that one installation serves, and the keys that keep their bookings apart.
 
-The company of the settings is the account `default`; it has no row. The others are rows, which `Accounts` caches.
+The company of the settings is the account `default`; it has no row. The others are rows; see also `account_cache.py`.
 """
 
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
-import structlog
 from sqlalchemy import Boolean, Date, Integer, LargeBinary, String, Text, literal, select, true
-from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from runtime.database import Database, Model, TolerantJson
+from runtime.database import Model, TolerantJson
 from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.env_file import ENV_FILE, UnusableFile, environment, read_secret
 from runtime.errors import Permanent, Transient
-from runtime.outage import Cooldown
 from runtime.signed_address import ACCOUNT
 
 DEFAULT = "default"
@@ -31,25 +26,13 @@ IS_OTHER = "account <> 'default'"
 """SQL condition on a row: it belongs to an account that is a row. Partial indexes hold only those."""
 KEY = re.compile(r"([A-Za-z0-9_-]{1,64}):")
 MAX_KEY_LENGTH = 255
-CACHE_TIME = timedelta(seconds=5)
-"""How long a change of an account may go unnoticed by another process."""
-ACCOUNTS_UNKNOWN = "the accounts cannot be read"
 FROM_ENVIRONMENT, FROM_FILE = "env:", "file:"
 UNREADABLE_CHANNELS = ("unreadable",)
 """Stands for channels that are not a list: no channel opens by this URL, so that the error is reported."""
 
-UNREADABLE = (DataError, ValueError, TypeError, OverflowError)
-"""Errors that loading a hand-written row may raise, such as one with an impossible date."""
-
-log = structlog.get_logger()
-
 
 class UnusableAccount(ValueError):
     """An account cannot be added or used as given; the message is a sentence that says why."""
-
-
-class AccountsUnknown(Transient):
-    """The accounts cannot be read now, so that nothing is known of this one: try again later."""
 
 
 def booking_key(account: str, meetergo_id: str) -> str:
@@ -257,116 +240,3 @@ def read_api_key(sealed: EncryptedBody | None, source: str | None, cipher: BodyC
     if not key:
         raise Transient(f"the API key cannot be read: {name} is not set")
     return key
-
-
-class Accounts:
-    """All accounts of the installation. The rows are cached; the last known ones serve while the database is down.
-
-    Args:
-        database: holds the rows.
-        cipher: decrypts their API keys.
-        default: the account of the settings.
-        webhook_account: its other name, which its address has; see WEBHOOK_ACCOUNT.
-    """
-
-    def __init__(
-        self, database: Database, cipher: BodyCipher, default: AccountConfig, webhook_account: str = DEFAULT
-    ) -> None:
-        self.default = default
-        self._database = database
-        self._cipher = cipher
-        self._names_of_default = frozenset({DEFAULT, webhook_account})
-        self._others: Mapping[str, AccountConfig] = {}
-        self._unreadable: set[str] = set()
-        self._lock = Lock()
-        self._read_at = float("-inf")
-        self._cooldown = Cooldown(CACHE_TIME)
-        self._is_current = False
-
-    def get(self, name: str) -> AccountConfig | None:
-        """Return an account by its name, active or not; None if there is none, or if it is not known yet."""
-        if name in self._names_of_default:
-            return self.default
-        return self._known(CACHE_TIME).get(name) or self._known(timedelta(0)).get(name)
-
-    def all(self) -> Sequence[AccountConfig]:
-        """Return the account `default`, then the others by name."""
-        return [self.default, *self._known(CACHE_TIME).values()]
-
-    def others(self) -> Sequence[str]:
-        """Return the names of all accounts but `default`."""
-        return [*self._known(CACHE_TIME)]
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the database answered the last time that it was asked."""
-        return self._is_current
-
-    def accepts(self, name: str) -> bool:
-        """Whether webhooks for an account are accepted.
-
-        One that is unknown while the database does not answer is: the worker decides, once it does.
-        """
-        config = self.get(name)
-        return config.is_active if config else not self._is_current
-
-    def is_fresh(self, name: str) -> bool:
-        """Whether `accepts` would answer at once, since the account was read not long ago."""
-        return name in self._others and time.monotonic() < self._read_at + CACHE_TIME.total_seconds()
-
-    def accepts_as_last_known(self, name: str) -> bool:
-        """The same as `accepts`, without asking the database."""
-        config = self._others.get(name)
-        return config.is_active if config else True
-
-    def _known(self, max_age: timedelta) -> Mapping[str, AccountConfig]:
-        """Return the rows as they were at most `max_age` ago, or as last known if another thread is reading them.
-
-        A caller that needs the newest rows waits for that thread: a webhook of a new account must not be refused.
-        """
-        must_wait = self._read_at == float("-inf") or not max_age
-        if self._is_due(max_age) and self._lock.acquire(blocking=must_wait):
-            try:
-                if self._is_due(max_age):  # else another thread has read them meanwhile
-                    self._read()
-            finally:
-                self._lock.release()
-        return self._others
-
-    def _is_due(self, max_age: timedelta) -> bool:
-        return time.monotonic() >= max(self._read_at + max_age.total_seconds(), self._cooldown.until)
-
-    def _read(self) -> None:
-        try:
-            self._others, is_complete = self._load()
-        except SQLAlchemyError:
-            self._is_current = False
-            self._cooldown.start()
-        else:
-            self._is_current, self._read_at = is_complete, time.monotonic()
-
-    def _load(self) -> tuple[Mapping[str, AccountConfig], bool]:
-        """Return the accounts, and whether all rows were read. One that cannot be read must not hide the others.
-
-        Raises:
-            SQLAlchemyError: the database is down.
-        """
-        with self._database.read_only() as session:
-            try:
-                return {row.name: row.config(self._cipher) for row in Account.load_all(session)}, True
-            except UNREADABLE:
-                pass
-        with self._database.read_only() as session:
-            names = session.scalars(select(Account.name).order_by(Account.name)).all()
-        found = {name: config for name in names if (config := self._load_one(name) or self._others.get(name))}
-        return found, len(found) == len(names)
-
-    def _load_one(self, name: str) -> AccountConfig | None:
-        try:
-            with self._database.read_only() as session:
-                return session.get_one(Account, name).config(self._cipher)
-        except UNREADABLE as error:
-            if name not in self._unreadable:
-                log.error("account.unreadable", account=name, error=type(error).__name__)
-            self._unreadable.add(name)
-            return None

@@ -6,7 +6,8 @@ from typing import Any
 from flask import Flask, Response, abort
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from models.account import DEFAULT, AccountConfig, Accounts
+from models.account import DEFAULT, AccountConfig
+from models.account_cache import Accounts
 from receiver import health
 from receiver.auth import WebhookAuth
 from receiver.health import READYZ, Readiness

@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from email.message import Message
 from typing import NamedTuple
 
-from models.account import DEFAULT, Accounts
+from models.account import DEFAULT
+from models.account_cache import Accounts
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
 

@@ -5,7 +5,8 @@ from datetime import datetime
 import structlog
 from prometheus_client import Counter, Histogram
 
-from models.account import DEFAULT, Accounts
+from models.account import DEFAULT
+from models.account_cache import Accounts
 from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import Status

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 
-from models.account import DEFAULT, AccountConfig, Accounts
+from models.account import DEFAULT, AccountConfig
+from models.account_cache import Accounts
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
 from runtime.tracing import switch as tracing

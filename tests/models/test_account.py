@@ -16,7 +16,6 @@ from models.account import (
     DEFAULT,
     Account,
     AccountConfig,
-    Accounts,
     UnusableAccount,
     account_of,
     booking_key,
@@ -24,6 +23,7 @@ from models.account import (
     check_name,
     meetergo_id,
 )
+from models.account_cache import Accounts
 from models.migrate import migrate
 from models.reencryption import reencrypt
 from runtime.database import Database, schema_of

@@ -10,7 +10,8 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import select, text
 
-from models.account import Account, Accounts
+from models.account import Account
+from models.account_cache import Accounts
 from models.delivery import Delivery, delivery_id, unpack
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
@@ -69,7 +70,7 @@ def test_an_added_account_is_known_at_once(make_app: MakeApp, database: Database
 def test_a_known_account_is_checked_without_a_thread(
     make_app: MakeApp, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.account.CACHE_TIME", timedelta(hours=1))
+    monkeypatch.setattr("models.account_cache.CACHE_TIME", timedelta(hours=1))
     add_account(database, "acme")
     client = make_app().test_client()
     assert client.post(address_of("acme"), data=BODY).status_code == 200

@@ -17,7 +17,7 @@ from devtools.redis_server import free_port
 from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox, sandbox
 from devtools.sandbox.timestamps import moment
-from models import account
+from models import account_cache
 from models.account import meetergo_id
 from models.booking import Booking
 from models.delivery import Delivery
@@ -126,7 +126,7 @@ def agency(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Agency]:
-    monkeypatch.setattr(account, "CACHE_TIME", timedelta(0))
+    monkeypatch.setattr(account_cache, "CACHE_TIME", timedelta(0))
     port = free_port()
     with sandbox(companies=3) as meetergo:
         settings = {
@@ -246,7 +246,7 @@ def test_accounts_without_a_key_or_whose_meetergo_is_away_raise_no_alarm_and_a_d
     open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY_OF_ACME", f"ak_live:{UUID(int=1)}:secret")
-    monkeypatch.setattr(account, "CACHE_TIME", timedelta(0))
+    monkeypatch.setattr(account_cache, "CACHE_TIME", timedelta(0))
     harness = open_harness(meetergo_api_url=f"http://127.0.0.1:{free_port()}")
     harness.add_account("acme", api_key_from="env:KEY_OF_ACME")
     harness.add_account("bare")

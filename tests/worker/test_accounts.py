@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from devtools.send import samples
-from models.account import AccountsUnknown
+from models.account_cache import AccountsUnknown
 from models.booking import Booking
 from models.delivery import Delivery, NewDelivery
 from models.incident import Incident

@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from devtools.sandbox.server import CompanyAccount, Sandbox, sandbox
-from models import account
+from models import account_cache
 from models.account import Account, booking_key
 from models.delivery import Delivery
 from tests.console.cli import ON_SQLITE, run_cli
@@ -35,7 +35,7 @@ def acme(meetergo: Sandbox) -> CompanyAccount:
 def harness(
     open_harness: Callable[..., Harness], meetergo: Sandbox, acme: CompanyAccount, monkeypatch: pytest.MonkeyPatch
 ) -> Harness:
-    monkeypatch.setattr(account, "CACHE_TIME", timedelta(0))
+    monkeypatch.setattr(account_cache, "CACHE_TIME", timedelta(0))
     api = {"meetergo_api_url": meetergo.url, "meetergo_api_key": meetergo.key, "body_keys": BODY_KEY}
     harness = open_harness(confirm="cancels", **api)
     set_key(harness, acme.key)

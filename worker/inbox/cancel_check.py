@@ -12,7 +12,8 @@ from redis import Redis
 
 from meetergo.api.errors import ApiError, BadResponse, InvalidCall, RateLimited, Unavailable
 from meetergo.events import BookingEvent, Event, UnreadableBody
-from models.account import DEFAULT, Accounts, UnusableAccount, meetergo_id
+from models.account import DEFAULT, UnusableAccount, meetergo_id
+from models.account_cache import Accounts
 from models.delivery import Source
 from runtime.api_settings import ApiSettings
 from runtime.errors import Failure, Permanent, Transient

@@ -12,15 +12,8 @@ from sqlalchemy.orm import Session
 
 from meetergo import events
 from meetergo.events import BookingEvent, Event, UnreadableBody
-from models.account import (
-    ACCOUNTS_UNKNOWN,
-    DEFAULT,
-    MAX_KEY_LENGTH,
-    Accounts,
-    AccountsUnknown,
-    booking_key,
-    check_key,
-)
+from models.account import DEFAULT, MAX_KEY_LENGTH, booking_key, check_key
+from models.account_cache import Accounts, AccountsUnknown
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
@@ -393,7 +386,7 @@ class InboxProcessor:
         """Return the delivery's event, or the reason why it cannot be read."""
         account = self.accounts.default if delivery.account == DEFAULT else self.accounts.get(delivery.account)
         if account is None and not self.accounts.is_current:
-            return AccountsUnknown(ACCOUNTS_UNKNOWN)
+            return AccountsUnknown()
         if account is None:
             return Permanent(f"there is no account {delivery.account}: bin/inbox accounts add, then replay it")
         if delivery.account != account.name:

@@ -11,7 +11,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
-from models.account import AccountsUnknown
+from models.account_cache import AccountsUnknown
 from models.claim import MODEL_OF_QUEUE
 from models.employee import Employee
 from models.incident import Incident

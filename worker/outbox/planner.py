@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.account import ACCOUNTS_UNKNOWN, DEFAULT, Accounts, AccountsUnknown
+from models.account import DEFAULT
+from models.account_cache import Accounts, AccountsUnknown
 from models.booking import Booking, BookingChange, NotificationKind
 from models.notification import Notification
 from models.platform_user import HostResolver, PlatformUser
@@ -176,7 +177,7 @@ class NotificationPlanner:
             return self._default
         config = self._accounts.get(account)
         if config is None and not self._accounts.is_current:
-            raise AccountsUnknown(ACCOUNTS_UNKNOWN)
+            raise AccountsUnknown()
         return (
             self._default
             if config is None or config.channels is None
