@@ -7,7 +7,8 @@ from flask import abort, request
 from sqlalchemy.orm import Session
 
 from dashboard.i18n import N_, _
-from dashboard.times import known_zone, now, zone_name
+from dashboard.times import now, zone_name
+from models.platform_user import find_zone
 from models.search import RowSearch
 from operations.deliveries.search import bookings_of_guest
 from operations.filters import InvalidFilter, parse_time
@@ -42,6 +43,6 @@ def time_of(name: str, source: str) -> datetime | None:
     """Return a time of the query string or of the form, UTC; None if it is empty. Abort with 400 if it is malformed."""
     text = text_of(name, source)
     try:
-        return parse_time(text, now(), known_zone(zone_name()) or UTC) if text else None
+        return parse_time(text, now(), find_zone(zone_name()) or UTC) if text else None
     except InvalidFilter:
         abort(400, _(NOT_A_TIME, typed=text))

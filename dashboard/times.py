@@ -1,14 +1,14 @@
 """Times in the reader's zone, with UTC on hover. The zone is in a cookie, set by a script or by the reader."""
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
 from flask import g, request
 from markupsafe import Markup
 
 from dashboard.i18n import _, language
+from models.platform_user import find_zone
 
 ZONE_COOKIE = "zone"
 PATTERNS = {"en": "EEE d MMM, HH:mm:ss", "de": "EEE d. MMM, HH:mm:ss"}
@@ -28,16 +28,7 @@ def now() -> datetime:
 def zone_name() -> str:
     """Return the name of the reader's zone."""
     name = request.cookies.get(ZONE_COOKIE, "UTC")
-    return name if known_zone(name) else "UTC"
-
-
-@lru_cache(maxsize=1000)
-def known_zone(name: str) -> tzinfo | None:
-    """Return the zone of this name; None if there is none."""
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, KeyError):
-        return None
+    return name if find_zone(name) else "UTC"
 
 
 def local(at: datetime) -> str:
@@ -49,7 +40,7 @@ def local(at: datetime) -> str:
 @lru_cache(maxsize=10_000)
 def _formatted(at: datetime, pattern: str, zone: str, locale: str) -> str:
     """Format a time. Cached, because formatting would take most of a page's rendering time."""
-    return format_datetime(at, pattern, tzinfo=known_zone(zone), locale=locale)
+    return format_datetime(at, pattern, tzinfo=find_zone(zone), locale=locale)
 
 
 def moment(at: datetime | None) -> Markup | str:

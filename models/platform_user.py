@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Index, Select, String, Text, UniqueConstraint, bindparam, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -14,6 +15,14 @@ from runtime.database import Model, TolerantJson, update_rows
 DEFAULT_TIMEZONE = "Europe/Berlin"
 NO_MAPPING = "/"
 LINK_BATCH_SIZE = 100
+
+
+def find_zone(name: str) -> ZoneInfo | None:
+    """Return the time zone with an IANA name; None if there is none."""
+    try:
+        return ZoneInfo(name)
+    except (ValueError, LookupError, OSError):  # OSError: "Europe" is a directory
+        return None
 
 
 class PlatformUser(Model):

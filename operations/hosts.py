@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
-from models.platform_user import PlatformUser
+from models.platform_user import PlatformUser, find_zone
 from operations.accounts import check_account
 from operations.errors import OperationError
 from operations.lookup import find_platform_user
@@ -55,12 +55,12 @@ def zone(row: PlatformUser) -> ZoneInfo:
     Raises:
         OperationError: the platform stored no valid time zone.
     """
-    try:
-        return ZoneInfo(row.timezone)
-    except (ValueError, OSError, KeyError):
+    found = find_zone(row.timezone)
+    if found is None:
         raise OperationError(
             f"the timezone of '{row.external_id}' does not exist: it should be one such as Europe/Berlin"
-        ) from None
+        )
+    return found
 
 
 def meeting_type_id(row: PlatformUser, requested: str | None) -> str:

@@ -8,7 +8,8 @@ from dashboard.access import ScreenBlueprint
 from dashboard.i18n import LANGUAGE_COOKIE, LANGUAGES, _
 from dashboard.pages import render
 from dashboard.screens.login import is_https
-from dashboard.times import ZONE_COOKIE, known_zone
+from dashboard.times import ZONE_COOKIE
+from models.platform_user import find_zone
 
 screen = ScreenBlueprint("preferences", home="show")
 YEAR_SECONDS = 365 * 24 * 3600
@@ -26,7 +27,7 @@ def save() -> Response:
     """Keep the choice in cookies."""
     response = make_response(redirect(_local_path(request.form.get("back", "/")), 303))
     chosen = {LANGUAGE_COOKIE: request.form.get("language"), ZONE_COOKIE: request.form.get("zone")}
-    if chosen[LANGUAGE_COOKIE] not in {None, *LANGUAGES} or not known_zone(chosen[ZONE_COOKIE] or "UTC"):
+    if chosen[LANGUAGE_COOKIE] not in {None, *LANGUAGES} or not find_zone(chosen[ZONE_COOKIE] or "UTC"):
         abort(400, _("There is no such language or time zone."))
     for name, value in chosen.items():
         if value:

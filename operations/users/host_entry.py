@@ -3,12 +3,11 @@
 import re
 from typing import Annotated, Any
 from unicodedata import normalize
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from meetergo.api import FirstMeetingTypeOptions, Hours
-from models.platform_user import DEFAULT_TIMEZONE
+from models.platform_user import DEFAULT_TIMEZONE, find_zone
 from operations.users.opening_hours import DEFAULT_HOURS, parse_hours
 from worker.channels.mail.headers import mailbox
 
@@ -54,10 +53,8 @@ def _email(text: str) -> str:
 
 
 def _time_zone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except (ValueError, OSError, KeyError):
-        raise ValueError("it is not a time zone such as Europe/Berlin") from None
+    if not find_zone(text):
+        raise ValueError("it is not a time zone such as Europe/Berlin")
     return text
 
 

@@ -4,16 +4,15 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from models.account import DEFAULT
 from models.booking import Booking
 from models.intervention import Intervention
-from models.platform_user import PlatformUser
+from models.platform_user import PlatformUser, find_zone
 from operations.accounts import check_account
 from operations.errors import OperationError
 from runtime.database import Database
@@ -108,7 +107,8 @@ class HostValues:
             raise OperationError("email is not an e-mail address")
         if given.get("language", "en") not in LANGUAGES:
             raise OperationError("language is en or de")
-        _check_timezone(given.get("timezone"))
+        if given.get("timezone") and not find_zone(given["timezone"]):
+            raise OperationError("timezone does not exist: it should be one such as Europe/Berlin")
         for name in ("timezone", "language"):
             if not given.get(name):
                 given.pop(name, None)  # a host always has one
@@ -142,9 +142,9 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
     return UnmappedHosts(hosts, sum(not row.host_ids for row in rows), is_complete)
 
 
-def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Any:
+def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Select[Any]:
     """Return a query for hosts whose platform id, meetergo id or e-mail address equals a term."""
-    columns = (
+    columns: tuple[Any, ...] = (
         PlatformUser.id,
         PlatformUser.account,
         PlatformUser.external_id,
@@ -222,10 +222,3 @@ def _save(session: Session, columns: dict[str, Any], is_new: bool, account: str)
     for name, value in columns.items():
         setattr(user, name, value)
     return account
-
-
-def _check_timezone(name: str | None) -> None:
-    try:
-        ZoneInfo(name or "UTC")
-    except (ValueError, OSError, KeyError):
-        raise OperationError("timezone does not exist: it should be one such as Europe/Berlin") from None

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from babel import Locale, UnknownLocaleError
 from babel.core import get_global, parse_locale
 
+from models.platform_user import find_zone
 from worker.channels.text.translations import ENGLISH, GERMAN, Translation
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -45,7 +46,7 @@ class ReaderLocale:
         """
         known = host or {}
         language, name = str(known.get("language") or "en"), str(known.get("timezone") or "UTC")
-        zone = _zone(name)
+        zone = find_zone(name)
         regions = (_region_of_language(language), _region_of_zone(zone or UTC_ZONE))
         locale, clock = _locale("de" if language.lower().startswith("de") else "en", *regions)
         return cls(locale, clock, zone or UTC_ZONE, is_zone_unknown=zone is None)
@@ -90,10 +91,3 @@ def _find(name: str) -> Locale | None:
 
 def _clock(locale: Locale) -> Clock:
     return "hm" if "a" in locale.time_formats["short"].pattern else "Hm"
-
-
-def _zone(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (ValueError, LookupError, OSError):  # OSError: "Europe" is a directory
-        return None
