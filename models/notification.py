@@ -190,12 +190,13 @@ class Notification(Retryable, Model):
         others = (row for row in session.scalars(same_recipient) if not (row.status == "done" and row.last_error))
         return any(row.revision > self.revision for row in others)
 
-    def resend(self, session: Session, now: datetime, *, is_late: bool = False) -> "Notification":
+    def resend(self, session: Session, now: datetime, *, is_late: bool) -> "Notification":
         """Insert a copy to send once more. Its message id is new; otherwise the receiver would drop it as a duplicate.
 
-        `is_late`: whether to send it only while nothing newer exists.
-
-        The caller records the operator; see `Intervention`.
+        Args:
+            session: session of the transaction, in which the caller records the operator; see `Intervention`.
+            now: the time, UTC.
+            is_late: whether to send it only while nothing newer exists.
         """
         columns = {name: getattr(self, name) for name in RESEND_COLUMNS}
         new = dict(key=token_hex(KEY_BYTES), status="pending", attempts=0, due_at=now, created_at=now, is_late=is_late)

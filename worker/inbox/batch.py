@@ -91,7 +91,7 @@ class ChangeRecorder:
         Returns:
             The number of new notifications.
         """
-        created, change = 0, None
+        created = 0
         while True:
             change = None
             try:

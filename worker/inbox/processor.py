@@ -312,22 +312,21 @@ class InboxProcessor:
         with self.database.transaction() as session:
             Delivery.isolate_all(session, batch.ids)
 
-    def _fail(self, delivery_id: str, error: Exception) -> Delivery | None:
+    def _fail(self, delivery_id: str, error: Exception) -> None:
         """Fail only the delivery whose own transaction failed. If its error cannot be stored, store only its type."""
         try:
-            return self._write_failure(delivery_id, error)
+            self._write_failure(delivery_id, error)
         except Exception:
-            return self._write_failure(delivery_id, Transient(type(error).__name__))
+            self._write_failure(delivery_id, Transient(type(error).__name__))
 
-    def _write_failure(self, delivery_id: str, error: Exception) -> Delivery | None:
+    def _write_failure(self, delivery_id: str, error: Exception) -> None:
         with self.database.transaction() as session:
             delivery = session.get(Delivery, delivery_id, with_for_update=True)
             if delivery is None or delivery.status != "pending":
-                return delivery
+                return
             delivery.fail(error, self.clock())
             FailedAttempt.record(session, delivery, self.clock())
         self._report([Outcome(delivery, error)])
-        return delivery
 
     def _note_stuck(self, batch: _Batch) -> None:
         """Record that due rows made no progress. That never resolves by itself, so an operator has to look at it."""

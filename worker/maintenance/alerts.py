@@ -104,7 +104,7 @@ class Alerts:
         is_met = CONDITIONS[kind](stats, self.max_wait)
         if not is_met:
             self._since.pop(kind, None)
-            return is_met if is_met is None else False
+            return is_met
         since = self._since.setdefault(kind, stats.at)
         return True if stats.at - since >= MIN_DURATION.get(kind, timedelta(0)) else None
 

@@ -319,8 +319,8 @@ class OutboxSender:
                 Notification.release(session, rows, self.worker, until)
                 remaining = self._remaining_after(session, rows)
             self._claimed_ids = remaining
-        self._has_released |= until is None
         if until is None:
+            self._has_released = True
             self.trigger()
 
     def _forget(self, ids: set[int]) -> None:
