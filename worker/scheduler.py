@@ -42,15 +42,13 @@ SCHEDULE: Schedule = {
     "failed_jobs": (timedelta(minutes=1), sync_failed_jobs),
     "prune": (timedelta(days=1), lambda services, now: prune(services.database, now, services.retention)),
     "alerts": (timedelta(seconds=15), lambda services, now: alerts().check(services, now)),
-    "arrivals": (
-        timedelta(minutes=10),
-        lambda services, now: _observe_arrivals(services, now),
-    ),
+    "arrivals": (timedelta(minutes=10), lambda services, now: _observe_arrivals(services, now)),
 }
 
 RUN_EXECUTOR = "operations.runs.executor"
 """Named by string, as jobs are: `operations` builds on this package, and runs need its replay."""
 RECONCILE_EVERY = timedelta(minutes=10)
+MAX_RECONCILE_TIME = RECONCILE_EVERY * 0.8
 SHUTDOWN_TIMEOUT = timedelta(seconds=18)
 """Limit for stopping. An operator channel may take most of it; Docker waits 20 s (see docker-compose.yml)."""
 
@@ -83,7 +81,8 @@ def main() -> None:
         signal.signal(signum, lambda *_: stop.set())
     schedule = {
         **SCHEDULE,
-        "alerts": _alert_task(watched_services),
+        # On a connection with a short timeout, so that a hanging database is reported, too.
+        "alerts": (SCHEDULE["alerts"][0], lambda _services, now: alerts().check(watched_services, now)),
         **_reconcile_task(settings, stop),
         **_account_task(settings, stop),
         **external_checks(settings, alerts().observed),
@@ -122,27 +121,19 @@ def _observe_arrivals(services: Services, now: datetime) -> None:
     observe_accounts(services, now, alerts().observed_accounts)
 
 
-def _alert_task(watched_services: Services) -> tuple[timedelta, Task]:
-    """Return the alerts task on a connection with a short timeout, so that a hanging database is reported too."""
-    every, task = SCHEDULE["alerts"]
-    return every, lambda _services, now: task(watched_services, now)
-
-
 def _reconcile_task(settings: ScheduleSettings, stop: StopEvent) -> Schedule:
     if not settings.meetergo_api_key:
         return {}
-    max_duration = RECONCILE_EVERY * 0.8
-    return {
-        "reconcile": (RECONCILE_EVERY, partial(reconcile_on_schedule, settings, max_duration=max_duration, stop=stop))
-    }
+    task = partial(reconcile_on_schedule, settings, max_duration=MAX_RECONCILE_TIME, stop=stop)
+    return {"reconcile": (RECONCILE_EVERY, task)}
 
 
 def _account_task(settings: ScheduleSettings, stop: StopEvent) -> Schedule:
-    observed, max_duration = alerts().observed_accounts, RECONCILE_EVERY * 0.8
+    observed = alerts().observed_accounts
     return {
         "accounts": (
             RECONCILE_EVERY,
-            lambda services, now: AccountRound(settings, observed, services, now, max_duration, stop).run(),
+            lambda services, now: AccountRound(settings, observed, services, now, MAX_RECONCILE_TIME, stop).run(),
         )
     }
 
