@@ -84,7 +84,7 @@ def check_name(name: str, webhook_account: str = DEFAULT) -> str:
         webhook_account: the name in the address of the account `default`, see WEBHOOK_ACCOUNT.
 
     Raises:
-        UnusableAccount: it is malformed, or it is that of the settings.
+        UnusableAccount: it is malformed, or names the account of the settings.
     """
     if not ACCOUNT.fullmatch(name):
         raise UnusableAccount("an account's name is 1 to 64 letters, digits, '-' or '_'")

@@ -115,7 +115,7 @@ class Intervention(Model):
     ) -> None:
         """Record an action on a booking, or on no single row.
 
-        `account` is that of the action, and without meaning if a booking is named: its key says to which it belongs.
+        `account` is ignored if a booking is named: its key says which account it belongs to.
         """
         account = account_of(booking_id) if booking_id else account
         session.add(cls(kind=kind, account=account, booking_id=booking_id, by=by[:255], reason=reason, at=now))

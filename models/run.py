@@ -101,8 +101,8 @@ class Run(Model):
 class RunRow(Model):
     """One row of a run.
 
-    `ended_at` is that of the row when it was selected; null if it was pending. A row whose
-    `ended_at` differs now was handled meanwhile and is skipped. A run over bookings names them by `booking_id` alone.
+    `ended_at` is that of the row when it was selected; null if it was pending. A row whose `ended_at` has changed was
+    handled meanwhile and is skipped. A run over bookings names them by `booking_id` alone.
     """
 
     __tablename__ = "run_rows"

@@ -32,8 +32,8 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 FUTURE_WINDOW = timedelta(days=1)
 
 DEAD_FACTOR = 5
-"""No index holds the rows that are done, so those that ended are counted, and the dead ones subtracted. That is right
-for up to this many times the limit of a count."""
+"""No index holds the rows that are done, so the dead ones are subtracted from those that ended. The result is exact
+while at most this many times the limit of a count are dead."""
 
 RECEIVED_AT = {Delivery: Delivery.received_at, Notification: Notification.created_at}
 
@@ -82,7 +82,7 @@ class Stats:
         at: when it was taken, UTC.
         rows: queue -> row counts; None if the database did not answer.
         jobs: queue -> job counts; None if Redis did not answer.
-        next_runs: scheduled task -> when it runs next; tasks that did not run lately are missing.
+        next_runs: scheduled task -> when it runs next; tasks that have not run recently are missing.
         accepted_per_minute: deliveries received per minute, within `RATE_WINDOW`.
         incidents: kind of each open incident -> when it began. Outdated while the scheduler is down.
         incident_details: kind of each open incident that has details -> the details.
@@ -227,7 +227,7 @@ def _from_future(session: Session, database_now: datetime) -> int:
 def _row_stats(session: Session, model: RowType, now: datetime) -> RowStats:
     number = select(func.count()).select_from(model)
     conditions = (model.has_status("pending"), model.has_status("dead"), model.ended_at.is_not(None))
-    pending, dead, ended = session.execute(select(*(number.where(sort).scalar_subquery() for sort in conditions))).one()
+    pending, dead, ended = session.execute(select(*(number.where(each).scalar_subquery() for each in conditions))).one()
     waiting = select(RECEIVED_AT[model].label("came")).where(model.has_status("pending")).offset(0).subquery()
     oldest = session.scalar(select(func.min(waiting.c.came)))  # otherwise PostgreSQL would scan the whole index on time
     return RowStats(
@@ -240,8 +240,10 @@ def _row_stats(session: Session, model: RowType, now: datetime) -> RowStats:
 
 
 def _limited_row_stats(session: Session, model: RowType, limit: int) -> RowStats:
-    """Count up to `limit` + 1 rows of each status, by indexes alone. For the oldest pending row, read only both ends of
-    the index: they hold the oldest of the untried rows and those that failed most often.
+    """Count up to `limit` + 1 rows of each status, by indexes alone.
+
+    For the oldest pending row, only both ends of the index are read: they hold the oldest untried rows, and those that
+    failed most often.
     """
     most = limit + 1
     pending, dead = (select(model.id).where(model.has_status(status)) for status in ("pending", "dead"))

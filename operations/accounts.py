@@ -112,7 +112,7 @@ def add_account(
 def change_account(
     session: Session, name: str, values: AccountValues, cipher: BodyCipher, now: datetime, by: str
 ) -> Account:
-    """Change an account, and record who did it; see `add_account`. Processes know within seconds.
+    """Change an account, and record who did it; see `add_account`. Other processes notice within seconds.
 
     Raises:
         OperationError: there is no such account, or a value cannot be used.

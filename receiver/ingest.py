@@ -174,9 +174,9 @@ class GroupCommit:
     """Commits concurrent deliveries in batches, one batch at a time. Belongs to one event loop.
 
     The first delivery is committed at once. Those that arrive during a commit form the next batch, which begins
-    `MIN_INTERVAL` after the one before, or with `MIN_ROWS` deliveries. One that meets no other does not wait for more.
+    `MIN_INTERVAL` after the one before, or with `MIN_ROWS` deliveries. A delivery that meets no other is not delayed.
 
-    All share one timer. One of `asyncio.timeout` for each would cost as much as the verification of a signature.
+    All share one timer: an `asyncio.timeout` for each would cost as much as verifying a signature.
 
     Args:
         store: persists deliveries in one transaction; returns whether it did, and never raises.

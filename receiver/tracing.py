@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from granian.rsgi import HTTPProtocol  # type: ignore[attr-defined] # it is their place
+from granian.rsgi import HTTPProtocol  # type: ignore[attr-defined] # its documented module
 from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
@@ -22,7 +22,7 @@ NAME = f"POST {WEBHOOK_PATH}"
 class TracedReceiverApp(ReceiverApp):
     """The receiver, with a span of each webhook that it accepted or could not keep.
 
-    Rejected requests make none: anybody could fill the collector with them.
+    Rejected requests get none: anyone could fill the collector with them.
     """
 
     async def _respond(self, head: RequestHead, protocol: HTTPProtocol) -> RawResponse:

@@ -230,8 +230,8 @@ class Database:
     def unsynced_transaction(self) -> Iterator[Session]:
         """Like `transaction`, but on SQLite the commit does not wait for the disk.
 
-        It survives the death of the process, but that of the machine only once a later commit has waited. For what
-        says only who is working on what: on SQLite, all of them are on that machine.
+        It survives a crash of the process, and one of the machine once a later commit has waited. Use it only for
+        claims and leases: on SQLite, all workers run on that machine.
         """
         with (
             self.engine.connect() as connection,
@@ -558,7 +558,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_as_writer(connection: Connection) -> None:
-    """Begin as the first of those that wait, polling the write lock often: SQLite's own handler polls each 100 ms."""
+    """Begin as the first of those that wait, polling the write lock often: SQLite's own handler polls every 100 ms."""
     raw: Any = connection.connection.dbapi_connection
     until = time.monotonic() + SQLITE_BUSY_TIMEOUT_SECONDS
     raw.execute("PRAGMA busy_timeout = 0")
@@ -582,10 +582,10 @@ def _begin_as_writer(connection: Connection) -> None:
 def _first_in_queue(database: str, until: float) -> Iterator[None]:
     """Wait to be the first of those that wait for a database file's write lock, and be it until the end of the block.
 
-    SQLite gives its lock to whoever asks in the moment in which it is free. That is nearly always the writer that has
-    just released it and begins again, so that others wait for seconds beside one that is busy. Here only the first in
-    the queue asks, and who begins again is behind those that wait. The kernel holds the place, and ends it with the
-    process. Without a file that can be locked there is no queue.
+    SQLite grants its lock to the writer that asks at the moment it is free: nearly always the one that has just
+    released it, so that others starve for seconds beside a busy one. Here only the first in the queue asks, and a
+    writer that begins again queues behind those that wait. The kernel releases the place with the process. Without a
+    file that can be locked there is no queue.
 
     Args:
         database: path of the database.

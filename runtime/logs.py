@@ -31,7 +31,7 @@ MULTILINE_FIELDS = ("traceback", "exception", "stack")
 
 
 class StderrLogger:
-    """Writes log lines to stderr. A line that cannot be written is dropped, also if nobody reads the pipe or socket."""
+    """Writes log lines to stderr. A line that cannot be written, or that nothing reads, is dropped."""
 
     def __init__(self) -> None:
         self._stream: object = None

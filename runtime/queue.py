@@ -43,7 +43,7 @@ TRIGGER_TTL = timedelta(seconds=45)
 MAX_ENQUEUED = 100
 """Scheduled jobs enqueued at once. Each may hold a body."""
 LAST_SEEN_TTL = timedelta(days=7)
-"""How long it is known when a signed address was last used."""
+"""How long the last use of a signed address is remembered."""
 JOB_TIMEOUT = timedelta(minutes=2)
 STORE_DEFERRED_TIMEOUT = timedelta(seconds=20)
 """Timeout of a job that stores a deferred body. Its one INSERT takes far less; if its worker is killed, the job runs

@@ -87,7 +87,7 @@ def _validated(args: Sequence[Any], *checks: Callable[[str], object]) -> Any:
             if all(check(value) for check, value in zip(checks, args, strict=True)):
                 return args
     _do_not_retry()
-    raise InvalidJob("the arguments of this job are not such as this service gives: it was enqueued by something else")
+    raise InvalidJob("this service enqueues no job with such arguments: another program writes to this Redis")
 
 
 def _is_queue(queue: str) -> bool:

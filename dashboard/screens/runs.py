@@ -26,6 +26,7 @@ from models.search import RowSearch
 from operations.deliveries.search import deliveries_of
 from operations.filters import InvalidFilter, parse_rate
 from operations.notifications.search import notifications_in
+from operations.redact import MASKED
 from operations.replay.report import BookingDiff, NotificationPreview
 from operations.runs.notification_plan import NotificationPlan, plan_notifications
 from operations.runs.plan import RunPlan, make_plan
@@ -139,7 +140,7 @@ def _start(kind: RunKind, target: RunTarget, rows: Sequence[SelectedRow], per_se
         by=operator().name,
         reason=text_of("reason", "form") or "",
         rows=rows,
-        selection=_described_selection("form"),
+        selection=_described_selection(),
         per_second=per_second,
         **_options("form"),
     )
@@ -224,15 +225,13 @@ def _query(session: Session, source: str) -> Select[Any]:
     return query.where(*matching.unindexed_filters(Delivery)) if matching.has_unindexed_filters else query
 
 
-def _described_selection(source: str) -> dict[str, Any]:
-    """Describe the selection for the list of runs, without personal data."""
-    values = getattr(request, source)
-    if values.getlist("id"):
-        return {"ids": len(values.getlist("id"))}
-    hidden = {"guest": "•••"}
-    return {"status": tab_of_request()} | {
-        name: hidden.get(name, value) for name, value in active_filters(source).items()
-    }
+def _described_selection() -> dict[str, Any]:
+    """Describe the form's selection for the list of runs, without personal data."""
+    ids = request.form.getlist("id")
+    if ids:
+        return {"ids": len(ids)}
+    filters = active_filters("form")
+    return {"status": tab_of_request(), **filters, **({"guest": MASKED} if "guest" in filters else {})}
 
 
 @fit

@@ -190,7 +190,7 @@ def _sentinel_pool(url: str, options: Mapping[str, Any]) -> ConnectionPool:
 
 
 def _tls(sentinel_options: Mapping[str, Any]) -> dict[str, Any]:
-    """Sentinels speak plainly unless `sentinel_ssl=true` is given."""
+    """Return the TLS option of connections to sentinels, which use none unless `sentinel_ssl=true` is given."""
     return {"ssl": str(sentinel_options["ssl"]).lower() in ("1", "true", "yes")} if "ssl" in sentinel_options else {}
 
 

@@ -334,7 +334,7 @@ def test_a_job_that_is_none_of_ours_fails_once_and_says_so(
     assert not scheduled(harness).get_job_ids()
     result = hostile.latest_result()
     assert result is not None
-    sentences = (REJECTION, "are not such as this service gives", "was not written by meetergo-inbox")
+    sentences = (REJECTION, "enqueues no job with such arguments", "was not written by meetergo-inbox")
     assert any(sentence in (result.exc_string or "") for sentence in sentences)
     assert hostile.get_status(refresh=True) == "failed"
     assert harness.all(Delivery) == []

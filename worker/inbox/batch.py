@@ -40,7 +40,7 @@ log = structlog.get_logger()
 
 @dataclass
 class HookPace:
-    """How fast the hook was lately, and so how many deliveries a chunk has. It grows by steps: a hook may turn slow.
+    """The hook's recent speed, which decides the size of a chunk. It grows in steps, since a hook may become slow.
 
     Attributes:
         size: number of deliveries in the next chunk.

@@ -37,7 +37,7 @@ MAX_UNRECORDED_TIME = timedelta(milliseconds=20)
 """A worker killed after sending and before recording sends again. For log lines, which are recorded together, this is
 the limit; everything else is recorded at once."""
 MAX_RECORDING_TIME = SEND_LEASE
-"""Limit for recording a message that was sent, while the database is down: until then nobody else may send it."""
+"""Limit for recording a message that was sent, while the database is down: until then no other worker may send it."""
 POLL_SECONDS = 0.25
 """Seconds between checks for notifications to other destinations while messages are being sent."""
 MAX_REFUSAL_TIME = timedelta(hours=1)

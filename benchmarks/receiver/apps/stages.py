@@ -12,7 +12,7 @@ from datetime import datetime
 
 import structlog
 from flask import Flask
-from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # it is their place
+from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # its documented module
 
 from models.delivery import Delivery
 from receiver.app import create_app
