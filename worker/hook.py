@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from meetergo_inbox import BookingSnapshot, ChangeSnapshot, HostSnapshot, PlatformHook, import_file
+from meetergo_inbox import BookingSnapshot, ChangeSnapshot, HostSnapshot, import_file
 from models.booking import Booking, BookingChange
 from models.facts import sorted_ids
 from models.platform_user import PlatformUser
@@ -93,14 +93,14 @@ DEFERRED_KINDS = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspe
 """Kinds of functions whose body does not run when they are called."""
 
 
-def _wrapped(function: PlatformHook) -> Hook:
+def _wrapped(function: Callable[[Session, BookingSnapshot, ChangeSnapshot], object]) -> Hook:
     """Wrap the function so that whatever it does to its session or process fails only its own delivery."""
 
     def hook(session: Session, booking: Booking, change: BookingChange) -> None:
         transaction = session.get_nested_transaction() or session.get_transaction()
         try:
             with _guarded(session):
-                result: Any = function(session, _booking_snapshot(session, booking), _change_snapshot(change))  # type: ignore[func-returns-value] # what it returns anyway is checked
+                result = function(session, _booking_snapshot(session, booking), _change_snapshot(change))
             _reject_deferred_result(result)
             _check_transaction(session, transaction)
             session.flush()  # an invalid row that the hook added fails here, as the hook's error
@@ -172,7 +172,7 @@ def _reject_deferred_result(result: Any) -> None:
     if inspect.iscoroutine(result) or inspect.isgenerator(result):
         result.close()
     if inspect.isawaitable(result) or inspect.isasyncgen(result) or inspect.isgenerator(result):
-        raise HookFailed(f"the hook returned a {type(result).__name__}, which nobody runs: write a plain function")
+        raise HookFailed(f"the hook returned a {type(result).__name__}, which is never run: write a plain function")
 
 
 def _check_transaction(session: Session, transaction: Any) -> None:
