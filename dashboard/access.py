@@ -105,6 +105,11 @@ def remote_address() -> str:
     return (request.remote_addr or "").strip("[]")
 
 
+def is_https() -> bool:
+    """Whether the browser uses HTTPS, to us or to a proxy."""
+    return request.is_secure or current().settings.dashboard_base_url.startswith("https://")
+
+
 class LoginLimit:
     """Limits failed logins per address, in this process."""
 

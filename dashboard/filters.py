@@ -1,7 +1,8 @@
 """The filters in a query string."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import cast, get_args
 
 from flask import abort, request
 from sqlalchemy.orm import Session
@@ -13,7 +14,11 @@ from models.search import RowSearch
 from operations.deliveries.search import bookings_of_guest
 from operations.filters import InvalidFilter, parse_time
 from operations.lookup import resolve_booking_id
+from operations.row_list import Tab
 
+TABS: dict[Tab, str] = {"all": N_("All"), "pending": N_("Pending"), "dead": N_("Dead"), "done": N_("Done")}
+"""Of deliveries and of notifications, as are FILTERS."""
+FILTERS = ("account", "booking", "host", "guest", "event", "error", "error_is", "since", "until")
 NOT_A_TIME = N_("This is not a time: %(typed)s. Write 10m, 2h, 7d, 2026-01-31 or 2026-01-31T12:00.")
 
 
@@ -46,3 +51,14 @@ def time_of(name: str, source: str) -> datetime | None:
         return parse_time(text, now(), find_zone(zone_name()) or UTC) if text else None
     except InvalidFilter:
         abort(400, _(NOT_A_TIME, typed=text))
+
+
+def tab_of_request() -> Tab:
+    """Return the tab that the query string names."""
+    name = request.values.get("status", "all")
+    return cast("Tab", name) if name in get_args(Tab) else "all"
+
+
+def active_filters(source: str = "args", names: Sequence[str] = FILTERS) -> dict[str, str]:
+    """Return the filters of the query string or of the form that are set."""
+    return {name: value for name in names if (value := text_of(name, source))}

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 from sqlalchemy import select
 from sqlalchemy.sql.elements import ColumnElement
 
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint
-from dashboard.filters import row_search, text_of
+from dashboard.filters import active_filters, row_search
 from dashboard.i18n import N_
 from dashboard.labels import ACTS
 from dashboard.pages import render
@@ -23,17 +23,12 @@ FILTERS = ("account", "by", "kind", "booking", "since", "until")
 @screen.page("/audit")
 def list_all() -> Response:
     """List what operators did, the latest first."""
-    by, kind, account = text_of("by"), request.args.get("kind"), text_of("account")
+    wanted = active_filters(names=("by", "kind", "account"))
+    if wanted.get("kind") not in ACTS:
+        wanted.pop("kind", None)
 
     def unindexed(columns: Any) -> list[ColumnElement[bool]]:
-        conditions: list[ColumnElement[bool]] = []
-        if by:
-            conditions.append(columns.by == by)
-        if kind in ACTS:
-            conditions.append(columns.kind == kind)
-        if account:
-            conditions.append(columns.account == account)
-        return conditions
+        return [getattr(columns, name) == value for name, value in wanted.items()]
 
     with current().database.read_only() as session:
         search = row_search(session)
@@ -44,9 +39,6 @@ def list_all() -> Response:
             query = query.where(Intervention.at >= search.since)
         if search.until:
             query = query.where(Intervention.at < search.until)
-        has_unindexed_filters = bool(by or kind in ACTS or account)
-        page = keyset.fetch(
-            session, query, Intervention.at, Intervention.id, unindexed=unindexed if has_unindexed_filters else None
-        )
-    filters = {each: request.args[each] for each in FILTERS if request.args.get(each)}
+        page = keyset.fetch(session, query, Intervention.at, Intervention.id, unindexed=unindexed if wanted else None)
+    filters = active_filters(names=FILTERS)
     return render("audit/list.html", page=page, filters=filters, ACTS=ACTS)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
-from dashboard.filters import row_search, text_of
+from dashboard.filters import active_filters, row_search, text_of
 from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
 from dashboard.page_size import fit, most_rows
@@ -58,7 +58,7 @@ def list_all() -> Response:
         lists = {each: bookings_in(session, each, wanted, now()) for each in TABS}
         counts, page = keyset.count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
         hosts = PlatformUser.by_ids(session, {row.platform_user_id for row in page.rows})
-    filters = {each: request.args[each] for each in FILTERS if request.args.get(each)}
+    filters = active_filters(names=FILTERS)
     return render(
         "bookings/list.html", tab=tab, tabs=TABS, counts=counts, page=page, hosts=hosts, filters=filters, STATES=STATES
     )

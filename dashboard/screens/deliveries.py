@@ -1,13 +1,11 @@
 """Deliveries: lists by status, and one delivery with its results."""
 
-from typing import cast, get_args
-
-from flask import Response, abort, request
+from flask import Response, abort
 from sqlalchemy.orm import Session
 
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
-from dashboard.filters import row_search, text_of
+from dashboard.filters import TABS, active_filters, row_search, tab_of_request
 from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
 from dashboard.page_size import fit
@@ -19,13 +17,9 @@ from models.intervention import Intervention
 from operations.deliveries import detail as delivery_detail
 from operations.deliveries.search import deliveries_of
 from operations.lookup import IdNotFound, find_delivery
-from operations.row_list import Tab
 from operations.serialize import Json
 
 screen = ScreenBlueprint("deliveries", N_("Deliveries"))
-
-TABS: dict[Tab, str] = {"all": N_("All"), "pending": N_("Pending"), "dead": N_("Dead"), "done": N_("Done")}
-FILTERS = ("account", "booking", "host", "guest", "event", "error", "error_is", "since", "until")
 
 
 @screen.page("/deliveries")
@@ -58,17 +52,6 @@ def reveal(delivery_id: str) -> Response:
         found = _collect(session, _find(session, delivery_id))
     people.reveal()
     return _render(found)
-
-
-def tab_of_request() -> Tab:
-    """Return the tab that the query string names."""
-    name = request.values.get("status", "all")
-    return cast("Tab", name) if name in get_args(Tab) else "all"
-
-
-def active_filters(source: str = "args") -> dict[str, str]:
-    """Return the filters of the query string that are set."""
-    return {name: value for name in FILTERS if (value := text_of(name, source))}
 
 
 @fit

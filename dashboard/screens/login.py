@@ -2,7 +2,7 @@
 
 from flask import Response, abort, current_app, make_response, redirect, request, url_for
 
-from dashboard.access import SESSION_COOKIE, LoginLimit, ScreenBlueprint
+from dashboard.access import SESSION_COOKIE, LoginLimit, ScreenBlueprint, is_https
 from dashboard.i18n import N_, _
 from dashboard.pages import error_page, render, see_other
 from dashboard.stores import current
@@ -51,8 +51,3 @@ def logout() -> Response:
     response = see_other("home.show")
     response.delete_cookie(SESSION_COOKIE, secure=is_https(), httponly=True, samesite="Strict")
     return response
-
-
-def is_https() -> bool:
-    """Whether the browser uses HTTPS, to us or to a proxy."""
-    return request.is_secure or current().settings.dashboard_base_url.startswith("https://")

@@ -7,11 +7,10 @@ from sqlalchemy.orm import Session
 
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint
-from dashboard.filters import row_search
+from dashboard.filters import TABS, active_filters, row_search, tab_of_request
 from dashboard.i18n import N_, _
 from dashboard.labels import NEWS
 from dashboard.pages import render
-from dashboard.screens.deliveries import TABS, active_filters, tab_of_request
 from dashboard.stores import current
 from models.attempt import FailedAttempt
 from models.booking import NotificationKind

@@ -4,10 +4,9 @@ from zoneinfo import available_timezones
 
 from flask import Response, abort, make_response, redirect, request
 
-from dashboard.access import ScreenBlueprint
+from dashboard.access import ScreenBlueprint, is_https
 from dashboard.i18n import LANGUAGE_COOKIE, LANGUAGES, _
 from dashboard.pages import render
-from dashboard.screens.login import is_https
 from dashboard.times import ZONE_COOKIE
 from models.platform_user import find_zone
 

@@ -11,12 +11,11 @@ from werkzeug.exceptions import NotFound
 
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
-from dashboard.filters import row_search, text_of
+from dashboard.filters import FILTERS, active_filters, row_search, tab_of_request, text_of
 from dashboard.forms import SAY_WHY
 from dashboard.i18n import N_, _
 from dashboard.page_size import fit, most_rows
 from dashboard.pages import render, see_other
-from dashboard.screens.deliveries import FILTERS, active_filters, tab_of_request
 from dashboard.stores import current
 from dashboard.times import now
 from models.delivery import ID, Delivery
