@@ -3,7 +3,6 @@
 import structlog
 
 from dashboard.settings import DashboardSettings
-from receiver.process import STOP_TIMEOUT
 from runtime import logs
 from runtime.process.wsgi import serve
 from runtime.settings import check_port_free
@@ -22,7 +21,7 @@ def main() -> None:
     logs.configure()
     exit_on_bad_setting(lambda: build_services(settings)).database.close()
     log.info("dashboard.listening", host=settings.dashboard_host, port=settings.dashboard_port)
-    serve("dashboard.rsgi:app", settings.dashboard_host, settings.dashboard_port, int(STOP_TIMEOUT.total_seconds()))
+    serve("dashboard.rsgi:app", settings.dashboard_host, settings.dashboard_port)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import structlog
 
 from read_api.settings import ReadApiSettings
-from receiver.process import STOP_TIMEOUT
 from runtime import logs
 from runtime.process.wsgi import serve
 from runtime.settings import check_port_free
@@ -19,7 +18,7 @@ def main() -> None:
     check_port_free("API_PORT", settings.api_host, settings.api_port)
     logs.configure()
     log.info("api.listening", host=settings.api_host, port=settings.api_port)
-    serve("read_api.rsgi:app", settings.api_host, settings.api_port, int(STOP_TIMEOUT.total_seconds()))
+    serve("read_api.rsgi:app", settings.api_host, settings.api_port)
 
 
 if __name__ == "__main__":

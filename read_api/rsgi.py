@@ -11,9 +11,8 @@ from read_api.app import RETRY_AFTER_SECONDS, create_app
 from read_api.feed_waiters import FeedWaiters, WaitResult
 from read_api.settings import ReadApiSettings
 from read_api.views import DATABASE, WAIT
-from receiver.process import exit_with_parent
 from runtime.logs import configure
-from runtime.process.wsgi import RawHttpResponse, call, environ
+from runtime.process.wsgi import RawHttpResponse, call, environ, exit_with_parent
 
 
 class ReadApiServer:

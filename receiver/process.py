@@ -1,12 +1,9 @@
-"""The server process: TCP keepalive, scheduling, and exit when its parent dies."""
+"""The server process: TCP keepalive and scheduling."""
 
-import asyncio
 import os
-import signal
 import socket
 from contextlib import suppress
 from datetime import timedelta
-from multiprocessing import parent_process
 from pathlib import Path
 from stat import S_ISSOCK
 
@@ -14,9 +11,6 @@ KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = timedelta(seconds=10), ti
 """An idle peer is probed after IDLE, and dropped after PROBES unanswered probes."""
 UNSENT_TIMEOUT = timedelta(seconds=20)
 """How long sent data may stay unacknowledged before the connection is dropped: the peer is gone or does not read."""
-PARENT_CHECK_INTERVAL = timedelta(seconds=1)
-STOP_TIMEOUT = timedelta(seconds=6)
-"""Time to finish open requests: a response takes 5 seconds at most, and Docker kills after 10."""
 
 SOCKET_OPTIONS = {
     "TCP_KEEPIDLE": int(KEEPALIVE_IDLE.total_seconds()),
@@ -44,18 +38,6 @@ def _set_keepalive(listener: socket.socket) -> None:
     for name, value in SOCKET_OPTIONS.items():
         if option := getattr(socket, name, None):  # not every system has all of them
             listener.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def exit_with_parent(loop: asyncio.AbstractEventLoop) -> None:
-    """Stop this process when its parent is gone, so that the port is free when the receiver is restarted."""
-    parent = parent_process()
-    if parent is None:
-        return
-    if os.getppid() == parent.pid:
-        loop.call_later(PARENT_CHECK_INTERVAL.total_seconds(), exit_with_parent, loop)
-        return
-    loop.call_later(STOP_TIMEOUT.total_seconds(), os._exit, 1)  # no supervisor is left to kill it
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def use_batch_scheduling() -> None:

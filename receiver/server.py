@@ -10,11 +10,11 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
-from receiver.process import STOP_TIMEOUT
 from receiver.settings import ReceiverSettings
 from runtime import logs
 from runtime.metrics_server import open_metrics_server
 from runtime.process.preload import fork_with_imported
+from runtime.process.wsgi import STOP_TIMEOUT
 from runtime.tracing import switch as tracing
 
 MAX_CONNECTIONS = 4096

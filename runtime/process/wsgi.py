@@ -1,12 +1,17 @@
-"""WSGI apps behind Granian's RSGI.
+"""Servers by Granian, with WSGI apps behind its RSGI.
 
 Not Granian's own WSGI, in which `X_Forwarded_User` looks like `X-Forwarded-User`: a client could send the former past
 a proxy that removes only the latter.
 """
 
+import asyncio
+import os
+import signal
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from io import BytesIO
+from multiprocessing import parent_process
 from typing import Any
 from wsgiref.types import WSGIApplication, WSGIEnvironment
 
@@ -17,17 +22,20 @@ from granian.server import Server
 
 from runtime.process.preload import fork_with_imported
 
+STOP_TIMEOUT = timedelta(seconds=6)
+"""Time to finish open requests: a response takes 5 seconds at most, and Docker kills after 10."""
+PARENT_CHECK_INTERVAL = timedelta(seconds=1)
+
 RawHttpResponse = tuple[int, list[tuple[str, str]], bytes]
 
 
-def serve(target: str, host: str, port: int, stop_seconds: int) -> None:
+def serve(target: str, host: str, port: int) -> None:
     """Serve an RSGI app in one process of its own, until this one is stopped.
 
     Args:
         target: `module:attribute`.
         host: address to listen on.
         port: port to listen on.
-        stop_seconds: how long open requests may take when it is stopped.
     """
     fork_with_imported(target.partition(":")[0])
     Server(
@@ -39,10 +47,22 @@ def serve(target: str, host: str, port: int, stop_seconds: int) -> None:
         websockets=False,
         workers=1,
         respawn_failed_workers=True,
-        workers_kill_timeout=stop_seconds,
+        workers_kill_timeout=int(STOP_TIMEOUT.total_seconds()),
         log_level=LogLevels.error,
         log_access=False,  # an access log would hold login links and what people searched for
     ).serve()
+
+
+def exit_with_parent(loop: asyncio.AbstractEventLoop) -> None:
+    """Stop this process when its parent is gone, so that the port is free when the server is restarted."""
+    parent = parent_process()
+    if parent is None:
+        return
+    if os.getppid() == parent.pid:
+        loop.call_later(PARENT_CHECK_INTERVAL.total_seconds(), exit_with_parent, loop)
+        return
+    loop.call_later(STOP_TIMEOUT.total_seconds(), os._exit, 1)  # no supervisor is left to kill it
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def call(app: WSGIApplication, environment: WSGIEnvironment) -> RawHttpResponse:
