@@ -235,7 +235,7 @@ class Database:
         """
         with (
             self.engine.connect() as connection,
-            _unsynced(connection),
+            _sqlite_pragma(connection, "synchronous = NORMAL", "synchronous = FULL"),
             Session(connection, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -289,7 +289,7 @@ class Database:
         """
         with self.engine.connect() as connection, connection.begin() as transaction:
             try:
-                with _small_cache(connection):
+                with _sqlite_pragma(connection, "cache_size = 1", SQLITE_CACHE):  # else a full disk shows at the commit
                     row = _probe_row()
                     connection.execute(self._probe_insert, row)
                     connection.execute(self._probe_update, {"probe_id": row["id"]})
@@ -322,7 +322,7 @@ def _probe_statements(schema: str | None) -> tuple[Insert, Update]:
 
 
 def _probe_row() -> dict[str, Any]:
-    """Build a row with a unique id, larger than the cache of `_small_cache`."""
+    """Build a row with a unique id, larger than the cache of `probe_write`."""
     now = datetime.now(UTC)
     return dict(
         id=uuid4().hex * 2,
@@ -337,32 +337,18 @@ def _probe_row() -> dict[str, Any]:
 
 
 @contextmanager
-def _small_cache(connection: Connection) -> Iterator[None]:
-    """Make SQLite write to disk at once; otherwise it notices a full disk only at the commit."""
-    if connection.dialect.name != "sqlite":
-        yield
-        return
-    connection.exec_driver_sql("PRAGMA cache_size = 1")
-    try:
-        yield
-    finally:
-        if not connection.invalidated:
-            connection.exec_driver_sql(f"PRAGMA {SQLITE_CACHE}")
-
-
-@contextmanager
-def _unsynced(connection: Connection) -> Iterator[None]:
-    """Let SQLite's commits not wait for the disk."""
+def _sqlite_pragma(connection: Connection, during: str, afterwards: str) -> Iterator[None]:
+    """Set a pragma of SQLite for the block. It is set by the driver, so that no transaction begins."""
     if connection.dialect.name != "sqlite":
         yield
         return
     raw: Any = connection.connection.dbapi_connection
-    raw.execute("PRAGMA synchronous = NORMAL")
+    raw.execute(f"PRAGMA {during}")
     try:
         yield
     finally:
         if not connection.invalidated:
-            raw.execute("PRAGMA synchronous = FULL")
+            raw.execute(f"PRAGMA {afterwards}")
 
 
 def database_now(session: Session, now: datetime, plus: timedelta = timedelta()) -> Any:
