@@ -262,17 +262,10 @@ def _erase_from_booking(
 ) -> ErasureResult:
     """Erase the guest from one booking and its rows. Bodies that no key decrypts are erased with it."""
     result = ErasureResult()
-    query = select(Delivery).where(Delivery.booking_id == booking_id, Delivery.body != b"")
-    deliveries = session.scalars(query.order_by(Delivery.id).with_for_update()).all()
+    deliveries: Sequence[Delivery] = _locked(session, Delivery, booking_id, Delivery.body != b"")
     booking = session.get(Booking, booking_id, with_for_update=True)
-    changes_of_booking = BookingChange.booking_id == booking_id
-    changes = session.scalars(
-        select(BookingChange).where(changes_of_booking).order_by(BookingChange.id).with_for_update()
-    ).all()
-    notifications_of_booking = Notification.booking_id == booking_id
-    notifications = session.scalars(
-        select(Notification).where(notifications_of_booking).order_by(Notification.id).with_for_update()
-    ).all()
+    changes: Sequence[BookingChange] = _locked(session, BookingChange, booking_id)
+    notifications: Sequence[Notification] = _locked(session, Notification, booking_id)
     values: list[Any] = [[change.before, change.after] for change in changes]
     values += [notification.payload for notification in notifications]
     values += [_read_body(cipher, delivery) for delivery in deliveries]
@@ -294,11 +287,15 @@ def _erase_from_booking(
         notification.last_error = person.redact(notification.last_error)
         _erase_errors(session, person, FailedAttempt.notification_id == notification.id)
         result.notifications += 1
-    for intervention in session.scalars(select(Intervention).where(Intervention.booking_id == booking_id)):
-        intervention.reason = person.redact(intervention.reason)
+    _erase_reasons(session, person, Intervention.booking_id == booking_id)
     emptied = {delivery.id for delivery in deliveries if _erase_body(session, delivery, person, now, result)}
     result.unopened -= len(emptied.intersection(unopened))
     return result
+
+
+def _locked(session: Session, model: type[Any], booking_id: str, *conditions: ColumnElement[bool]) -> Sequence[Any]:
+    rows = select(model).where(model.booking_id == booking_id, *conditions).order_by(model.id)
+    return session.scalars(rows.with_for_update()).all()
 
 
 def _erase_facts(booking: Booking, person: Person, now: datetime) -> None:
@@ -348,8 +345,7 @@ def _erase_body(session: Session, delivery: Delivery, person: Person, now: datet
         delivery.finish(now)
     delivery.last_error = person.redact(delivery.last_error)
     _erase_errors(session, person, FailedAttempt.delivery_id == delivery.id)
-    for intervention in session.scalars(select(Intervention).where(Intervention.delivery_id == delivery.id)):
-        intervention.reason = person.redact(intervention.reason)
+    _erase_reasons(session, person, Intervention.delivery_id == delivery.id)
     result.deliveries += 1
     return True
 
@@ -358,6 +354,11 @@ def _erase_errors(session: Session, person: Person, condition: ColumnElement[boo
     """Redact errors, which may quote the person's data."""
     for attempt in session.scalars(select(FailedAttempt).where(condition).order_by(FailedAttempt.id)):
         attempt.error = person.redact(attempt.error)
+
+
+def _erase_reasons(session: Session, person: Person, condition: ColumnElement[bool]) -> None:
+    for intervention in session.scalars(select(Intervention).where(condition)):
+        intervention.reason = person.redact(intervention.reason)
 
 
 def _erase_texts(session: Session, model: type[Any], key: Any, person: Person) -> ErasureResult:
