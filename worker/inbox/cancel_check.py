@@ -1,7 +1,7 @@
 """CancelChecks: verify a webhook against meetergo's API before it is applied, with the key of its account."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -125,32 +125,27 @@ class CancelCheck:
 
 @dataclass
 class CancelChecks:
-    """Verifies the webhooks of all accounts.
+    """Verifies the webhooks of all accounts, each with its own API key.
 
     Attributes:
-        default: verifies those of the account `default`.
         mode: which webhooks are verified: cancels, or all that concern bookings.
-        accounts: the other accounts.
-        open_check: opens the check of one of them.
+        accounts: the accounts.
+        redis: shares the API's rate limit with other processes.
+        settings: those of the account `default`, with its API key.
     """
 
-    default: CancelCheck
     mode: ConfirmationMode
     accounts: Accounts
-    open_check: Callable[[ApiSettings, str], CancelCheck]
-    _settings: ApiSettings = field(repr=False)
-    _others: dict[str, tuple[ApiSettings, CancelCheck]] = field(default_factory=dict, repr=False)
+    redis: Redis
+    settings: ApiSettings = field(repr=False)
+    _checks: dict[str, tuple[ApiSettings, CancelCheck]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, redis: Redis, mode: ConfirmationMode, accounts: Accounts) -> "CancelChecks":
-        """Open the checks, with the API key from the settings for the account `default`."""
-        settings = ApiSettings.load()
-
-        def open_check(settings: ApiSettings, account: str = DEFAULT) -> CancelCheck:
-            client = settings.api_client(redis, max_wait=timedelta(0), timeout=TIMEOUT, attempts=1)
-            return CancelCheck(client, settings.meetergo_api_user, account)
-
-        return cls(open_check(settings), mode, accounts, open_check, settings)
+        """Open the checks, and that of the account `default` at once, so that a bad setting stops the process."""
+        checks = cls(mode, accounts, redis, ApiSettings.load())
+        checks._check_of(DEFAULT)
+        return checks
 
     def needs_check(self, event: Event | Failure, source: Source) -> TypeGuard[BookingEvent]:
         """Whether an event has to be verified before it is applied. Events from reconcile come from meetergo."""
@@ -163,7 +158,7 @@ class CancelChecks:
     ) -> CheckResult:
         """Return what meetergo says about a booking of an account, asked with its key; see `CancelCheck.verify`."""
         try:
-            check = self.default if account == DEFAULT else self._check_of(account)
+            check = self._check_of(account)
         except UnusableAccount as error:
             return CheckResult(Transient(f"the webhook is not confirmed yet: {error}"))
         return check.verify(event, host_ids, now, received_at)
@@ -175,12 +170,13 @@ class CancelChecks:
             UnusableAccount: it has no key, or one that cannot be used.
         """
         config = self.accounts.get(account)
-        settings = settings_of(self._settings, config) if config else None
+        settings = settings_of(self.settings, config) if config else None
         if settings is None or not settings.meetergo_api_key:
             raise UnusableAccount(f"the account {account} has no API key")
-        known = self._others.get(account)
+        known = self._checks.get(account)
         if known is None or known[0] != settings:
-            known = self._others[account] = settings, self.open_check(settings, account)
+            client = settings.api_client(self.redis, max_wait=timedelta(0), timeout=TIMEOUT, attempts=1)
+            known = self._checks[account] = settings, CancelCheck(client, settings.meetergo_api_user, account)
         return known[1]
 
 
