@@ -20,7 +20,7 @@ CLIENT: dict[str, Any] = {"timeout": TIMEOUT, "attempts": 1, "max_wait": MAX_WAI
 NO_KEY = "MEETERGO_API_KEY is not set for the dashboard: put it into its environment or into .env"
 
 
-def provider_settings(account: str = DEFAULT) -> ReconcileSettings:
+def provider_settings(account: str) -> ReconcileSettings:
     """Return the settings for calls to meetergo for an account.
 
     Raises:
@@ -49,7 +49,7 @@ def api_settings() -> ReconcileSettings:
 
 
 @contextmanager
-def api_errors(account: str = DEFAULT) -> Iterator[None]:
+def api_errors(account: str) -> Iterator[None]:
     """Turn an error of meetergo's API into one sentence.
 
     Raises:

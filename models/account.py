@@ -76,7 +76,7 @@ def check_key(key: str) -> str:
     return key
 
 
-def check_name(name: str, webhook_account: str = DEFAULT) -> str:
+def check_name(name: str, webhook_account: str) -> str:
     """Return the name of an account, if a row may have it.
 
     Args:

@@ -142,7 +142,7 @@ class Incident(Model):
             self.notified = {**self.notified, channel: sent}
 
     def continue_or_end(
-        self, is_active: bool, channels: Collection[str], now: datetime, details: Mapping[str, Any] | None = None
+        self, is_active: bool, channels: Collection[str], now: datetime, details: Mapping[str, Any] | None
     ) -> None:
         """Record whether the condition still holds. The incident ends once it has been absent for a while."""
         self.notified = {**dict.fromkeys(channels, "nothing"), **self.notified}

@@ -93,7 +93,7 @@ class Intervention(Model):
         now: datetime,
         *,
         by: str,
-        reason: str = "",
+        reason: str,
     ) -> None:
         """Record that a host was unmapped: once per booking, or once if there are none."""
         reason = f"host {user.external_id}{f', {reason}' if reason else ''}"

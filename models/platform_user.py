@@ -83,7 +83,7 @@ class PlatformUser(Model):
 
     @classmethod
     def by_meetergo_user_ids(
-        cls, session: Session, meetergo_user_ids: Collection[str], account: str = DEFAULT
+        cls, session: Session, meetergo_user_ids: Collection[str], account: str
     ) -> "Sequence[PlatformUser]":
         """Return the users that are mapped to any of these meetergo users of an account."""
         return session.scalars(cls._of_hosts_query(), {"ids": [*meetergo_user_ids], "account": account}).all()
@@ -100,7 +100,7 @@ class PlatformUser(Model):
         return cls.get_unique(session, cls.calendar_feed_id == feed_id)
 
     @classmethod
-    def unmapped_by_email(cls, session: Session, email: str, account: str = DEFAULT) -> "PlatformUser | None":
+    def unmapped_by_email(cls, session: Session, email: str, account: str) -> "PlatformUser | None":
         """Return an account's user with this e-mail, in any case, without a meetergo id; None unless it is just one."""
         is_unmapped = (cls.meetergo_user_id.is_(None), cls.account == account)
         if email.isascii():
@@ -159,7 +159,7 @@ class HostResolver:
         account: the account.
     """
 
-    def __init__(self, session: Session, account: str = DEFAULT) -> None:
+    def __init__(self, session: Session, account: str) -> None:
         self._session = session
         self._account = account
         self._hosts: dict[str, PlatformUser] = {}

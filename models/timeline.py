@@ -92,7 +92,7 @@ def for_booking(session: Session, booking_id: str) -> list[TimelineEntry]:
 
 
 def latest_of_booking(
-    session: Session, booking_id: str, count: int, before: datetime | None = None
+    session: Session, booking_id: str, count: int, before: datetime | None
 ) -> tuple[list[TimelineEntry], datetime | None]:
     """Return the latest entries of one booking, in order, and the `before` of the next page; None if there is none.
 

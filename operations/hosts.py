@@ -25,7 +25,7 @@ def find(database: Database, external_id: str, account: str | None = None) -> Pl
     return row
 
 
-def all_hosts(database: Database, account: str | None = None) -> Sequence[PlatformUser]:
+def all_hosts(database: Database, account: str | None) -> Sequence[PlatformUser]:
     """Return all hosts, or those of one account, oldest first.
 
     Raises:

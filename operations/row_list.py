@@ -59,7 +59,7 @@ def row_list(
     columns: tuple[Any, ...],
     keys: Mapping[Tab, tuple[Any, ...]],
     event: str,
-    is_bounded: bool = True,
+    is_bounded: bool,
 ) -> RowList:
     """Return one tab of the rows that match a search; the tab replaces the search's status.
 

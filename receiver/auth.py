@@ -122,7 +122,7 @@ class WebhookAuth:
         accounts: Accounts,
         verifier: Verifier | None,
         max_body: int,
-        address_optional: bool = False,
+        address_optional: bool,
     ) -> None:
         self._signer = signer
         self._account = account

@@ -127,7 +127,7 @@ def _prepared(statement: str) -> TextClause:
     return text(statement)
 
 
-def _key_and_values(row: Any, only: tuple[str, ...] = ()) -> dict[str, Any]:
+def _key_and_values(row: Any, only: tuple[str, ...]) -> dict[str, Any]:
     model: type[Model] = type(row)
     return {"id": row.id, **_values(row, _columns(model, only))}
 

@@ -67,7 +67,7 @@ class GroupedErrors:
     is_complete: bool
 
 
-def group_errors(session: Session, now: datetime, rows: RowType = Delivery) -> GroupedErrors:
+def group_errors(session: Session, now: datetime, rows: RowType) -> GroupedErrors:
     """Group the errors of dead and failing deliveries or notifications."""
     groups: dict[str, ErrorGroup] = {}
     counted: Counter[Status] = Counter()

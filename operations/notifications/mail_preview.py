@@ -77,7 +77,7 @@ def open_composer(settings: MailSettings) -> MailComposer:
         raise InvalidBranding(str(error)) from None
 
 
-def sample_mails(now: datetime, language: str | None = None, timezone: str | None = None) -> dict[str, Message]:
+def sample_mails(now: datetime, language: str | None, timezone: str | None) -> dict[str, Message]:
     """Return a sample of every kind by name, two days from now.
 
     Args:
@@ -88,9 +88,7 @@ def sample_mails(now: datetime, language: str | None = None, timezone: str | Non
     return sample_messages(now, language or "en", timezone or "Europe/Vienna")
 
 
-def booking_mails(
-    session: Session, typed: str, language: str | None = None, timezone: str | None = None
-) -> dict[str, Message]:
+def booking_mails(session: Session, typed: str, language: str | None, timezone: str | None) -> dict[str, Message]:
     """Return a message of every kind about a real booking, by name.
 
     The change shown is the booking's last one of that kind, or a sample if it has none. Passwords in links are masked,
@@ -127,9 +125,7 @@ def _last_change(session: Session, booking: Booking, kind: str) -> dict[str, obj
     return session.scalars(changes.order_by(BookingChange.revision.desc()).limit(1)).one_or_none()
 
 
-def render_previews(
-    composer: MailComposer, messages: Mapping[str, Message], names: Sequence[str] = ()
-) -> list[MailPreview]:
+def render_previews(composer: MailComposer, messages: Mapping[str, Message], names: Sequence[str]) -> list[MailPreview]:
     """Render messages as mails.
 
     Args:

@@ -142,7 +142,7 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
     return UnmappedHosts(hosts, sum(not row.host_ids for row in rows), is_complete)
 
 
-def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Select[Any]:
+def search_hosts(term: str | None, *, only_unmapped: bool) -> Select[Any]:
     """Return a query for hosts whose platform id, meetergo id or e-mail address equals a term."""
     columns: tuple[Any, ...] = (
         PlatformUser.id,

@@ -16,7 +16,7 @@ Plan = Callable[[RegistrationState], Iterator[Action]]
 """Returns the actions for an observed state."""
 
 
-def plan_register(registrations: Registrations, addresses: Sequence[Address], *, move: bool = False) -> Plan:
+def plan_register(registrations: Registrations, addresses: Sequence[Address], *, move: bool) -> Plan:
     """Register the newest address once; a webhook with an older address of ours is moved, not duplicated.
 
     Args:

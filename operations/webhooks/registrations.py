@@ -7,7 +7,6 @@ from datetime import datetime
 from meetergo.api import Meetergo
 from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.schemas import Webhook
-from models.account import DEFAULT
 from models.endpoint import Endpoint
 from operations.errors import OperationError
 from operations.webhooks.addresses import Address
@@ -88,8 +87,8 @@ class Registrations:
         meetergo: Meetergo,
         database: Database,
         clock: Callable[[], datetime],
-        host: str | None = None,
-        account: str = DEFAULT,
+        host: str | None,
+        account: str,
     ) -> None:
         self._meetergo = meetergo
         self._database = database

@@ -23,7 +23,7 @@ STALE_AT_START = timedelta(seconds=5)
 log = structlog.get_logger()
 
 
-def recover_from_exit(worker: str, *, crashed: bool, pid: int | None = None) -> None:
+def recover_from_exit(worker: str, *, crashed: bool, pid: int | None) -> None:
     """Recover a dead process's claims, first thing in its replacement. Never raises: the sweep tries again.
 
     Args:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from sqlalchemy import func, literal, select
 from sqlalchemy.orm import Session
 
-from models.account import DEFAULT
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor
 
@@ -32,7 +31,7 @@ class ComparedHost:
     tried_at: datetime | None = None
 
 
-def mapped_hosts(session: Session, only: str | None, account: str = DEFAULT) -> list[ComparedHost]:
+def mapped_hosts(session: Session, only: str | None, account: str) -> list[ComparedHost]:
     """Return every mapped host of an account, least recently visited first.
 
     Args:
@@ -55,7 +54,7 @@ def mapped_hosts(session: Session, only: str | None, account: str = DEFAULT) -> 
 
 
 def with_acting_user(
-    session: Session, hosts: list[ComparedHost], acting: str | None, account: str = DEFAULT
+    session: Session, hosts: list[ComparedHost], acting: str | None, account: str
 ) -> list[ComparedHost]:
     """Insert the acting user in order: their appointments are readable even if they are not mapped."""
     if acting is None or acting in {host.user_id for host in hosts}:
@@ -70,7 +69,7 @@ def _tried_at(host: ComparedHost) -> datetime:
     return host.tried_at or NEVER
 
 
-def count_unmapped(session: Session, account: str = DEFAULT) -> int:
+def count_unmapped(session: Session, account: str) -> int:
     """Count platform users of an account without a meetergo id, whose bookings cannot be compared."""
     is_unmapped = (PlatformUser.meetergo_user_id.is_(None), PlatformUser.account == account)
     return session.scalar(select(func.count()).where(*is_unmapped)) or 0
