@@ -14,7 +14,8 @@ How to add a screen (see `screens/deliveries.py`):
    CSP blocks it.
 4. Every text goes through `_("...")` or `ngettext("...", "...", n)`, in templates as in Python (`N_` marks a text that
    is translated later). English is in the code; German in `german/NAME.json`: English -> German, for `ngettext` the
-   singular -> [singular, plural]. `tests/dashboard/test_i18n.py` finds what is missing.
+   singular -> [singular, plural]. `tests/dashboard/test_i18n.py` finds what is missing. `labels.py` names kinds and
+   statuses, `filters.py` has the filters that screens share.
 5. A list reads one page by `keyset.fetch` (at most PAGE_SIZE rows, continued after the last row's key, in the query
    string) and counts by `keyset.count_tabs` (stops at 1,001). No query without an index: add the URL to
    `tests/dashboard/test_plans.py`.
