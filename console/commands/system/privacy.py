@@ -176,7 +176,7 @@ def _describe_matches(found: PersonMatches) -> str:
 def _end_dry_run(found: PersonMatches, as_json: bool) -> None:
     if as_json:
         numbers = dict(bookings=len(found.keys), other_deliveries=len(found.bodies), texts=len(found.texts))
-        numbers |= dict(hosts=len(found.hosts), unopened=len(found.unopened))
+        numbers |= dict(hosts=found.hosts, unopened=len(found.unopened))
         print_json({"dry_run": True, **numbers, "skipped": found.skipped})
     else:
         click.echo("\nThis was a dry run: nothing is changed. To do it, leave --dry-run out and add --reason.")
