@@ -82,7 +82,7 @@ def test_a_known_account_is_checked_without_a_thread(
 def test_the_last_known_accounts_count_while_their_table_is_locked(
     make_app: MakeApp, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.account.CACHE_TIME", timedelta(0))
+    monkeypatch.setattr("models.account_cache.CACHE_TIME", timedelta(0))
     monkeypatch.setattr("receiver.auth.ACCOUNT_TIMEOUT", timedelta(milliseconds=50))
     add_account(database, "acme")
     add_account(database, "former", is_active=False)
