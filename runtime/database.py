@@ -69,6 +69,7 @@ SESSION_SETTINGS = {
     "IntervalStyle": "postgres",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
+    "array_nulls": "on",
     "default_transaction_isolation": ISOLATION.lower(),
 }
 """Settings that the driver or our code relies on, and that a database or role may override. See also `open_engine`."""

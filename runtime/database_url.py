@@ -148,7 +148,14 @@ def _check_settings(options: str) -> None:
 
 
 UTF8 = ("UTF8", "UTF-8", "UNICODE")
-NOT_CHANGED = {"bytea_output", "client_encoding", "datestyle", "intervalstyle", "standard_conforming_strings"}
+NOT_CHANGED = {
+    "array_nulls",
+    "bytea_output",
+    "client_encoding",
+    "datestyle",
+    "intervalstyle",
+    "standard_conforming_strings",
+}
 """Settings of `SESSION_SETTINGS` that a URL may not change."""
 REPEATABLE = {"host", "port"}
 """Options that may be repeated: a server and its standbys."""

@@ -8,9 +8,10 @@ from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import OperationalError
 
 from models.booking import Booking
-from models.delivery import Delivery
+from models.delivery import Delivery, NewDelivery
 from models.migrate import migrate
 from runtime.database import EARLIEST, LATEST, Database
+from runtime.encryption import BodyCipher
 from tests.another_database import another_database
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -23,6 +24,7 @@ ODD_SESSION_SETTINGS = {
     "default_transaction_isolation": "serializable",
     "client_encoding": "LATIN1",
     "extra_float_digits": "-15",
+    "array_nulls": "off",
     "synchronous_commit": "off",
 }
 
@@ -66,6 +68,19 @@ def test_a_database_with_settings_of_its_own_is_migrated_written_and_read(platfo
         assert session.scalar(text("SHOW transaction_isolation")) == "read committed"
         assert session.scalar(text("SHOW timezone")) == "UTC"
         assert session.scalar(text("SELECT interval '1 day'")) == timedelta(days=1)
+    database.close()
+
+
+def test_a_body_that_is_not_encrypted_has_no_key_whatever_the_database_makes_of_null_in_an_array(
+    platform_database_url: str,
+) -> None:
+    database = Database(platform_database_url)
+    migrate(database.engine)
+    new = NewDelivery.from_body(b"{}", "default", AT, BodyCipher([]))
+    with database.core_transaction() as connection:
+        Delivery.accept(connection, [new])
+    with database.read_only() as session:
+        assert session.get_one(Delivery, new.id).sealed_with is None
     database.close()
 
 
