@@ -283,19 +283,21 @@ class Database:
         """Ask whether a delivery could be stored and ended now, by an INSERT and an UPDATE that are rolled back.
 
         A read-only or full database, a standby, a revoked right and a failing trigger all answer reads. On PostgreSQL
-        each call leaves two dead rows for the next vacuum: call it at most once a second.
+        the transaction around them is committed: without its synchronous standby, a server takes writes and ends no
+        commit. Each call leaves two dead rows there for the next vacuum: call it at most once a second.
 
         Raises:
             SQLAlchemyError: it could not, or the database does not answer.
         """
         with self.engine.connect() as connection, connection.begin() as transaction:
+            undone = connection.begin_nested() if self.supports_skip_locked else transaction
             try:
                 with _sqlite_pragma(connection, "cache_size = 1", SQLITE_CACHE):  # else a full disk shows at the commit
                     row = _probe_row()
                     connection.execute(self._probe_insert, row)
                     connection.execute(self._probe_update, {"probe_id": row["id"]})
             finally:
-                transaction.rollback()
+                undone.rollback()
 
     @property
     def supports_skip_locked(self) -> bool:

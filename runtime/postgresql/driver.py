@@ -3,6 +3,7 @@
 Imported only where the database is PostgreSQL.
 """
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from psycopg.types.datetime import TimestamptzLoader
 from runtime.database import EARLIEST, LATEST
 
 WAIT_INTERVAL_SECONDS = 0.1
+CANCEL_TIMEOUT_SECONDS = 0.2
 
 
 class TolerantTimestamp(Loader):
@@ -52,6 +54,8 @@ def connection_class(client_timeout: timedelta | None) -> type[psycopg.Connectio
             try:
                 return super().wait(gen, interval, timeout or seconds)
             except _WaitTimeout:
+                with suppress(psycopg.Error):  # else a commit that waits for a standby would keep its place for ever
+                    self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
                 self.close()  # mid-response, so the connection cannot be reused
                 raise psycopg.OperationalError("the server did not answer in time") from None
 
