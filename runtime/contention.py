@@ -26,7 +26,7 @@ INITIAL_BACKOFF = 0.05
 Result = TypeVar("Result")
 
 
-def is_contention(error: BaseException) -> bool:
+def is_contention(error: BaseException | None) -> bool:
     """Whether a transaction failed only because of another one, and may be retried: the database itself may be well."""
     cause = getattr(error, "orig", None)
     return (

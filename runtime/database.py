@@ -58,6 +58,7 @@ SQLITE_PRAGMAS = (
 )
 POSTGRESQL_CONNECT_TIMEOUT_SECONDS = 2
 POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000
+POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS = 100
 POSTGRESQL_TCP_TIMEOUT_MILLISECONDS = 3_000
 POOL_TIMEOUT_SECONDS = 2
 ROUND_TRIP = timedelta(milliseconds=200)
@@ -352,6 +353,12 @@ def _sqlite_pragma(connection: Connection, during: str, afterwards: str) -> Iter
     finally:
         if not connection.invalidated:
             raw.execute(f"PRAGMA {afterwards}")
+
+
+def shorten_lock_timeout(session: Session) -> None:
+    """Wait less for each lock until the end of the transaction. SQLite has only one, which the transaction has."""
+    if is_postgresql(session):
+        session.execute(text(f"SET LOCAL lock_timeout = {POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS}"))
 
 
 def database_now(session: Session, now: datetime, plus: timedelta = timedelta()) -> Any:

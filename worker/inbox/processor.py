@@ -20,9 +20,11 @@ from models.claim import Claim
 from models.delivery import DUE_KINDS, Delivery, DueKind, DueRow
 from models.incident import Incident
 from models.retryable import Turn, waiting_accounts
-from runtime.database import Database
+from runtime.contention import is_contention
+from runtime.database import Database, shorten_lock_timeout
 from runtime.encryption import BodyCipher
 from runtime.errors import Failure, Permanent, Transient, describe
+from runtime.outage import Cooldown
 from runtime.queue import JobQueue
 from worker.drain_result import DrainResult
 from worker.identity import own_name
@@ -50,6 +52,9 @@ MAX_SINGLES_TIME = timedelta(seconds=1)
 
 CHECK_LEASE = timedelta(seconds=60)
 """How long a delivery is kept from other workers while one asks meetergo about it, which takes 20 s at most."""
+LOCK_COOLDOWN = timedelta(seconds=10)
+"""How long a batch waits less for locks after one that was held for long, such as by the platform: each delivery that
+needs that row would otherwise hold up all others for as long as one may wait."""
 MAX_GROUP = 100
 """Deliveries handled together, with one statement per table instead of one per row."""
 
@@ -120,6 +125,7 @@ class InboxProcessor:
     cancel_check: CancelChecks | None = None
     worker: str = field(default_factory=own_name)
     _limit: _AdaptiveLimit = field(default_factory=_AdaptiveLimit, repr=False, compare=False)
+    _long_lock: Cooldown = field(default_factory=lambda: Cooldown(LOCK_COOLDOWN), repr=False, compare=False)
     _turns: dict[DueKind, Turn] = field(default_factory=_turns_of_kinds, repr=False, compare=False)
     """One for each kind: with a common one, two accounts could take turns by kind, and one's new rows never be due."""
 
@@ -158,10 +164,14 @@ class InboxProcessor:
                 outcomes.append(self._await_check(session, delivery, event, kind))
             else:
                 ready.append((delivery, event))
+        if time.monotonic() < self._long_lock.until:
+            shorten_lock_timeout(session)
         for group in _groups(sorted(ready, key=_by_booking), MAX_GROUP):
             if outcomes and time.monotonic() > deadline:
                 break
             outcomes += self._process_group(session, group, deadline)
+        if any(_waited_for_lock(outcome.error) for outcome in outcomes):
+            self._long_lock.start()
         return outcomes
 
     def _process_kind(self, kind: DueKind, *, is_shared: bool) -> DrainResult:
@@ -414,6 +424,8 @@ class InboxProcessor:
             if len(group) == 1 or is_lost(session):
                 raise  # see `_isolate`
             log.info("batch.split", deliveries=len(group), error=describe(error))
+            if is_contention(error):
+                shorten_lock_timeout(session)
         deadline = time.monotonic() + MAX_SINGLES_TIME.total_seconds()
         outcomes: list[Outcome] = []
         for each in group:
@@ -444,6 +456,11 @@ class InboxProcessor:
                 type=delivery.event,
                 **({"error": describe(error)} if error else {}),
             )
+
+
+def _waited_for_lock(error: Exception | None) -> bool:
+    """Whether a delivery, or its hook, waited too long for a lock."""
+    return error is not None and (is_contention(error) or is_contention(error.__cause__))
 
 
 def _keyed(event: Event, account: str) -> Event:

@@ -145,16 +145,19 @@ def link_new_users(services: Services, now: datetime) -> int:
 
 def _assign_meetergo_id(services: Services, user_id: int, meetergo_user_id: str) -> None:
     with suppress(IntegrityError), services.database.transaction() as session:  # another user may have the id by now
-        user = session.get(PlatformUser, user_id, with_for_update=True)
+        user = session.get(PlatformUser, user_id, with_for_update={"skip_locked": True})  # a locked one is tried again
         if user and user.meetergo_user_id is None:
             user.meetergo_user_id = meetergo_user_id
 
 
 def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
-    """Link the user's bookings. The lock lets other transactions write bookings that refer to the user."""
+    """Link the user's bookings. The lock lets other transactions write bookings that refer to the user.
+
+    A user whom the platform has locked is left for the next sweep: others do not wait for it.
+    """
 
     def link(session: Session) -> int:
-        user = session.get(PlatformUser, user_id, with_for_update={"key_share": True})
+        user = session.get(PlatformUser, user_id, with_for_update={"key_share": True, "skip_locked": True})
         if user is None:
             return 0
         created = services.recorder.record_each(session, HandlerContext(session, now).link_waiting_bookings(user), now)
