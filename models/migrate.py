@@ -8,7 +8,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, MetaData, inspect, text
+from sqlalchemy import Connection, Engine, MetaData, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 import models.tables  # noqa: F401 - so that all tables are known
@@ -21,6 +21,8 @@ from runtime.errors import first_line
 
 UNUSABLE_ENCODINGS = ("SQL_ASCII",)
 INSUFFICIENT_PRIVILEGE_SQLSTATE = "42501"
+DUPLICATE_SQLSTATES = {"42P07", "42710"}
+"""duplicate_table (also a view, an index or a sequence), duplicate_object. Messages may be in another language."""
 HEAD = "head"
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
 """Serialises concurrent migrations."""
@@ -33,6 +35,11 @@ RIGHTS = text(
 FOLDER = Path(__file__).parent / "migrations"
 VIEWS = ("bookings_v1", "booking_hosts_v1", "booking_changes_v1")
 """Views for platforms; no process of this service reads them."""
+SEQUENCES = text(
+    "SELECT sequencename, coalesce(last_value, 0) FROM pg_sequences WHERE schemaname = :schema"
+    " AND has_sequence_privilege(format('%I.%I', schemaname, sequencename), 'UPDATE')"
+)
+SET_SEQUENCE = text("SELECT setval(CAST(format('%I.%I', CAST(:schema AS text), CAST(:name AS text)) AS regclass), :id)")
 
 
 def check_encoding(engine: Engine) -> str | None:
@@ -99,6 +106,7 @@ def _migrate(engine: Engine, version: str) -> list[str]:
         command.upgrade(config, version)
         if version == HEAD:
             _check_tables(connection, schema)
+            notes += _advance_sequences(connection, schema)
         return notes + _describe(before, version_of(connection)) + _shared_prefix(connection, schema)
 
 
@@ -179,6 +187,27 @@ def _check_tables(connection: Connection, schema: str | None) -> None:
         )
 
 
+def _advance_sequences(connection: Connection, schema: str | None) -> list[str]:
+    """Advance PostgreSQL's sequences that are behind their rows, which logical replication leaves where they were.
+
+    Otherwise each new row would fail, as its id exists.
+    """
+    if not schema:
+        return []
+    last_values: dict[str, int] = dict(connection.execute(SEQUENCES, {"schema": schema}).all())
+    behind = []
+    for table in Model.metadata.sorted_tables:
+        key = table.autoincrement_column
+        name = f"{table.name}_{key.name}_seq" if key is not None else ""
+        highest = connection.scalar(select(func.max(key))) if name in last_values else None
+        if highest is not None and highest > last_values[name]:
+            connection.execute(SET_SEQUENCE, {"schema": schema, "name": name, "id": highest})
+            behind.append(table.name)
+    if not behind:
+        return []
+    return [f"New ids were below those of the rows there, and are above them now: {', '.join(behind)}."]
+
+
 def _shared_prefix(connection: Connection, schema: str | None) -> list[str]:
     """Warn of another installation in this database with the same names in Redis: only these two schemas share them."""
     other = {DEFAULT_SCHEMA: "public", "public": DEFAULT_SCHEMA}.get(schema or "")
@@ -200,7 +229,7 @@ def _explained(schema: str | None) -> Iterator[None]:
             raise UnusableDatabase(
                 f"the role in DATABASE_URL lacks a right ({message}): migrate as the role that owns the tables"
             ) from error
-        if "already exists" in message:
+        if "already exists" in message or getattr(cause, "sqlstate", None) in DUPLICATE_SQLSTATES:
             raise UnusableDatabase(_in_the_way(schema, f"something of others ({message})")) from error
         raise
 

@@ -10,11 +10,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from benchmarks.growth.fill import fill
 from models.migrate import FOLDER, migrate, schema_transaction, unqualified_tables
 from models.migrations.takeover import VERSION_TABLE
+from models.platform_user import PlatformUser
 from runtime.database import Database, Model
 from runtime.database_url import DEFAULT_SCHEMA
 from tests.another_database import another_database
@@ -51,6 +52,21 @@ def _is_of(dialect: str) -> Callable[..., bool]:
 
 def test_migrating_twice_does_nothing(database: Database) -> None:
     migrate(database.engine)
+
+
+def test_rows_that_came_without_their_sequences_have_new_ids_after_them(database: Database) -> None:
+    """As by logical replication, on PostgreSQL; SQLite has no sequences."""
+    values = "VALUES (7, '7', 'default', 'Europe/Berlin', 'en')"
+    with database.core_transaction() as connection:
+        columns = "(id, external_id, account, timezone, language)"
+        connection.execute(sql(connection, f"INSERT INTO platform_users {columns} {values}"))
+    notes = migrate(database.engine)
+    assert ["platform_users" in note for note in notes] == [True] * database.supports_skip_locked
+    assert migrate(database.engine) == []
+    with database.transaction() as session:
+        session.add(PlatformUser(external_id="8"))
+    with database.read_only() as session:
+        assert session.scalars(select(PlatformUser.id).order_by(PlatformUser.id)).all() == [7, 8]
 
 
 def test_the_migrations_can_be_reverted_and_repeated(tmp_path: object) -> None:

@@ -335,6 +335,19 @@ def test_a_table_in_the_way_of_a_later_migration_is_named(url: str, open_databas
         migrate(database.engine)
 
 
+def test_what_is_in_the_way_is_recognised_in_any_language(platform_url: str, open_database: Open) -> None:
+    database = open_database(platform_url)
+    migrate(database.engine, "0006")
+    raised = "RAISE EXCEPTION 'Typ »claims« existiert bereits' USING ERRCODE = 'duplicate_object'"
+    administer(
+        platform_url,
+        f"CREATE FUNCTION german() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN {raised}; END $$",
+        "CREATE EVENT TRIGGER german ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION german()",
+    )
+    with pytest.raises(UnusableDatabase, match=r"something of others \(Typ »claims« existiert bereits\)"):
+        migrate(database.engine)
+
+
 @pytest.mark.parametrize(
     ("statement", "missing"),
     [
