@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
+from pathlib import Path
 from typing import Any, ClassVar, cast
 from uuid import uuid4
 
@@ -35,7 +36,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import Connection, CursorResult, ExceptionContext, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -56,6 +57,8 @@ SQLITE_PRAGMAS = (
     SQLITE_CACHE,
     SQLITE_SAVEPOINTS,
 )
+SQLITE_FILE = "sqlite_file"
+"""Key in the pool's `info` of a connection: path and identity of its file; None if it has none."""
 POSTGRESQL_CONNECT_TIMEOUT_SECONDS = 2
 POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000
 POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS = 100
@@ -459,6 +462,7 @@ def open_engine(
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}, **options)
         event.listen(engine, "do_connect", _create_sqlite)
         event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "checkout", _discard_replaced_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         event.listen(engine, "handle_error", _discard_unwritable)
         return engine
@@ -539,10 +543,30 @@ def _create_sqlite(_dialect: Any, _record: Any, arguments: Sequence[Any], _optio
             os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # pysqlite must not begin on its own: see _begin_sqlite
     for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
+    _, _, path = connection.execute("PRAGMA database_list").fetchone()
+    record.info[SQLITE_FILE] = (Path(path), _identity(Path(path))) if path else None
+
+
+def _discard_replaced_sqlite(_connection: Any, record: Any, _proxy: Any) -> None:
+    """Discard a connection whose file was replaced or removed: what it writes, no other process would ever see.
+
+    Raises:
+        DisconnectionError: it was. The pool opens another connection.
+    """
+    path, opened = record.info[SQLITE_FILE] or (None, None)
+    if path and _identity(path) != opened:
+        raise DisconnectionError("the database's file was replaced")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    with suppress(OSError):
+        status = path.stat()
+        return status.st_dev, status.st_ino
+    return None
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,0 +1,59 @@
+"""SQLite's file is replaced or removed while processes have it open, such as by a restore that stopped only some."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
+
+from models.delivery import Delivery, NewDelivery
+from runtime.database import Database, is_schema_outdated
+from runtime.encryption import BodyCipher
+
+AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+def accept(database: Database, body: bytes) -> None:
+    with database.core_transaction() as connection:
+        Delivery.accept(connection, [NewDelivery.from_body(body, "default", AT, BodyCipher([]))])
+
+
+def accepted(database: Database) -> int:
+    with database.read_only() as session:
+        return session.execute(select(func.count()).select_from(Delivery)).scalar_one()
+
+
+def remove(file: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{file}{suffix}").unlink()
+
+
+@pytest.fixture
+def file(migrated_sqlite: Path, tmp_path: Path) -> Path:
+    shutil.copy(migrated_sqlite, tmp_path / "copy.db")
+    return Path(shutil.copy(migrated_sqlite, tmp_path / "inbox.db"))
+
+
+def test_what_is_accepted_afterwards_is_in_the_new_file(file: Path) -> None:
+    database = Database(f"sqlite:///{file}")
+    accept(database, b"{}")
+    remove(file)
+    shutil.copy(file.with_name("copy.db"), file)
+    accept(database, b"[]")
+    assert accepted(database) == 1
+    other = Database(f"sqlite:///{file}")
+    assert accepted(other) == 1
+    database.close()
+    other.close()
+
+
+def test_without_a_file_nothing_is_accepted(file: Path) -> None:
+    database = Database(f"sqlite:///{file}")
+    accept(database, b"{}")
+    remove(file)
+    with pytest.raises(OperationalError) as raised:
+        accept(database, b"[]")
+    assert is_schema_outdated(raised.value)
+    database.close()
