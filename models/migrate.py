@@ -102,6 +102,7 @@ def _migrate(engine: Engine, version: str) -> list[str]:
         hidden = hidden_version(connection)
         if hidden:
             raise UnusableDatabase(hidden)
+        _check_version(connection, schema)
         before = version_of(connection)
         command.upgrade(config, version)
         if version == HEAD:
@@ -137,6 +138,20 @@ def _prepare(connection: Connection, schema: str | None, config: Config) -> list
     ]
 
 
+def _check_version(connection: Connection, schema: str | None) -> None:
+    """Check that our tables have a version: a copy of the schema alone lacks it, and rows that migrations insert.
+
+    Raises:
+        UnusableDatabase: they have none.
+    """
+    if version_of(connection) is None and _our_names(connection, schema):
+        place = f"{schema}.{VERSION_TABLE}" if schema else VERSION_TABLE
+        raise UnusableDatabase(
+            f"there are tables of meetergo-inbox, but {place} is empty, as in a copy of the schema without its rows"
+            " (pg_dump --schema-only). Copy the rows too; or drop these tables, and migrate again"
+        )
+
+
 def _make_schema(connection: Connection, schema: str) -> None:
     role, database, exists, may_create, may_fill = connection.execute(RIGHTS, {"schema": schema}).one()
     if not exists and not may_create:
@@ -159,10 +174,15 @@ def _check_names_are_free(connection: Connection, schema: str | None) -> None:
     Raises:
         UnusableDatabase: some have.
     """
-    there = {*inspect(connection).get_table_names(schema=schema), *inspect(connection).get_view_names(schema=schema)}
-    in_the_way = sorted(there & {table.name for table in Model.metadata.sorted_tables})
+    in_the_way = _our_names(connection, schema)
     if in_the_way:
         raise UnusableDatabase(_in_the_way(schema, f"tables of others: {', '.join(in_the_way)}"))
+
+
+def _our_names(connection: Connection, schema: str | None) -> list[str]:
+    """Return the names of our tables that tables or views have."""
+    there = {*inspect(connection).get_table_names(schema=schema), *inspect(connection).get_view_names(schema=schema)}
+    return sorted(there & {table.name for table in Model.metadata.sorted_tables})
 
 
 def _in_the_way(schema: str | None, what: str) -> str:

@@ -19,6 +19,7 @@ from models.tables import Booking
 from runtime.database import Database, schema_of
 from tests.another_database import another_database
 from tests.console.cli import run_cli_in
+from tests.raw_sql import sql
 from tests.runtime.test_database_sessions import administer
 
 ROWS = 20
@@ -345,6 +346,15 @@ def test_what_is_in_the_way_is_recognised_in_any_language(platform_url: str, ope
         "CREATE EVENT TRIGGER german ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION german()",
     )
     with pytest.raises(UnusableDatabase, match=r"something of others \(Typ »claims« existiert bereits\)"):
+        migrate(database.engine)
+
+
+def test_a_copy_of_the_schema_without_its_rows_is_named(url: str, open_database: Open) -> None:
+    database = open_database(url)
+    migrate(database.engine)
+    with database.engine.begin() as connection:
+        connection.execute(sql(connection, f"DELETE FROM {VERSION_TABLE}"))
+    with pytest.raises(UnusableDatabase, match=rf"{VERSION_TABLE} is empty, as in a copy of the schema"):
         migrate(database.engine)
 
 
