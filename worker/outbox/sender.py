@@ -275,8 +275,26 @@ class OutboxSender:
                     return self._record(attempts)
             except DBAPIError:  # down, or not writable for a while
                 if time.monotonic() > until:
-                    raise
+                    return self._record_each(attempts)
                 time.sleep(1)
+
+    def _record_each(self, attempts: Sequence[SendAttempt]) -> list[SendAttempt]:
+        """Record attempts one by one. One that the database refuses, although it can be written, ends dead.
+
+        A trigger of the platform may fail, for example, and the message would be sent again and again.
+
+        Raises:
+            DBAPIError: the database cannot be written.
+        """
+        recorded = list[SendAttempt]()
+        with self._write_lock:
+            self.database.probe_write()
+            for each in attempts:
+                try:
+                    recorded += self._record([each])
+                except DBAPIError as error:
+                    recorded += self._record([each._replace(error=_unrecorded(each, error), skip_reason="")])
+        return recorded
 
     def _record(self, attempts: Sequence[SendAttempt]) -> list[SendAttempt]:
         """Record only rows whose lease this process still holds: another may have sent the rest since."""
@@ -368,6 +386,11 @@ class OutboxSender:
 def _reason_to_skip(notification: Notification, now: datetime) -> str:
     """Return why a notification is no longer worth sending, or "". Called right before it is sent."""
     return MEETING_OVER if notification.is_meeting_over(now) else ""
+
+
+def _unrecorded(attempt: SendAttempt, error: DBAPIError) -> Permanent:
+    what = "it was not sent, and" if attempt.error or attempt.skip_reason else "it was sent, but"
+    return Permanent(f"{what} that could not be recorded: {': '.join(log_fields(error).values())}")
 
 
 def _ids(routed: Iterable[RoutedNotification]) -> set[int]:
