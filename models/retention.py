@@ -4,11 +4,14 @@ Failed attempts are deleted with their rows. Interventions, incidents and runs a
 reconciliations as long as done ones.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, delete, func, select
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
@@ -47,45 +50,72 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
 
     Returns:
         Table -> number of deleted rows.
+
+    Raises:
+        DBAPIError: the database is down; or it refuses to delete some rows, to which a table of the platform may refer,
+            and all others were deleted.
     """
-    ended = {
-        model.__tablename__: sum(_prune_ended(database, model, status, now - age) for status, age in keep.items())
-        for model in (Delivery, Notification)
-    }
+    refusals = list[DBAPIError]()
     interventions = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
     incidents = select(Incident.id).where(Incident.ended_at < now - keep["dead"]).order_by(Incident.ended_at)
     started_at = Reconciliation.started_at
     reconciliations = select(Reconciliation.id).where(started_at < now - keep["done"]).order_by(started_at)
     created_at = Run.created_at
     runs = select(Run.id).where(created_at < now - keep["dead"], Run.ended_at.is_not(None)).order_by(created_at)
-    return {
-        **ended,
-        Intervention.__tablename__: _prune(database, Intervention, interventions),
-        Incident.__tablename__: _prune(database, Incident, incidents),
-        Reconciliation.__tablename__: _prune(database, Reconciliation, reconciliations),
-        Run.__tablename__: _prune(database, Run, runs),
-    }
-
-
-def _prune_ended(database: Database, model: Any, status: str, before: datetime) -> int:
-    return _prune(database, model, _old(model, status, before))
+    rows: Sequence[tuple[Any, Select[Any]]] = (
+        *(
+            (model, _old(model, status, now - age))
+            for model in (Delivery, Notification)
+            for status, age in keep.items()
+        ),
+        (Intervention, interventions),
+        (Incident, incidents),
+        (Reconciliation, reconciliations),
+        (Run, runs),
+    )
+    removed = Counter[str]()
+    for model, old in rows:
+        removed[model.__tablename__] += _prune(database, model, old, refusals)
+    if refusals:
+        raise refusals[0]
+    return dict(removed)
 
 
 def _old(model: Any, status: str, before: datetime) -> Select[Any]:
     return select(model.id).where(model.ended_at < before, model.status == status).order_by(model.ended_at)
 
 
-def _prune(database: Database, model: Any, old: Select[Any]) -> int:
+def _prune(database: Database, model: Any, old: Select[Any], refusals: list[DBAPIError]) -> int:
     removed, limit = 0, BATCH_SIZE if database.supports_skip_locked else SQLITE_BATCH_SIZE
-    while True:
-        count = in_transaction(database, partial(_prune_some, model=model, old=old.limit(limit)))
-        removed += count
+    kept = list[Any]()
+    while len(kept) < limit:
+        query = old.where(model.id.not_in(kept)) if kept else old
+        count, refused = in_transaction(database, partial(_prune_some, model=model, old=query.limit(limit)))
+        removed += count - len(refused)
+        kept += refused
+        refusals += refused.values()
         if count < limit:
-            return removed
+            break
         database.yield_lock()
+    return removed
 
 
-def _prune_some(session: Session, model: Any, old: Select[Any]) -> int:
+def _prune_some(session: Session, model: Any, old: Select[Any]) -> tuple[int, dict[Any, DBAPIError]]:
+    """Delete some rows. Returns their number, and which of them stay, with the reason."""
     ids = session.scalars(old.with_for_update(skip_locked=True)).all()
-    session.execute(delete(model).where(model.id.in_(ids)))
-    return len(ids)
+    if _delete(session, model, ids) is None:
+        return len(ids), {}
+    errors = {key: _delete(session, model, [key]) for key in ids}
+    return len(ids), {key: error for key, error in errors.items() if error}
+
+
+def _delete(session: Session, model: Any, ids: Sequence[Any]) -> DBAPIError | None:
+    """Delete rows, all or none. Returns why the database refused to."""
+    try:
+        with session.begin_nested():
+            session.execute(delete(model).where(model.id.in_(ids)))
+    except OperationalError:
+        raise
+    except DBAPIError as error:
+        return error
+    return None

@@ -1,13 +1,17 @@
 """Pruning lets other writers in between its transactions."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread, get_ident
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, func, select, text
+from sqlalchemy.exc import IntegrityError
 
 from benchmarks.growth.fill import fill
 from models import retention
+from models.delivery import Delivery
+from models.notification import Notification
 from models.retention import prune
 from runtime.database import Database
 from tests.raw_sql import sql
@@ -43,3 +47,28 @@ def test_other_writers_get_the_lock_between_two_prune_transactions(
         event.remove(database.engine, "commit", record_commit)
     between = "".join("P" if is_pruner else "w" for is_pruner in commits)
     assert between.count("Pw") > between.count("PP"), between
+
+
+@pytest.fixture
+def referring_table(database: Database) -> Iterator[None]:
+    """A table of the platform that refers to a delivery, and does not say what becomes of it when that is deleted."""
+    with database.engine.begin() as connection:
+        connection.execute(sql(connection, "CREATE TABLE audit (id VARCHAR(64) REFERENCES deliveries (id))"))
+    yield
+    with database.engine.begin() as connection:
+        connection.execute(text("DROP TABLE audit"))
+
+
+def test_a_row_to_which_the_platform_refers_stays_and_keeps_no_other(
+    database: Database, referring_table: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BATCH_SIZE", "SQLITE_BATCH_SIZE"):
+        monkeypatch.setattr(retention, name, OLD_ROWS // 6)
+    fill(database, OLD_ROWS, datetime.now(UTC))
+    with database.core_transaction() as connection:
+        connection.execute(sql(connection, "INSERT INTO audit SELECT min(id) FROM deliveries"))
+    with pytest.raises(IntegrityError):
+        prune(database, datetime.now(UTC), KEEP)
+    with database.read_only() as session:
+        left = [session.scalar(select(func.count()).select_from(model)) for model in (Delivery, Notification)]
+    assert left == [1, 0]
