@@ -154,18 +154,19 @@ def _check_version(connection: Connection, schema: str | None) -> None:
 
 def _make_schema(connection: Connection, schema: str) -> None:
     role, database, exists, may_create, may_fill = connection.execute(RIGHTS, {"schema": schema}).one()
+    quoted, owner = map(connection.dialect.identifier_preparer.quote, (schema, role))
     if not exists and not may_create:
         raise UnusableDatabase(
             f"the role {role} may not create the schema {schema} in the database {database}. Let its owner run:"
-            f" CREATE SCHEMA {schema} AUTHORIZATION {role}"
+            f" CREATE SCHEMA {quoted} AUTHORIZATION {owner}"
         )
     if exists and not may_fill:
         raise UnusableDatabase(
             f"the role {role} may not create tables in the schema {schema}. Let its owner run:"
-            f" GRANT USAGE, CREATE ON SCHEMA {schema} TO {role} (or set DATABASE_SCHEMA to another one)"
+            f" GRANT USAGE, CREATE ON SCHEMA {quoted} TO {owner} (or set DATABASE_SCHEMA to another one)"
         )
     if not exists:
-        connection.execute(text(f"CREATE SCHEMA {connection.dialect.identifier_preparer.quote(schema)}"))
+        connection.execute(text(f"CREATE SCHEMA {quoted}"))
 
 
 def _check_names_are_free(connection: Connection, schema: str | None) -> None:

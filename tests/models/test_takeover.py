@@ -243,11 +243,11 @@ def test_two_installations_with_the_same_names_in_redis_are_told(platform_url: s
 @contextmanager
 def role(url: str, name: str, *grants: str) -> Iterator[str]:
     """Yield the URL with a new role that may do what is granted only."""
-    administer(url, f"CREATE ROLE {name} LOGIN", *grants)
+    administer(url, f'CREATE ROLE "{name}" LOGIN', *grants)
     try:
         yield url.replace("postgres:@", f"{name}:@")
     finally:
-        administer(url, f"DROP OWNED BY {name}", f"DROP ROLE {name}")
+        administer(url, f'DROP OWNED BY "{name}"', f'DROP ROLE "{name}"')
 
 
 def refusal(database: Database) -> str:
@@ -269,6 +269,13 @@ def test_a_role_without_rights_is_told_what_to_grant(platform_url: str, open_dat
         administer(platform_url, "GRANT USAGE, CREATE ON SCHEMA taken TO clerk")
         migrate(open_database(url, "taken").engine)
         administer(platform_url, "CREATE SCHEMA meetergo_inbox AUTHORIZATION clerk")
+        migrate(open_database(url).engine)
+
+
+def test_the_statement_to_run_can_be_pasted_whatever_the_role_is_called(platform_url: str, open_database: Open) -> None:
+    with role(platform_url, "Clerk-1") as url:
+        statement = refusal(open_database(url)).rpartition("run: ")[2]
+        administer(platform_url, statement)
         migrate(open_database(url).engine)
 
 
