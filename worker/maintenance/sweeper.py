@@ -1,14 +1,14 @@
 """Wake the workers for rows that are due, and complete what a lost trigger, Redis or worker left undone."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
 from sqlalchemy import exists, select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from models.account_cache import AccountsUnknown
@@ -123,24 +123,35 @@ def link_new_users(services: Services, now: datetime) -> int:
 
     Returns:
         The number of notifications created.
+
+    Raises:
+        Exception: the first error of a user who is tried again.
     """
     with services.database.read_only() as session:
         linkable = Employee.linkable_users(session)
+    created, errors = 0, list[Exception]()
     for user_id, meetergo_user_id in linkable:
-        _assign_meetergo_id(services, user_id, meetergo_user_id)
+        with _collecting(errors):
+            _assign_meetergo_id(services, user_id, meetergo_user_id)
     with services.database.read_only() as session:
         new = PlatformUser.newly_mapped(session)
-    created, errors = 0, list[Exception]()
     for user_id in new:
-        try:
+        with _collecting(errors):
             created += _link_bookings(services, user_id, now)
-        except (OperationalError, AccountsUnknown) as error:  # a lock, or the database is down: tried again
-            errors.append(error)
     if created:
         services.job_queue.trigger_drain("outbox")
     if errors:
         raise errors[0]
     return created
+
+
+@contextmanager
+def _collecting(errors: list[Exception]) -> Iterator[None]:
+    """Collect an error: the database is down, a row is locked, or the account is not known."""
+    try:
+        yield
+    except Exception as error:
+        errors.append(error)
 
 
 def _assign_meetergo_id(services: Services, user_id: int, meetergo_user_id: str) -> None:
@@ -175,8 +186,9 @@ def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
     except Exception as error:
         log.error("link.skipped", platform_user_id=user_id, error=describe(error))
         with services.database.transaction() as session:
-            PlatformUser.skip_linking(session, user_id)
             Incident.record_event(session, "link_skipped", now)
+        with suppress(DBAPIError), services.database.transaction() as session:  # nobody may update it: tried each time
+            PlatformUser.skip_linking(session, user_id)
         created = 0
     _forget_attempts(services, user_id)
     return created
