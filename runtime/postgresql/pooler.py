@@ -15,8 +15,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 if TYPE_CHECKING:
     import psycopg
 
-REFUSAL = "startup parameter"
-"""Part of the error of a PgBouncer that does not take `options`: all of it (1.18), or a setting in it (1.20)."""
+REFUSALS = ("startup parameter", "command-line options")
+"""Parts of the errors of poolers that do not take `options`: PgBouncer, all of it (1.18) or a setting in it (1.20), and
+Amazon's RDS Proxy."""
 SET = (
     "SELECT count(set_config(name, value, true))"
     " FROM unnest(CAST(%s AS text[]), CAST(%s AS text[])) AS given (name, value)"
@@ -98,7 +99,7 @@ class Connector:
         try:
             return self._connection_class.connect(*arguments, **{**keywords, "options": self.options})
         except OperationalError as error:
-            if REFUSAL not in str(error):
+            if not any(refusal in str(error) for refusal in REFUSALS):
                 raise
         self._refuses_options = True
         return None

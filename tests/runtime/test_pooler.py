@@ -1,14 +1,16 @@
 """Behind a real PgBouncer: timeouts are in force in each transaction, and nothing is prepared or left behind."""
 
+import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from psycopg import errors
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -20,6 +22,7 @@ from runtime.postgresql.pooler import split_options
 from tests.another_database import another_database
 from tests.pgbouncer import MISSING, PROGRAM, PgBouncer, pgbouncer
 from tests.runtime.test_database_sessions import AT, ODD_SESSION_SETTINGS, administer
+from tests.tcp_proxy import forward
 
 needs_pgbouncer = pytest.mark.skipif(PROGRAM is None, reason=MISSING)
 IGNORES = {"ignore_startup_parameters": "options,extra_float_digits"}
@@ -139,6 +142,44 @@ def test_a_full_pooler_and_a_dead_server_raise_soon(odd_url: str, tmp_path: Path
         with pytest.raises(OperationalError), database.transaction() as session:
             session.execute(text("SELECT 1"))
         database.close()
+
+
+@pytest.fixture
+def rds_proxy(odd_url: str) -> Iterator[str]:
+    """The URL of a proxy that refuses `options` in the words of Amazon's."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = Thread(target=refuse_options, args=(listener, f"{make_url(odd_url).query['host']}/.s.PGSQL.5432"))
+    thread.start()
+    yield f"postgresql+psycopg://postgres@127.0.0.1:{listener.getsockname()[1]}/pooled?sslmode=disable&gssencmode=disable"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+def refuse_options(listener: socket.socket, server: str) -> None:
+    refusal = b"SFATAL\0C0A000\0MFeature not supported: RDS Proxy currently doesn't support command-line options.\0\0"
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        startup = client.recv(65536)
+        if b"\0options\0" in startup:
+            client.sendall(b"E" + (len(refusal) + 4).to_bytes(4, "big") + refusal)
+            client.close()
+            continue
+        real = socket.socket(socket.AF_UNIX)
+        real.connect(server)
+        real.sendall(startup)
+        for source, sink in ((client, real), (real, client)):
+            Thread(target=forward, args=(source, sink), daemon=True).start()
+
+
+def test_a_proxy_that_takes_no_command_line_options_is_a_pooler(rds_proxy: str) -> None:
+    database = Database(rds_proxy, pool_size=1, statement_timeout=STATEMENT_TIMEOUT)
+    with database.transaction() as session:
+        assert settings_of(session)[:3] == ("270ms", "300ms", "UTC")
+    database.close()
 
 
 def test_a_connection_to_the_server_makes_its_settings_once(postgresql_url: str) -> None:
