@@ -107,7 +107,7 @@ def _migrate(engine: Engine, version: str) -> list[str]:
         command.upgrade(config, version)
         if version == HEAD:
             _check_tables(connection, schema)
-            notes += _advance_sequences(connection, schema)
+            notes += advance_sequences(connection, schema)
         return notes + _describe(before, version_of(connection)) + _shared_prefix(connection, schema)
 
 
@@ -208,10 +208,13 @@ def _check_tables(connection: Connection, schema: str | None) -> None:
         )
 
 
-def _advance_sequences(connection: Connection, schema: str | None) -> list[str]:
-    """Advance PostgreSQL's sequences that are behind their rows, which logical replication leaves where they were.
+def advance_sequences(connection: Connection, schema: str | None) -> list[str]:
+    """Advance PostgreSQL's sequences that are behind their rows: copies and logical replication leave them behind.
 
     Otherwise each new row would fail, as its id exists.
+
+    Returns:
+        Notes for the operator.
     """
     if not schema:
         return []

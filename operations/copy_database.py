@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, String, Table, func, insert, select, text, tuple_
+from sqlalchemy import Connection, String, Table, func, insert, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.migrate import migrate
+from models.migrate import advance_sequences, migrate
 from models.migrations.newer import is_up_to_date
 from operations.errors import MIGRATE_COMMAND, OperationError, first_line
-from runtime.database import Database, Model, is_postgresql, schema_of
+from runtime.database import Database, Model, schema_of
 
 PAGE = 100
 """Rows in memory at once; the largest hold a body of up to 256 KiB."""
@@ -73,7 +73,7 @@ def copy_database(source: Database, target: Database, report: Report = lambda _t
                 _insert(writing, table, storable)
                 report(table.name, len(page))
             rows[table.name] = _check_count(reading, writing, table)
-            _continue_ids(writing, table)
+        advance_sequences(writing, schema_of(writing))
     return CopyResult(rows, cleaned)
 
 
@@ -185,16 +185,3 @@ def _check_count(reading: Connection, writing: Connection, table: Table) -> int:
     if there != here:
         raise OperationError(f"nothing was copied: {table.name} has {there} rows, and {here} arrived")
     return here
-
-
-def _continue_ids(connection: Connection, table: Table) -> None:
-    """Advance PostgreSQL's sequence to the highest id. SQLite does this by itself."""
-    key = table.primary_key.columns[0]
-    if not (is_postgresql(connection) and isinstance(key.type, Integer)):
-        return
-    highest = connection.scalar(select(func.max(key)))
-    if highest is not None:
-        quote, schema = connection.dialect.identifier_preparer.quote, schema_of(connection)
-        sequence = text("SELECT setval(pg_get_serial_sequence(:table, :column), :highest)")
-        name = f"{quote(schema)}.{quote(table.name)}" if schema else quote(table.name)
-        connection.execute(sequence, {"table": name, "column": key.name, "highest": highest})
