@@ -35,6 +35,7 @@ from worker import identity
 from worker.maintenance import recovery
 from worker.stopping import stopping
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RESTART_DELAY = timedelta(seconds=1)
 MAX_TEMPLATES = 1000
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=1), timedelta(seconds=15)
@@ -181,7 +182,7 @@ class WorkerPool:
     def work(self) -> None:
         """Start all processes, restart those that die, and stop on a signal: each finishes its job first."""
         stop = StopEvent()
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in STOP_SIGNALS:
             signal.signal(signum, lambda *_: stop.set())
         gc.freeze()  # imported objects live forever: exempt them from garbage collection
         gc.set_threshold(GC_THRESHOLD)
@@ -210,16 +211,21 @@ class WorkerPool:
 def _start(target: Callable[[], None], replaces: ExitedProcess | None = None) -> BaseProcess:
     name = identity.new_name()
     process = multiprocessing.get_context("fork").Process(target=_run, args=(target, name, replaces), name=name)
-    process.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # until the fork has forgotten the pool's handlers
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return process
 
 
 def _run(target: Callable[[], None], name: str, replaces: ExitedProcess | None) -> None:
     """Run a target. Claims of the dead process are released here, so that no fault of the stores affects the pool."""
     identity.set_name(name)
+    for signum in STOP_SIGNALS:
+        signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     if replaces:
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, signal.SIG_DFL)  # the fork inherited the pool's handlers
         recovery.recover_from_exit(replaces.name, crashed=replaces.crashed, pid=replaces.pid)
     target()
 
@@ -320,13 +326,13 @@ class BriefLogFilter(logging.Filter):
 
 
 def _exit_on_signal_or_parent_death() -> None:
-    """Replace the handlers inherited from the pool; RQ sets its own as soon as there is a job to finish."""
+    """Exit on a signal; RQ sets its own as soon as there is a job to finish."""
     _exit_on_signal()
     stop_with_parent()
 
 
 def _exit_on_signal() -> None:
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in STOP_SIGNALS:
         signal.signal(signum, _exit)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from multiprocessing import parent_process
 from threading import Thread, current_thread, main_thread
 
 POLL_INTERVAL = timedelta(seconds=1)
@@ -40,15 +41,17 @@ def request_parent_death_signal() -> None:
 
 
 def stop_with_parent() -> None:
-    """Send this process SIGTERM when its parent has ended."""
+    """Send this process, a child of multiprocessing's, SIGTERM when its parent has ended."""
+    parent = parent_process()
+    assert parent is not None  # noqa: S101 - it is a child
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
-        Thread(target=_watch, args=(os.getppid(),), name="parent", daemon=True).start()
+        Thread(target=_watch, args=(parent.pid,), name="parent", daemon=True).start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _watch(parent: int) -> None:
+def _watch(parent: int | None) -> None:
     while os.getppid() == parent:
         time.sleep(POLL_INTERVAL.total_seconds())
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,11 +1,13 @@
 """A worker that is asked to stop at the worst moment does not go on to wait for jobs."""
 
+import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from rq import Queue
 from rq.worker.base import BaseWorker
 
+from runtime.process.child_processes import stop_with_parent
 from runtime.queue import QueueName, connect
 from runtime.redis.client import InstallationRedis
 from tests.faults.redis_server import RedisServer
-from worker import pool, stopping
-from worker.pool import QueueWorker
+from tests.scrape import wait_until
+from worker import identity, pool, stopping
+from worker.maintenance import recovery
+from worker.pool import QueueWorker, WorkerPool
 
 
 @pytest.fixture(autouse=True)
@@ -108,3 +113,47 @@ def interrupt() -> None:
     """Send a signal, and drop the exception that its handler raises, as Python does in a finalizer."""
     with suppress(SystemExit):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.timeout(30)
+def test_a_pool_that_is_stopped_while_it_starts_its_workers_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that was just forked has the pool's handler, which would set an event that nobody looks at."""
+
+    def set_slowly(name: str) -> None:
+        (tmp_path / name).touch()
+        time.sleep(1)
+
+    monkeypatch.setattr(identity, "set_name", set_slowly)
+    monkeypatch.setattr(recovery, "recover_from_exit", lambda *_, **__: None)
+    worker_pool = WorkerPool(partial(connect, "redis://127.0.0.1:1"), ("inbox", "outbox"), 1)
+    process = multiprocessing.get_context("fork").Process(target=worker_pool.work)
+    process.start()
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    process.terminate()
+    process.join(15)  # else it waits for its workers, which go on
+    for child in _children_of(process.pid):
+        os.kill(child, signal.SIGKILL)
+    process.kill()
+    assert process.exitcode == 0
+
+
+@pytest.mark.timeout(30)
+def test_a_worker_whose_pool_died_before_it_looked_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    process = multiprocessing.get_context("fork").Process(target=_watch_for_a_parent)
+    process.start()
+    process.join(15)
+    process.kill()
+    assert process.exitcode == -signal.SIGTERM
+
+
+def _children_of(pid: int | None) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    return [*map(int, children.read_text().split())] if children.exists() else []
+
+
+def _watch_for_a_parent() -> None:
+    stop_with_parent()
+    time.sleep(20)
