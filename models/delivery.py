@@ -35,6 +35,7 @@ from models.account import DEFAULT, IS_OTHER, is_of
 from models.retryable import MAX_ATTEMPTS, Moment, Retryable, retryable_indexes
 from runtime.database import (
     Model,
+    RowsDiscarded,
     Utc,
     in_range,
     is_postgresql,
@@ -187,14 +188,22 @@ class Delivery(Retryable, Model):
 
     @classmethod
     def accept(cls, connection: Connection | Session, new_deliveries: Iterable[NewDelivery]) -> None:
-        """Insert deliveries, ignoring duplicates. They are sorted by id, so that two receivers cannot deadlock."""
+        """Insert deliveries, ignoring duplicates. They are sorted by id, so that two receivers cannot deadlock.
+
+        Raises:
+            RowsDiscarded: a trigger of the platform's keeps them out of the table, without an error.
+        """
         rows = sorted(map(_inserted, new_deliveries), key=itemgetter(0))
         core = connection.connection() if isinstance(connection, Session) else connection
         if is_postgresql(core):
             statement = INSERT_ARRAYS.format(qualified_name(core, cls))
-            core.exec_driver_sql(statement, tuple(map(list, zip(*rows, strict=True))))
+            inserted = core.exec_driver_sql(statement, tuple(map(list, zip(*rows, strict=True))))
         else:
-            core.exec_driver_sql(INSERT_ROW, [_in_sqlite(*row) for row in rows])
+            inserted = core.exec_driver_sql(INSERT_ROW, [_in_sqlite(*row) for row in rows])
+        if inserted.rowcount < len(rows):
+            ids = {row[0] for row in rows}
+            if len(ids) > len(core.scalars(select(cls.id).where(cls.id.in_(ids))).all()):
+                raise RowsDiscarded
 
     @property
     def encrypted_body(self) -> EncryptedBody:

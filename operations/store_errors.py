@@ -14,14 +14,14 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from operations.errors import MIGRATE_COMMAND, first_line
-from runtime.database import is_schema_outdated
+from runtime.database import RowsDiscarded, is_schema_outdated
 from runtime.redis.client import NotWritable
 
 PASSWORD_REQUIRED = ("NOAUTH", "Authentication required", "must be called with the client already authenticated")
 READ_ONLY_SQLSTATE, DISK_FULL_SQLSTATE, INSUFFICIENT_PRIVILEGE_SQLSTATE = "25006", "53100", "42501"
 TABLES_MISSING = f"the database does not have the tables of this version: {MIGRATE_COMMAND}"
 
-StoreError = (DBAPIError, NoConnectionFree, RedisError)
+StoreError = (DBAPIError, NoConnectionFree, RedisError, RowsDiscarded)
 """Exceptions of a failing store; any other SQLAlchemy error is a bug."""
 
 
@@ -31,6 +31,8 @@ def store_error_message(error: Exception) -> str:
         return _redis_error_message(error)
     if is_schema_outdated(error):
         return TABLES_MISSING
+    if isinstance(error, RowsDiscarded):
+        return str(error)
     cause, message = getattr(error, "orig", None), first_line(error)
     code, sqlstate = getattr(cause, "sqlite_errorcode", 0) & 0xFF, getattr(cause, "sqlstate", None)
     if sqlstate == READ_ONLY_SQLSTATE or code == sqlite3.SQLITE_READONLY:

@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.request import getproxies
 
@@ -50,7 +51,9 @@ def _check_proxy(name: str, url: str) -> None:
         raise UnusableSetting(f"{name} cannot be used: it should look like 'http://proxy.example:3128'")
 
 
+@cache
 def _check_certificates(file: str) -> None:
+    """Check a file of certificates. All of a system's take 24 ms, so it is read once."""
     from ssl import create_default_context  # late: few set it
 
     try:

@@ -41,6 +41,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from runtime.database_url import DEFAULT_SCHEMA, driver_options, names_several_hosts
+from runtime.errors import Failure
 from runtime.postgresql.pooler import Connector, is_pooled
 from runtime.private_files import FILE_MODE
 
@@ -201,6 +202,13 @@ class Model(DeclarativeBase):
     }
 
 
+class RowsDiscarded(Failure, SQLAlchemyError):
+    """The database reported no error, but does not have the rows that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__("the database discards new rows of deliveries without an error: look at that table's triggers")
+
+
 class Database:
     """Opens transactions.
 
@@ -299,7 +307,9 @@ class Database:
                 with _sqlite_pragma(connection, "cache_size = 1", SQLITE_CACHE):  # else a full disk shows at the commit
                     row = _probe_row()
                     connection.execute(self._probe_insert, row)
-                    connection.execute(self._probe_update, {"probe_id": row["id"]})
+                    updated = connection.execute(self._probe_update, {"probe_id": row["id"]})
+                    if updated.rowcount != 1:  # a trigger may have moved the new row to another table of a partition
+                        raise RowsDiscarded
             finally:
                 undone.rollback()
 

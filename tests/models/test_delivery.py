@@ -2,11 +2,14 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from sqlalchemy import select
 
 from models.delivery import Delivery, NewDelivery
-from runtime.database import EARLIEST, Database
+from operations.store_errors import StoreError, store_error_message
+from runtime.database import EARLIEST, Database, RowsDiscarded
 from runtime.encryption import EncryptedBody
+from tests.discarding_trigger import discarding
 
 NOW = datetime(2026, 5, 4, 9, 30, 15, 123456, tzinfo=UTC)
 BEFORE_TIME = datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))
@@ -35,3 +38,19 @@ def test_each_delivery_is_inserted_once_with_its_own_values(database: Database) 
     assert {(row.status, row.attempts, row.source, row.due_at == row.received_at) for row in rows} == {
         ("pending", 0, "webhook", True)
     }
+
+
+def test_a_trigger_that_silently_discards_deliveries_is_an_error_and_a_repeat_is_none(database: Database) -> None:
+    """The receiver would otherwise answer 200 to what is stored nowhere; after an error, Redis keeps it."""
+    known, new = new_delivery(1, b"known"), new_delivery(2, b"new")
+    with database.one_statement() as connection:
+        Delivery.accept(connection, [known])
+    with discarding(database, "deliveries"):
+        with pytest.raises(RowsDiscarded, match="look at that table"), database.one_statement() as connection:
+            Delivery.accept(connection, [known, new])
+        with pytest.raises(StoreError) as error:
+            database.probe_write()
+        assert store_error_message(error.value).startswith("the database discards new rows of deliveries")
+        with database.one_statement() as connection:
+            Delivery.accept(connection, [known])
+    database.probe_write()

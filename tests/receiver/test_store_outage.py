@@ -19,6 +19,7 @@ from models.delivery import Delivery, NewDelivery, unpack
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.outage import COOLDOWN
+from tests.discarding_trigger import discarding
 from tests.payloads import payload
 from tests.raw_sql import sql
 from tests.receiver.conftest import ADDRESS, MakeApp
@@ -35,7 +36,7 @@ def silent_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.fixture(params=["locked", "unreachable", "without tables"])
+@pytest.fixture(params=["locked", "unreachable", "without tables", "discarding"])
 def database_down(
     request: pytest.FixtureRequest, database: Database, database_url: str, silent_port: int, tmp_path: Path
 ) -> Iterator[str]:
@@ -45,6 +46,9 @@ def database_down(
         with database.engine.begin() as connection:  # on SQLite, this alone holds the write lock
             if postgresql:
                 connection.execute(sql(connection, "LOCK TABLE deliveries IN EXCLUSIVE MODE"))
+            yield database_url
+    elif request.param == "discarding":
+        with discarding(database, "deliveries"):
             yield database_url
     elif request.param == "unreachable":
         yield f"postgresql://user:password@127.0.0.1:{silent_port}/inbox" if postgresql else no_database(tmp_path)

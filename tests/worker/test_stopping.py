@@ -155,5 +155,6 @@ def _children_of(pid: int | None) -> list[int]:
 
 
 def _watch_for_a_parent() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the fork inherited that of an earlier test's worker
     stop_with_parent()
     time.sleep(20)

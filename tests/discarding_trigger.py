@@ -1,0 +1,32 @@
+"""A trigger that discards new rows of a table without an error, as a platform may have on its own tables."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+
+from runtime.database import Database, schema_of
+
+SQLITE = "CREATE TRIGGER discard BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END"
+POSTGRESQL = (
+    "CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "CREATE TRIGGER discard BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION discard()",
+)
+
+
+@contextmanager
+def discarding(database: Database, table: str) -> Iterator[None]:
+    """Have the trigger on a table until the block ends."""
+    is_sqlite = not database.supports_skip_locked
+    name = table if is_sqlite else f"{schema_of(database.engine)}.{table}"
+    _execute(database, *(statement.format(table=name) for statement in ((SQLITE,) if is_sqlite else POSTGRESQL)))
+    try:
+        yield
+    finally:
+        _execute(database, *(("DROP TRIGGER discard",) if is_sqlite else ("DROP FUNCTION discard() CASCADE",)))
+
+
+def _execute(database: Database, *statements: str) -> None:
+    with database.transaction() as session:
+        for statement in statements:
+            session.execute(text(statement))
