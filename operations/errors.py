@@ -11,7 +11,7 @@ class OperationError(Exception):
     """The requested operation is impossible. The message says why, and what to do."""
 
 
-def api_error_message(error: ApiError, account: str = DEFAULT) -> str:
+def api_error_message(error: ApiError, account: str) -> str:
     """Describe an API error in one sentence, naming the setting or the account if its key is at fault."""
     key = "MEETERGO_API_KEY" if account == DEFAULT else f"API key of the account {account}"
     return f"{key}: {error}" if isinstance(error, Unauthorised) else str(error)

@@ -22,12 +22,14 @@ class ImportRun:
     """The progress of an import.
 
     Attributes:
+        account: the account of meetergo's whose users the hosts become.
         outcomes: number of lines for each outcome.
         failed: failed lines with their reasons.
         remaining: lines not processed; the line that stopped the run comes first.
         stopped: why the run stopped, and at which line; empty if it did not.
     """
 
+    account: str
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     failed: list[tuple[HostRow, str]] = field(default_factory=list)
     remaining: Sequence[HostRow] = ()
@@ -54,7 +56,7 @@ class ImportRun:
                 self._onboard(line, onboard_host)
                 unanswered = 0
             except FATAL_ERRORS as error:
-                self.stopped = f"line {line.number}: {api_error_message(error)}"
+                self.stopped = f"line {line.number}: {api_error_message(error, self.account)}"
                 return
             except Unavailable as error:
                 self.failed.append((line, str(error)))

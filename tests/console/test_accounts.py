@@ -21,6 +21,8 @@ from models.delivery import delivery_id
 from models.endpoint import Endpoint
 from models.intervention import Intervention
 from models.platform_user import PlatformUser
+from operations.users.host_entry import HostEntry
+from operations.users.onboarding import Onboarding, Outcome
 from runtime.encryption import BodyCipher
 from runtime.signed_address import AddressSigner
 from tests.console.cli import ON_SQLITE
@@ -168,6 +170,22 @@ def test_each_account_registers_rotates_and_removes_its_own_webhook(operator: Op
     with operator.database.read_only() as session:
         assert [row.provider_id for row in Endpoint.all(session)] == [str(ours["id"])]
         assert Endpoint.all(session, "acme") == []
+
+
+def test_an_import_that_stops_names_the_account_whose_key_is_refused(
+    operator: Operator, acme: CompanyAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(operator, acme)
+    apply = Onboarding.apply
+
+    def apply_after_expiry(onboarding: Onboarding, host: HostEntry) -> Outcome:
+        operator.meetergo.expire(acme.key)
+        return apply(onboarding, host)
+
+    monkeypatch.setattr(Onboarding, "apply", apply_after_expiry)
+    (tmp_path / "hosts.csv").write_text(HOSTS.format("acme-1"))
+    stopped = run(operator, "users", "onboard", "hosts.csv", "--account", "acme")
+    assert (stopped.exit_code, "line 2: API key of the account acme: " in stopped.stderr) == (1, True), stopped.output
 
 
 def test_hosts_are_onboarded_listed_and_booked_in_their_account(

@@ -74,7 +74,7 @@ def onboard(
 
     chosen = _read(file, lines)
     settings = load_settings(ProviderSettings, account)
-    import_run = ImportRun()
+    import_run = ImportRun(account)
     with open_configured_database(settings) as database, api_client(settings, BULK_SHARE, account) as meetergo:
         onboarding = Onboarding(meetergo, database, Directory(meetergo), booking_root, account=account)
         onboard_host = onboarding.plan if dry_run else onboarding.apply
