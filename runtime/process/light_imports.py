@@ -1,20 +1,50 @@
 """Import a library without an optional part that it imports with itself and that nothing here uses."""
 
 import sys
-from importlib import import_module
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 
 
 def import_without(library: str, unused: str) -> None:
-    """Import a library as if another were not installed, unless either was imported already.
+    """Let a library be imported, whenever that is, as if another were not installed, unless that was imported before.
 
     Args:
         library: structlog, for example.
         unused: rich, for example, whose tracebacks in colours show local variables, and so what must not be logged.
     """
-    if unused in sys.modules or library in sys.modules:
-        return
-    sys.modules[unused] = None  # type: ignore[assignment] # None makes an import fail, as Python documents
-    try:
-        import_module(library)
-    finally:
-        del sys.modules[unused]
+    _finder.unused[library] = unused
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
+
+
+class _Finder:
+    """One of `sys.meta_path`, without its base class: to import that takes longer than all that this does."""
+
+    def __init__(self) -> None:
+        self.unused: dict[str, str] = {}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find such a library, and let its loader hide the other one while it executes it."""
+        unused = self.unused.get(fullname)
+        if unused is None or unused in sys.modules:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_without(module: ModuleType) -> None:
+            sys.modules[unused] = None  # type: ignore[assignment] # makes an import fail, as Python documents
+            try:
+                execute(module)
+            finally:
+                del sys.modules[unused]
+
+        spec.loader.exec_module = execute_without  # type: ignore[method-assign]
+        return spec
+
+
+_finder = _Finder()

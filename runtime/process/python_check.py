@@ -1,6 +1,7 @@
 """Check at start that this Python has our requirements. Imports nothing that may be missing, before that."""
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 
 from runtime.process.light_imports import import_without
@@ -14,7 +15,8 @@ REQUIRED = ("cryptography", "psycopg", "pydantic", "redis", "rq", "sqlalchemy", 
 def check_python(*more: str) -> None:
     """Exit with a message if this Python is too old or lacks a required library. Opens closed standard streams first.
 
-    structlog is imported here, before anyone imports it with rich: that takes 0.1 s, and 5 MB of each process.
+    structlog is imported here without rich, before anyone imports both: that takes 0.1 s, and 5 MB of each process.
+    redis-py, once it is imported, does without OpenTelemetry, which it would want for metrics that nobody asks it for.
 
     Args:
         more: further required libraries.
@@ -30,3 +32,5 @@ def check_python(*more: str) -> None:
         )
         raise SystemExit(2)
     import_without("structlog", "rich")
+    import_without("redis", "opentelemetry")
+    import_module("structlog")

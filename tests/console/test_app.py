@@ -161,6 +161,22 @@ def test_the_driver_and_types_of_postgresql_are_imported_only_for_it() -> None:
     assert "psycopg" not in run_python("import models.migrate")[1]
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import console, operations.status",
+        "import console.__main__, operations.replay.service, worker.start",
+        "import receiver.app, worker.__main__, worker.scheduler, dashboard.app, read_api.app, runtime.redis.client",
+    ],
+)
+def test_redis_is_imported_without_opentelemetry(program: str) -> None:
+    """It wants it for metrics of its own: a twentieth of what `status` imports. Whoever asks for traces finds it."""
+    shown, modules = run_python(f"{program}\nprint([each for each in sys.modules if 'opentelemetry' in each])")
+    assert "redis" in modules
+    assert shown == "[]\n"
+    assert "opentelemetry.trace" in run_python(f"{program}\nimport opentelemetry.trace")[1]
+
+
 def test_the_services_of_a_worker_import_no_templates_and_no_objects_of_the_api() -> None:
     """A replay and its dry run open them, and need neither: together they took a seventh of the start."""
     _, modules = run_python("import worker.start, operations.replay.service, console.render.replay_preview")
