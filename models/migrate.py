@@ -94,16 +94,16 @@ def _migrate(engine: Engine, version: str) -> list[str]:
             connection.execute(LOCK, {"name": f"{VERSION_TABLE} of {schema}"})
         config.attributes["connection"] = connection
         notes = _prepare(connection, schema, config)
-        newer = find_newer(connection) if version == HEAD else None
+        before = version_of(connection)
+        newer = find_newer(connection, before) if version == HEAD else None
         if newer and newer.obstacles:
             raise UnusableDatabase(str(newer))
         if newer:
             return [*notes, str(newer)]
-        hidden = hidden_version(connection)
+        hidden = hidden_version(connection, before)
         if hidden:
             raise UnusableDatabase(hidden)
         _check_version(connection, schema)
-        before = version_of(connection)
         command.upgrade(config, version)
         if version == HEAD:
             _check_tables(connection, schema)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from models.account import DEFAULT, Account
 from models.delivery import Delivery
-from models.migrations.newer import NewerDatabase, find_newer, hidden_version, is_up_to_date
+from models.migrations.newer import NewerDatabase, find_newer, hidden_version, newest_known, version_of
 from models.reconciliation import Reconciliation
 from models.retryable import Status
 from models.stats import Stats, collect_stats
@@ -73,10 +73,10 @@ def take_snapshot(
     """Query both stores; one that is down raises nothing. For `limit` see `collect_stats`."""
     stats = collect_stats(database, job_queue, now, limit)
     expires = settings.meetergo_api_key_expires
-    newer, hidden = _find_version(database, stats)
+    newer, hidden, is_outdated = _check_version(database, stats)
     return StatusSnapshot(
         stats,
-        bool(newer.obstacles) if newer else not hidden and _lacks_tables(database, stats),
+        is_outdated,
         timedelta(seconds=settings.alert_waiting_seconds),
         (expires - now.date()).days if expires else None,
         newer,
@@ -109,21 +109,17 @@ def _count_by_account(session: Session, status: Status) -> dict[str, int]:
     return dict(session.execute(rows).all())
 
 
-def _find_version(database: Database, stats: Stats) -> tuple[NewerDatabase | None, str | None]:
-    """Return the database's version if it is newer, and why it cannot be read, if so."""
-    if stats.rows is None and not stats.is_schema_outdated:
-        return None, None
+def _check_version(database: Database, stats: Stats) -> tuple[NewerDatabase | None, str | None, bool]:
+    """Return the database's version if it is newer, why it cannot be read, if so, and whether tables are missing."""
+    if stats.is_database_down:
+        return None, None, False
     try:
         with database.read_only() as session:
-            return find_newer(session.connection()), hidden_version(session.connection())
+            connection = session.connection()
+            version = version_of(connection)
+            newer, hidden = find_newer(connection, version), hidden_version(connection, version)
     except SQLAlchemyError:
-        return None, None
-
-
-def _lacks_tables(database: Database, stats: Stats) -> bool:
-    if stats.rows is None:
-        return stats.is_schema_outdated
-    try:
-        return not is_up_to_date(database.engine)
-    except SQLAlchemyError:
-        return False
+        return None, None, stats.is_schema_outdated
+    if newer:
+        return newer, None, bool(newer.obstacles)
+    return None, hidden, not hidden and (stats.is_schema_outdated or version != newest_known())

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from meetergo.api.errors import InvalidCall
-from models.migrations.newer import find_newer
+from models.migrations.newer import find_newer, version_of
 from runtime.database import Database
 from runtime.settings import EXIT_BAD_SETTING, UnusableSetting, shorten
 from worker.channels import UnusableChannel
@@ -24,28 +24,34 @@ VERSION_TIMEOUT = timedelta(seconds=2)
 
 
 def open_services(settings: WorkerSettings, database: Database | None = None) -> Services:
-    """Build the services, or exit if a setting cannot be used; print what an operator should know.
+    """Build the services of a process, or exit if a setting cannot be used; print what an operator should know.
 
     Args:
         settings: the worker's settings.
         database: the database to use; None to open the one in the settings.
     """
-    if settings.platform_hook:
-        for sentence in shadowed(settings.platform_hook, settings.platform_folders):
-            print(sentence, file=sys.stderr)
-    services = exit_on_bad_setting(lambda: build_services(settings, database))
-    _print_if_newer(settings)
+    services = build_or_exit(settings, database)
+    impatient = settings.database(pool_size=1, statement_timeout=VERSION_TIMEOUT)
+    print_if_newer(impatient)
+    impatient.close()
     return services
 
 
-def _print_if_newer(settings: WorkerSettings) -> None:
+def build_or_exit(settings: WorkerSettings, database: Database | None = None) -> Services:
+    """Build the services, or exit if a setting cannot be used; print which modules of a hook are shadowed."""
+    if settings.platform_hook:
+        for sentence in shadowed(settings.platform_hook, settings.platform_folders):
+            print(sentence, file=sys.stderr)
+    return exit_on_bad_setting(lambda: build_services(settings, database))
+
+
+def print_if_newer(database: Database) -> None:
     """Print a notice if the database has a newer version, as after a rollback. Skip it if the database is down."""
-    database = settings.database(pool_size=1, statement_timeout=VERSION_TIMEOUT)
     with suppress(SQLAlchemyError), database.read_only() as session:
-        newer = find_newer(session.connection())
+        connection = session.connection()
+        newer = find_newer(connection, version_of(connection))
         if newer:
             print(newer, file=sys.stderr)
-    database.close()
 
 
 def exit_on_bad_setting(build: Callable[[], Opened]) -> Opened:

@@ -40,14 +40,15 @@ def worker_services() -> Iterator[Services]:
     """Open the worker's services for one command; errors of a store become one-sentence messages."""
     from operations.store_errors import StoreError, store_error_message
     from worker.settings import WorkerSettings
-    from worker.start import open_services
+    from worker.start import build_or_exit, print_if_newer
 
     logs.configure()
     logs.silence()  # the command prints the results itself
     settings = WorkerSettings.load()
     settings.check_file_exists()
-    services = open_services(settings)
+    services = build_or_exit(settings)
     try:
+        print_if_newer(services.database)  # on the command's own connection: another one takes 20 round trips
         yield services
     except StoreError as error:
         raise click.ClickException(store_error_message(error)) from error

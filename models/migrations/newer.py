@@ -38,16 +38,19 @@ class NewerDatabase:
         )
 
 
-def find_newer(connection: Connection) -> NewerDatabase | None:
+def find_newer(connection: Connection, version: str | None) -> NewerDatabase | None:
     """Return what is known of a database whose version this one does not know; None if it knows it, or has no tables.
+
+    Args:
+        connection: connection to the database.
+        version: what `version_of` returned.
 
     Raises:
         SQLAlchemyError: the database does not answer.
     """
-    found = version_of(connection)
-    if found is None or found in _known():
+    if version is None or version in _known():
         return None
-    return NewerDatabase(found, (*(f"there is no {name}" for name in missing(connection)), *_demands(connection)))
+    return NewerDatabase(version, (*(f"there is no {name}" for name in missing(connection)), *_demands(connection)))
 
 
 def version_of(connection: Connection) -> str | None:
@@ -60,9 +63,14 @@ def version_of(connection: Connection) -> str | None:
     return found
 
 
-def hidden_version(connection: Connection) -> str | None:
-    """Return a sentence that says why the version cannot be read although it is there; None if it can, or is not."""
-    if connection.dialect.name != "postgresql" or version_of(connection) is not None:
+def hidden_version(connection: Connection, version: str | None) -> str | None:
+    """Return a sentence that says why the version cannot be read although it is there; None if it can, or is not.
+
+    Args:
+        connection: connection to the database.
+        version: what `version_of` returned.
+    """
+    if connection.dialect.name != "postgresql" or version is not None:
         return None
     schema = schema_of(connection)
     name = f"{connection.dialect.identifier_preparer.quote(schema)}.{VERSION_TABLE}" if schema else VERSION_TABLE

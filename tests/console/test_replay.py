@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 from redis import Redis
-from sqlalchemy import func, select, update
+from sqlalchemy import Engine, event, func, select, update
 from sqlalchemy.orm import Session
 
 from console.commands.deliveries.replay import replay
@@ -120,6 +120,20 @@ def test_a_dry_run_shows_the_effect_and_changes_nothing(harness: Harness, invoke
         "This was a dry run: nothing is changed.",
     ):
         assert words in said(result)
+
+
+def test_a_dry_run_opens_the_database_once(harness: Harness, invoke: Invoke) -> None:
+    pools: set[Any] = set()
+
+    def record(connection: Any, *_more: Any) -> None:
+        pools.add(connection.engine.pool)
+
+    event.listen(Engine, "before_cursor_execute", record)
+    try:
+        assert invoke(replay, "--dead", "--dry-run").exit_code == 0
+    finally:
+        event.remove(Engine, "before_cursor_execute", record)
+    assert len(pools) == 1
 
 
 @ON_SQLITE

@@ -221,6 +221,20 @@ def test_tables_of_an_earlier_version_are_a_finding(
     assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
 
 
+def test_the_version_of_the_database_is_read_once(healthy: Harness) -> None:
+    statements: list[str] = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", record)
+    try:
+        assert findings() == []
+    finally:
+        event.remove(Engine, "before_cursor_execute", record)
+    assert sum("version_num" in each for each in statements) == 1
+
+
 def reconciled(harness: Harness, began: timedelta, ended: timedelta | None = None, **found: Any) -> None:
     """Store a run that began and ended this long ago."""
     now = datetime.now(UTC)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from devtools.send import samples
 from models.migrate import migrate
-from models.migrations.newer import VERSIONS, find_newer, newest_known
+from models.migrations.newer import VERSIONS, find_newer, newest_known, version_of
 from models.migrations.takeover import VERSION_TABLE
 from operations.copy_database import count_rows
 from operations.errors import OperationError
@@ -112,7 +112,7 @@ def test_it_says_what_it_cannot_do_without(own_database: Database, tmp_path: Pat
         if "NOT NULL" in statement and own_database.engine.dialect.name == "sqlite":
             continue  # SQLite adds no such column
         with changed(own_database, statement) as connection:
-            found = find_newer(connection)
+            found = find_newer(connection, version_of(connection))
         assert found
         assert found.obstacles[0] == obstacle
     newer(own_database, next(iter(OBSTACLES)))
@@ -135,10 +135,10 @@ def changed(database: Database, statement: str) -> Iterator[Connection]:
 
 def test_a_database_of_this_version_or_without_tables_is_not_newer(own_database: Database) -> None:
     with own_database.engine.connect() as connection:
-        assert find_newer(connection) is None
+        assert find_newer(connection, version_of(connection)) is None
     migrate(own_database.engine)
     with own_database.engine.connect() as connection:
-        assert find_newer(connection) is None
+        assert find_newer(connection, version_of(connection)) is None
 
 
 def test_each_migration_is_named_after_its_version() -> None:
