@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import urllib3
 from honcho.environ import parse_procfile
 
 from devtools.forked import ROOT, ForkedProcess, program_of
@@ -103,6 +102,8 @@ def wait_until_ready(url: str, log: Path) -> None:
     Raises:
         ProcessFailed: it does not become ready in time.
     """
+    import urllib3  # late: `make run` waits for nothing
+
     deadline = time.monotonic() + TIMEOUT.total_seconds()
     with urllib3.PoolManager() as pool:
         while time.monotonic() < deadline:
