@@ -35,10 +35,9 @@ empty, so this is what a command takes before it has anything to do, most of it 
 """
 
 LIMITS = """\
-SQLAlchemy, our mapped classes and the driver limit it: half of what `status` imports. redis-py imports OpenTelemetry
-where it is installed, as it is here; `requirements.txt` alone does not install it. Tried and left out: settings without
-pydantic (12 to 18% fewer instructions, for a copy of a library), and ending the process without tearing the interpreter
-down (1 to 3%).
+SQLAlchemy, our mapped classes and the driver limit it: half of what `status` imports. Tried and left out: settings
+without pydantic (12 to 18% fewer instructions, for a copy of a library), and ending the process without tearing the
+interpreter down (1 to 3%).
 """
 
 
