@@ -308,7 +308,7 @@ class Database:
                     row = _probe_row()
                     connection.execute(self._probe_insert, row)
                     updated = connection.execute(self._probe_update, {"probe_id": row["id"]})
-                    if updated.rowcount != 1:  # a trigger may have moved the new row to another table of a partition
+                    if updated.rowcount != 1:  # not that of the INSERT: a trigger may put rows into a child table
                         raise RowsDiscarded
             finally:
                 undone.rollback()

@@ -326,7 +326,7 @@ class BriefLogFilter(logging.Filter):
 
 
 def _exit_on_signal_or_parent_death() -> None:
-    """Exit on a signal; RQ sets its own as soon as there is a job to finish."""
+    """Exit on a signal or with the pool. RQ sets handlers of its own as soon as there is a job to finish."""
     _exit_on_signal()
     stop_with_parent()
 

@@ -48,7 +48,7 @@ def worker_services() -> Iterator[Services]:
     settings.check_file_exists()
     services = build_or_exit(settings)
     try:
-        print_if_newer(services.database)  # on the command's own connection: another one takes 20 round trips
+        print_if_newer(services.database)  # on the connection that the command needs anyway
         yield services
     except StoreError as error:
         raise click.ClickException(store_error_message(error)) from error
