@@ -1,24 +1,26 @@
 """Access control, closed by default: who is logged in, the role that each route requires, and CSRF protection."""
 
 from collections.abc import Callable
+from functools import cached_property
 from ipaddress import ip_address
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, abort, current_app, g, request
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 
 from dashboard.page_size import fit
 from dashboard.stores import current
 from operations.dashboard_login import MAX_NAME_LENGTH, ROLES, Operator, Role
 
+if TYPE_CHECKING:
+    from limits import RateLimitItem
+    from limits.strategies import FixedWindowRateLimiter
+
 SESSION_COOKIE = "inbox_session"
 OPEN_ENDPOINTS = frozenset({"static", "login.use", "login.logout", "preferences.save", "health.health"})
 """Routes that need no login. They reveal nothing about the installation."""
-LOGIN_ATTEMPTS = RateLimitItemPerMinute(10)
-"""Limit of failed logins per address; further ones get 429."""
+MAX_FAILED_LOGINS = 10
+"""Limit of failed logins per address and minute; further ones get 429."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -113,16 +115,26 @@ def is_https() -> bool:
 class LoginLimit:
     """Limits failed logins per address, in this process."""
 
-    def __init__(self) -> None:
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
-
     def is_exceeded(self) -> bool:
         """Whether this peer has failed too often lately."""
-        return not self._limiter.test(LOGIN_ATTEMPTS, remote_address())
+        return not self._limiter.test(self._limit, remote_address())
 
     def record_failure(self) -> None:
         """Count a failed login of this peer."""
-        self._limiter.hit(LOGIN_ATTEMPTS, remote_address())
+        self._limiter.hit(self._limit, remote_address())
+
+    @cached_property
+    def _limiter(self) -> "FixedWindowRateLimiter":
+        from limits.storage import MemoryStorage  # late: memory that a process needs only where somebody logs in
+        from limits.strategies import FixedWindowRateLimiter
+
+        return FixedWindowRateLimiter(MemoryStorage())
+
+    @cached_property
+    def _limit(self) -> "RateLimitItem":
+        from limits import RateLimitItemPerMinute
+
+        return RateLimitItemPerMinute(MAX_FAILED_LOGINS)
 
 
 def _is_same_site() -> bool:

@@ -192,6 +192,13 @@ def test_a_scheduler_without_an_api_key_imports_no_client_of_the_api() -> None:
     assert not {"httpx", "limits", "tenacity", "meetergo.api.schemas"} & modules
 
 
+def test_a_dashboard_imports_no_limiter_before_somebody_logs_in() -> None:
+    """It takes 1.5 MB of the process's memory."""
+    _, modules = run_python("import dashboard.app")
+    assert "dashboard.screens.login" in modules
+    assert "limits" not in modules
+
+
 def test_no_garbage_is_collected_while_a_large_command_imports() -> None:
     """One collection takes a tenth of its start."""
     program = """
