@@ -40,9 +40,9 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from runtime.database_url import DEFAULT_SCHEMA, driver_options, names_several_hosts
+from runtime.database_url import DEFAULT_SCHEMA
 from runtime.errors import Failure
-from runtime.postgresql.pooler import Connector, is_pooled
+from runtime.postgresql.pooler import is_pooled
 from runtime.private_files import FILE_MODE
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
@@ -60,24 +60,8 @@ SQLITE_PRAGMAS = (
 )
 SQLITE_FILE = "sqlite_file"
 """Key in the pool's `info` of a connection: path and identity of its file; None if it has none."""
-POSTGRESQL_CONNECT_TIMEOUT_SECONDS = 2
-POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000
 POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS = 100
-POSTGRESQL_TCP_TIMEOUT_MILLISECONDS = 3_000
 POOL_TIMEOUT_SECONDS = 2
-ROUND_TRIP = timedelta(milliseconds=200)
-"""How much longer than the statement timeout the client waits for the response."""
-ISOLATION = "READ COMMITTED"
-SESSION_SETTINGS = {
-    "timezone": "UTC",
-    "DateStyle": "ISO",
-    "IntervalStyle": "postgres",
-    "bytea_output": "hex",
-    "standard_conforming_strings": "on",
-    "array_nulls": "on",
-    "default_transaction_isolation": ISOLATION.lower(),
-}
-"""Settings that the driver or our code relies on, and that a database or role may override. See also `open_engine`."""
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 BEGIN = "BEGIN IMMEDIATE"
 WRITE_QUEUE_SUFFIX = "-queue"
@@ -476,53 +460,18 @@ def open_engine(
         event.listen(engine, "begin", _begin_sqlite)
         event.listen(engine, "handle_error", _discard_unwritable)
         return engine
+    from runtime.postgresql import engine as postgresql  # late: a tenth of a command's start on SQLite
+
     engine = create_engine(
         url,
-        connect_args=_connect_arguments(url),
+        connect_args=postgresql.connect_arguments(url),
         pool_pre_ping=pre_ping,
-        isolation_level=ISOLATION,
+        isolation_level=postgresql.ISOLATION,
         **options,
     )
-    from runtime.postgresql.driver import register_tolerant_timestamps  # late: a tenth of a command's start on SQLite
-
-    connector = _connector(url, statement_timeout)
-    event.listen(engine, "do_connect", connector.connect)
-    event.listen(engine, "connect", register_tolerant_timestamps)
-    event.listen(engine, "begin", connector.begin)
+    postgresql.listen(engine, url, statement_timeout)
     event.listen(engine, "handle_error", _discard_unwritable)
     return engine
-
-
-def _connect_arguments(url: str) -> dict[str, Any]:
-    parts = make_url(url)
-    url_options = parts.query
-    defaults: dict[str, Any] = {
-        "connect_timeout": POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
-        "tcp_user_timeout": POSTGRESQL_TCP_TIMEOUT_MILLISECONDS,
-        "client_encoding": "UTF8",
-    }
-    if names_several_hosts(parts):  # else the first that answers, which a failover may have made a standby
-        defaults["target_session_attrs"] = "read-write"
-    arguments = {name: value for name, value in defaults.items() if name not in url_options}
-    return arguments | driver_options(parts)
-
-
-def _connector(url: str, statement_timeout: timedelta) -> Connector:
-    from runtime.postgresql.driver import connection_class
-
-    query = make_url(url).query
-    milliseconds = int(statement_timeout.total_seconds() * 1000)
-    lock_timeout = POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS
-    if milliseconds:  # at the same time, the statement's would be reported
-        lock_timeout = min(lock_timeout, max(1, milliseconds * 9 // 10))
-    settings = SESSION_SETTINGS | {"lock_timeout": str(lock_timeout), "statement_timeout": str(milliseconds)}
-    options = query.get("options", "")
-    return Connector(
-        connection_class(statement_timeout + ROUND_TRIP if statement_timeout else None),
-        settings,
-        options if isinstance(options, str) else " ".join(options),
-        may_prepare="prepare_threshold" in query,
-    )
 
 
 def _discard_unwritable(context: ExceptionContext) -> None:

@@ -10,7 +10,8 @@ from models.notification import SEND_LEASE
 from models.retryable import INITIAL_BACKOFF
 from receiver.app import STATEMENT_TIMEOUT
 from receiver.server import MAX_CONNECTIONS
-from runtime.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
+from runtime.database import SQLITE_BUSY_TIMEOUT_SECONDS
+from runtime.postgresql.engine import CONNECT_TIMEOUT_SECONDS
 from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED_TIMEOUT
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS
 from tests.faults.catalogue import BOTH, KILLED_WORKER, LOST_TRIGGER, Fault
@@ -83,7 +84,7 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
             retries=RETRY_IF_ABANDONED.max,
             redis_timeout=REDIS_TIMEOUT_SECONDS,
             busy_timeout=SQLITE_BUSY_TIMEOUT_SECONDS,
-            connect_timeout=POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
         )
     )
 

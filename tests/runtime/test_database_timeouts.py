@@ -13,7 +13,8 @@ from sqlalchemy.exc import OperationalError
 
 from models.booking import Booking
 from models.migrate import migrate
-from runtime.database import ROUND_TRIP, Database
+from runtime.database import Database
+from runtime.postgresql.engine import ROUND_TRIP
 
 STATEMENT_TIMEOUT = timedelta(seconds=1)
 ROUNDS, BUSY_SECONDS, GAP_SECONDS = 40, 0.045, 0.006
