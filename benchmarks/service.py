@@ -19,6 +19,7 @@ from benchmarks.bodies import BODY_KEY, CIPHER
 from benchmarks.running import plain
 from devtools import processes
 from devtools.redis_server import free_port
+from models.account import DEFAULT
 from models.delivery import Delivery, NewDelivery, delivery_id
 from runtime import queue
 from runtime.database import Database
@@ -205,7 +206,7 @@ def check(reader: DatabaseReader, bodies: Sequence[bytes]) -> None:
         Lost: one is not.
     """
     for start in range(0, len(bodies), CHUNK_SIZE):
-        ids = [delivery_id(body) for body in bodies[start : start + CHUNK_SIZE]]
+        ids = [delivery_id(body, DEFAULT) for body in bodies[start : start + CHUNK_SIZE]]
         places = ", ".join("?" * len(ids))
         join = "LEFT JOIN bookings b ON b.id = d.booking_id"
         query = f"SELECT count(*) FROM deliveries d {join} WHERE d.status = 'done' AND b.id IS NOT NULL AND d.id IN "  # noqa: S608 - as above

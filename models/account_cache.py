@@ -40,9 +40,7 @@ class Accounts:
         webhook_account: its other name, which its address has; see WEBHOOK_ACCOUNT.
     """
 
-    def __init__(
-        self, database: Database, cipher: BodyCipher, default: AccountConfig, webhook_account: str = DEFAULT
-    ) -> None:
+    def __init__(self, database: Database, cipher: BodyCipher, default: AccountConfig, webhook_account: str) -> None:
         self.default = default
         self._database = database
         self._cipher = cipher

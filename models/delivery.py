@@ -118,7 +118,7 @@ class NewDelivery:
         return cls(delivery_id(body, account), account, cipher.encrypt(body), received_at, source)
 
 
-def delivery_id(body: bytes, account: str = DEFAULT) -> str:
+def delivery_id(body: bytes, account: str) -> str:
     """Return the id of a delivery: SHA-256 of its body, in hex.
 
     In an account beside `default`, of its name, a zero byte and the body: the same bytes are another delivery there.

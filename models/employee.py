@@ -29,16 +29,14 @@ class Employee(Model):
     created_at: Mapped[datetime]
 
     @classmethod
-    def insert_new(
-        cls, session: Session, meetergo_user_id: str, email: str, now: datetime, account: str = DEFAULT
-    ) -> None:
+    def insert_new(cls, session: Session, meetergo_user_id: str, email: str, now: datetime, account: str) -> None:
         """Insert an employee of an account; an existing row stays unchanged."""
         key = booking_key(account, meetergo_user_id)
         row = dict(email=normalize_email(email), meetergo_user_id=key, account=account, created_at=now)
         insert_missing(session, cls, [row], "email", "meetergo_user_id")
 
     @classmethod
-    def is_email_shared(cls, session: Session, meetergo_user_id: str, email: str, account: str = DEFAULT) -> bool:
+    def is_email_shared(cls, session: Session, meetergo_user_id: str, email: str, account: str) -> bool:
         """Whether another employee of the account has the same e-mail address, which makes it ambiguous."""
         same_email_employees = exists().where(
             cls.email == normalize_email(email),
@@ -48,7 +46,7 @@ class Employee(Model):
         return bool(session.scalar(select(same_email_employees)))
 
     @classmethod
-    def forget(cls, session: Session, meetergo_user_id: str, account: str = DEFAULT) -> None:
+    def forget(cls, session: Session, meetergo_user_id: str, account: str) -> None:
         """Delete what is known of an employee of an account."""
         session.execute(delete(cls).where(cls.meetergo_user_id == booking_key(account, meetergo_user_id)))
 

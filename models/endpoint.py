@@ -33,7 +33,7 @@ class Endpoint(Model):
         return {row.fingerprint: row for row in session.scalars(select(cls).where(cls.fingerprint.in_(fingerprints)))}
 
     @classmethod
-    def all(cls, session: Session, account: str = DEFAULT) -> Sequence["Endpoint"]:
+    def all(cls, session: Session, account: str) -> Sequence["Endpoint"]:
         """Return all registered endpoints of an account, oldest first."""
         return session.scalars(select(cls).where(cls.account == account).order_by(cls.registered_at, cls.id)).all()
 
@@ -45,7 +45,7 @@ class Endpoint(Model):
         provider_id: str,
         event_types: Sequence[str],
         now: datetime,
-        account: str = DEFAULT,
+        account: str,
     ) -> None:
         """Record the address of a webhook. It replaces an older address of the same webhook."""
         is_same = (cls.account == account, cls.provider_id == provider_id)
@@ -65,6 +65,6 @@ class Endpoint(Model):
             row.event_types = list(event_types)
 
     @classmethod
-    def remove(cls, session: Session, provider_id: str, account: str = DEFAULT) -> None:
+    def remove(cls, session: Session, provider_id: str, account: str) -> None:
         """Delete an endpoint that the provider no longer has."""
         session.execute(delete(cls).where(cls.account == account, cls.provider_id == provider_id))

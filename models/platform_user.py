@@ -74,9 +74,7 @@ class PlatformUser(Model):
         return {row.id: row for row in session.scalars(query)} if wanted else {}
 
     @classmethod
-    def by_meetergo_user_id(
-        cls, session: Session, meetergo_user_id: str, account: str = DEFAULT
-    ) -> "PlatformUser | None":
+    def by_meetergo_user_id(cls, session: Session, meetergo_user_id: str, account: str) -> "PlatformUser | None":
         """Return the user that is mapped to this meetergo user of an account."""
         is_user = (cls.meetergo_user_id == meetergo_user_id, cls.account == account)
         return session.scalars(select(cls).where(*is_user)).one_or_none()

@@ -99,7 +99,7 @@ class ReconcileStatus:
     unended_since: datetime | None
 
     @classmethod
-    def load(cls, session: Session, account: str = DEFAULT) -> "ReconcileStatus | None":
+    def load(cls, session: Session, account: str) -> "ReconcileStatus | None":
         """Load the current state of an account; None if reconciling is not in use."""
         newest, is_own = Reconciliation.started_at.desc(), Reconciliation.account == account
         began_at = session.scalar(select(Reconciliation.started_at).where(is_own).order_by(newest).limit(1))

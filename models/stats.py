@@ -179,7 +179,7 @@ def _database_stats(database: Database, now: datetime, limit: int | None) -> dic
             incidents={incident.kind: incident.began_at for incident in own},
             incident_details={incident.kind: incident.details for incident in own if incident.details is not None},
             account_incidents=[incident for incident in incidents if incident.account != DEFAULT],
-            reconcile_status=ReconcileStatus.load(session),
+            reconcile_status=ReconcileStatus.load(session, DEFAULT),
             failing=ErrorGroups.of_repeated_failures(session, Delivery, limit),
             from_future=_from_future(session, database_now),
             clock_lead=datetime.now(UTC) - database_now,

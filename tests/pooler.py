@@ -24,6 +24,7 @@ from devtools.redis_server import redis_server
 from devtools.send import mix, samples
 from meetergo import events
 from meetergo.events import BookingEvent
+from models.account import DEFAULT
 from models.booking import Booking, BookingChange
 from models.claim import Claim
 from models.delivery import Delivery, delivery_id
@@ -75,7 +76,7 @@ def judge(database: Database, sent: Sequence[bytes]) -> list[str]:
     with database.read_only() as session:
         deliveries = session.scalars(select(Delivery)).all()
         rows = {row.id: (row.body, row.status, row.attempts) for row in deliveries}
-        expected = {delivery_id(body): (body, "done", 0) for body in sent}
+        expected = {delivery_id(body, DEFAULT): (body, "done", 0) for body in sent}
         differing = [key for key in rows.keys() | expected.keys() if rows.get(key) != expected.get(key)]
         broken += [f"delivery {key[:8]}: {rows.get(key, ('', 'lost'))[1:]}" for key in differing]
         by_booking: dict[str, list[BookingEvent]] = defaultdict(list)

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, event, func, select, update
 from benchmarks.growth.fill import booking_id, host_id
 from devtools.send import samples
 from models import retention
+from models.account import DEFAULT
 from models.delivery import DUE_KINDS, Delivery
 from models.notification import Notification
 from models.retryable import waiting_accounts
@@ -343,7 +344,7 @@ def test_a_hosts_calendar_is_found_by_an_index(database: Database) -> None:
     """Also what the host only takes part in: without an index of its own, every booking to come would be read."""
     now = datetime.now(UTC)
     with database.rolled_back() as session:
-        user = PlatformUser.by_meetergo_user_id(session, host_id(5))
+        user = PlatformUser.by_meetergo_user_id(session, host_id(5), DEFAULT)
         assert user
         user.calendar_feed_id = "a-feed"
         for booking in session.scalars(select(Booking).order_by(Booking.id).limit(3)):

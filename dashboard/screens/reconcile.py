@@ -94,7 +94,7 @@ def _account_of(external_id: str) -> str:
 def _show(report: ReconcileReport | None = None, problem: str | None = None, host: str | None = None) -> Response:
     with current().database.read_only() as session:
         page = keyset.fetch(session, select(*Reconciliation.__table__.c), Reconciliation.started_at, Reconciliation.id)
-        status = ReconcileStatus.load(session)
+        status = ReconcileStatus.load(session, DEFAULT)
     return render(
         "reconcile/list.html",
         page=page,

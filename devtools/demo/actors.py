@@ -61,7 +61,7 @@ class Actors:
         (type_id,) = (key for key, value in self.meetergo.meeting_types.items() if value["userId"] == self.host_id)
         booked = self.meetergo.actions.book(type_id, working_day(day), GUEST, fullname="Guest 1")
         self._booked.append(booked["appointmentId"])
-        return self._last_delivery_result()
+        return self._last_delivery_result(DEFAULT)
 
     def guest_books_undelivered(self, day: int) -> ActionResult:
         """Book while meetergo's webhook gets lost."""
@@ -71,12 +71,12 @@ class Actors:
     def guest_moves(self, day: int) -> ActionResult:
         """Move the last booking to a later hour."""
         self.meetergo.actions.reschedule(self._booked[-1], working_day(day) + timedelta(hours=3))
-        return self._last_delivery_result()
+        return self._last_delivery_result(DEFAULT)
 
     def guest_cancels(self) -> ActionResult:
         """Cancel the last booking for all attendees."""
         self.meetergo.actions.cancel(self._booked[-1], "Schedule conflict")
-        return self._last_delivery_result()
+        return self._last_delivery_result(DEFAULT)
 
     def guest_of_second_client_books(self, day: int) -> ActionResult:
         """Book with a host of the second company."""
@@ -93,7 +93,7 @@ class Actors:
         """Post a body to our address, or to a forged one."""
         response = Sender(self.forged if forged else self.address).send(body)
         text = response.body.get("reason") or response.body.get("status", "")
-        return ActionResult(f"{response.status} {text}", delivery_id(body) if response.status == 200 else None)
+        return ActionResult(f"{response.status} {text}", delivery_id(body, DEFAULT) if response.status == 200 else None)
 
     def run_command(
         self, *arguments: str, when_done: Callable[[], str | None] = lambda: None, typed: str | None = None
@@ -111,7 +111,7 @@ class Actors:
             raise ProcessFailed(f"console {' '.join(arguments)} failed: {done.stderr.strip()[-1000:]}")
         return ActionResult(done.stdout.strip().splitlines()[0].strip(), when_done())
 
-    def _last_delivery_result(self, account: str = DEFAULT) -> ActionResult:
+    def _last_delivery_result(self, account: str) -> ActionResult:
         self.meetergo.drain()
         sent = self.meetergo.deliveries[-1]
         if sent.outcome == "dropped":

@@ -14,6 +14,7 @@ from console.__main__ import cli
 from console.app import RootGroup
 from devtools.sandbox.server import Sandbox, sandbox
 from devtools.send import samples
+from models.account import DEFAULT
 from models.endpoint import Endpoint
 from models.platform_user import PlatformUser
 from operations import consistency
@@ -96,7 +97,7 @@ class Operator:
 
     def endpoints(self) -> list[Endpoint]:
         with self.database.read_only() as session:
-            return list(Endpoint.all(session))
+            return list(Endpoint.all(session, DEFAULT))
 
     def users(self) -> list[PlatformUser]:
         with self.database.read_only() as session:

@@ -22,6 +22,7 @@ from devtools.redis_server import free_port, redis_server
 from devtools.send import mix, samples
 from devtools.send.client import Sender
 from devtools.send.load import LoadRun
+from models.account import DEFAULT
 from models.delivery import delivery_id
 from operations.replay.throttle import Throttle
 from runtime.database import Database
@@ -128,7 +129,7 @@ def run_incident(incident_run: Incident) -> Iterator[Step]:
     yield step("status", "status; echo exit code $?")
     yield step("list", "deliveries list --status dead --limit 5")
     yield step("errors", "deliveries errors")
-    yield step("show", f"deliveries show {delivery_id(json.dumps(moved).encode())[:12]}")
+    yield step("show", f"deliveries show {delivery_id(json.dumps(moved).encode(), DEFAULT)[:12]}")
     yield step("booking", f"bookings show {incident_run.booking}")
     yield step("tail", "events tail --no-follow")
     yield step("dry_run", "replay --dead --dry-run")

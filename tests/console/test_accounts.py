@@ -15,7 +15,7 @@ from console.__main__ import cli
 from devtools.sandbox.server import CompanyAccount, Sandbox, sandbox
 from devtools.send import samples
 from meetergo.api.credential import Credential
-from models.account import Account
+from models.account import DEFAULT, Account
 from models.booking import Booking
 from models.delivery import delivery_id
 from models.endpoint import Endpoint
@@ -168,7 +168,7 @@ def test_each_account_registers_rotates_and_removes_its_own_webhook(operator: Op
     assert run(operator, "webhook", "remove", "--account", "acme", "--yes").exit_code == 0
     assert (len(operator.meetergo.webhooks), len(acme.company.webhooks)) == (1, 0)
     with operator.database.read_only() as session:
-        assert [row.provider_id for row in Endpoint.all(session)] == [str(ours["id"])]
+        assert [row.provider_id for row in Endpoint.all(session, DEFAULT)] == [str(ours["id"])]
         assert Endpoint.all(session, "acme") == []
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from sqlalchemy import update
 
 from devtools.send import samples
+from models.account import DEFAULT
 from models.booking import Booking
 from models.delivery import Delivery, delivery_id
 from models.intervention import Intervention
@@ -92,7 +93,7 @@ def test_a_delivery_that_changed_a_booking_without_naming_it_is_in_its_timeline(
     joined = b'{"webhookType":"new_employee","id":"sample-host","email":"host@example.com"}'
     harness.process(joined)
     timeline = run_cli_json("bookings", "show", "b1")["timeline"]
-    about = [event["kind"] for event in timeline if event["delivery_id"] == delivery_id(joined)]
+    about = [event["kind"] for event in timeline if event["delivery_id"] == delivery_id(joined, DEFAULT)]
     assert about[:2] == ["delivery.received", "booking.linked"]
     assert about[-1] == "delivery.done"
 

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 from console.render.compact_json import compact
 from devtools.send import samples
+from models.account import DEFAULT
 from models.delivery import Delivery, delivery_id
 from models.intervention import Intervention
 from tests.console.cli import BROKEN, ON_SQLITE, SECRETS, run_cli, run_cli_json
@@ -25,7 +26,7 @@ def test_a_list_is_newest_first_and_filtered(sample_data: Harness) -> None:
     ]
     assert listed["next"] is None
     dead = run_cli_json("deliveries", "list", "--status", "dead", "--error", "not json")["deliveries"]
-    assert [row["id"] for row in dead] == [delivery_id(BROKEN)]
+    assert [row["id"] for row in dead] == [delivery_id(BROKEN, DEFAULT)]
     assert dead[0]["last_error"] == "the body is not JSON"
     assert len(run_cli_json("deliveries", "list", "--booking", "b1", "--user", "4711")["deliveries"]) == 3
     assert len(run_cli_json("deliveries", "list", "--booking", "unhost")["deliveries"]) == 1
@@ -35,7 +36,7 @@ def test_a_list_in_a_pipe_has_short_ids_and_no_colours(sample_data: Harness) -> 
     done = run_cli("deliveries", "list", "--status", "dead")
     assert done.exit_code == 0
     line = done.stdout.splitlines()[2]
-    assert line.startswith(delivery_id(BROKEN)[:12] + "  ")
+    assert line.startswith(delivery_id(BROKEN, DEFAULT)[:12] + "  ")
     assert line.endswith("the body is not JSON")
     assert "\x1b" not in done.stdout
 
@@ -140,20 +141,20 @@ def test_a_delivery_is_shown_with_its_changes_and_notifications(sample_data: Har
 
 def test_every_failed_attempt_and_intervention_is_shown(sample_data: Harness) -> None:
     with sample_data.services.database.transaction() as session:
-        row = session.get_one(Delivery, delivery_id(BROKEN))
+        row = session.get_one(Delivery, delivery_id(BROKEN, DEFAULT))
         Intervention.record(session, "replayed", row, AT, by="somebody", reason="the hook is repaired")
         row.replay(AT)
     sample_data.process_due()
-    shown = run_cli_json("deliveries", "show", delivery_id(BROKEN))
+    shown = run_cli_json("deliveries", "show", delivery_id(BROKEN, DEFAULT))
     assert [(row["number"], row["outcome"], row["error"]) for row in shown["failed_attempts"]] == [
         (1, "dead", "the body is not JSON")
     ] * 2
     assert [(row["kind"], row["by"], row["reason"]) for row in shown["interventions"]] == [
         ("replayed", "somebody", "the hook is repaired")
     ]
-    sheet = run_cli("deliveries", "show", delivery_id(BROKEN)).stdout
+    sheet = run_cli("deliveries", "show", delivery_id(BROKEN, DEFAULT)).stdout
     assert "the hook is repaired" in sheet
-    assert f"bin/inbox replay {delivery_id(BROKEN)[:12]} --dry-run" in sheet
+    assert f"bin/inbox replay {delivery_id(BROKEN, DEFAULT)[:12]} --dry-run" in sheet
 
 
 @ON_SQLITE
@@ -176,7 +177,7 @@ def test_no_secret_is_shown_anywhere(sample_data: Harness) -> None:
 
 
 def test_the_beginning_of_a_body_that_is_not_json_is_shown(sample_data: Harness) -> None:
-    shown = run_cli_json("deliveries", "show", delivery_id(BROKEN))
+    shown = run_cli_json("deliveries", "show", delivery_id(BROKEN, DEFAULT))
     assert shown["body"] is None
     assert shown["body_begins"] == '{"webhookType": "booking_created", "secret": ***, "id": '
     (binary,) = sample_data.deliver(b"\xff\xfe\x1b[2J" + b"x" * 500)

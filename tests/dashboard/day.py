@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from devtools.send import samples
+from models.account import DEFAULT
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
@@ -167,7 +168,7 @@ def _record_operation(harness: Harness) -> None:
     for task in heartbeat.TASKS:
         heartbeat.record(redis, task, datetime.now(UTC) + timedelta(minutes=5), timedelta(minutes=9))
     with harness.services.database.transaction() as session:
-        Endpoint.save(session, AddressSigner([KEY]).fingerprints("default")[0], "7", ["booking_created"], now)
+        Endpoint.save(session, AddressSigner([KEY]).fingerprints("default")[0], "7", ["booking_created"], now, DEFAULT)
         for number in range(6):
             at = now - timedelta(minutes=4 + 10 * number)
             session.add(

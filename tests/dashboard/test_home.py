@@ -14,6 +14,7 @@ from sqlalchemy import insert
 from dashboard.screens.home import CARDS, INCIDENTS, _card
 from dashboard.svg import HEIGHT, sparkline
 from devtools.send import samples
+from models.account import DEFAULT
 from models.delivery import Delivery
 from models.endpoint import Endpoint
 from models.incident import KINDS, Incident
@@ -69,7 +70,7 @@ def test_both_stores_the_queues_and_the_schedule_are_shown(
     fingerprint = AddressSigner([KEY]).fingerprints("default")[0]
     with database.transaction() as session:
         now = datetime.now(UTC)
-        Endpoint.save(session, fingerprint, "7", ["booking_created"], now)
+        Endpoint.save(session, fingerprint, "7", ["booking_created"], now, DEFAULT)
         session.add(Reconciliation(started_at=now, ended_at=now, hosts=2, appointments=312, missed=1))
     page = client("read").get("/").text
     assert page.count(">answers<") == 2

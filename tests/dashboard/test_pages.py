@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from dashboard.keyset import PAGE_SIZE
 from devtools.send import samples
+from models.account import DEFAULT
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
@@ -128,7 +129,7 @@ def hostile_data(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Harness:
         for _ in range(ROWS):
             start_run(session, NewRun("replay", "deliveries", "x", "x", [SelectedRow(rows[0].id, "", now)], {}), now)
         session.add(Reconciliation(started_at=now, ended_at=now))
-        Endpoint.save(session, AddressSigner([KEY]).fingerprints("default")[0], "7", [], now)
+        Endpoint.save(session, AddressSigner([KEY]).fingerprints("default")[0], "7", [], now, DEFAULT)
         session.flush()
         fill_with_hostile_text(session)
         monkeypatch.setitem(EXAMPLES, "delivery_id", rows[1].id)

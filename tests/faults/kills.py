@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable
 
+from models.account import DEFAULT
 from models.delivery import delivery_id
 from tests.faults.context import FaultContext
 from tests.faults.outages import SHORT, lose_triggers
@@ -50,7 +51,7 @@ def deliver_poison(context: FaultContext) -> None:
     for number in range(DEADLY):
         context.pause(0.5, 1.5)
         (body,) = single_booking(f"{POISON}-{number}").bodies
-        context.sent_deliveries.deadly.add(delivery_id(body))
+        context.sent_deliveries.deadly.add(delivery_id(body, DEFAULT))
         context.load.post(body)
 
 

@@ -147,7 +147,7 @@ def _judge_bookings(
     }
     wrong |= {key for key in events_by_booking if key in rows and changes.get(key) != rows[key].public_columns()}
     for scenario in scenarios:
-        if {delivery_id(body) for body in scenario.bodies} <= kept and not _ends_well(rows, scenario):
+        if {delivery_id(body, DEFAULT) for body in scenario.bodies} <= kept and not _ends_well(rows, scenario):
             wrong.add(scenario.booking_id)
     wrong |= rows.keys() - events_by_booking.keys()
     verdict.wrong = len(wrong)

@@ -11,6 +11,7 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import select
 
+from models.account import DEFAULT
 from models.delivery import delivery_id
 from models.migrate import migrate
 from models.tables import Delivery
@@ -118,7 +119,7 @@ def _check_acceptance(report: Report, receiver: ReceiverUnderTest, fuzz_request:
     receiver.kept.add(accepted_id)
     if not fuzz_request.is_acceptable(receiver.scheme):
         report.violate("accepted what nobody vouched for", (receiver.scheme, fuzz_request))
-    if accepted_id != delivery_id(fuzz_request.body) or not fuzz_request.is_whole():
+    if accepted_id != delivery_id(fuzz_request.body, DEFAULT) or not fuzz_request.is_whole():
         report.violate("accepted other bytes than were sent", (receiver.scheme, fuzz_request))
 
 

@@ -134,12 +134,12 @@ def test_a_source_that_is_no_source_is_refused(source: str) -> None:
 
 def test_the_last_known_accounts_are_kept_while_the_database_is_down(tmp_path: Path, cipher: BodyCipher) -> None:
     database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
-    accounts = Accounts(database, cipher, AccountConfig(DEFAULT))
+    accounts = Accounts(database, cipher, AccountConfig(DEFAULT), DEFAULT)
     assert accounts.accepts("acme"), "there are no tables yet, so nothing is known"
     migrate(database.engine)
     add(database, "acme")
     add(database, "former", is_active=False)
-    known = Accounts(database, cipher, AccountConfig(DEFAULT))
+    known = Accounts(database, cipher, AccountConfig(DEFAULT), DEFAULT)
     assert not known.accepts("former")
     with database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE accounts RENAME TO away"))
@@ -164,7 +164,7 @@ def test_a_row_that_cannot_be_read_hides_no_other(tmp_path: Path, cipher: BodyCi
     migrate(database.engine)
     for name in ("acme", "beta"):
         add(database, name)
-    known, other = (Accounts(database, cipher, AccountConfig(DEFAULT)) for _ in range(2))
+    known, other = (Accounts(database, cipher, AccountConfig(DEFAULT), DEFAULT) for _ in range(2))
     assert known.others() == ["acme", "beta"]
     executor(database)(f"UPDATE accounts SET {column} = '[by hand' WHERE name = 'acme'")
     assert other.get("beta")
@@ -179,7 +179,7 @@ def test_a_thread_that_asks_while_another_reads_for_the_first_time_waits_for_it(
     database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
     migrate(database.engine)
     add(database, "acme")
-    accounts = Accounts(database, cipher, AccountConfig(DEFAULT))
+    accounts = Accounts(database, cipher, AccountConfig(DEFAULT), DEFAULT)
     began, may_go_on = hold_next_read(accounts, monkeypatch)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(accounts.others)
@@ -195,7 +195,7 @@ def test_a_new_account_is_accepted_while_another_thread_reads(
 ) -> None:
     database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
     migrate(database.engine)
-    accounts = Accounts(database, cipher, AccountConfig(DEFAULT))
+    accounts = Accounts(database, cipher, AccountConfig(DEFAULT), DEFAULT)
     assert accounts.others() == []
     add(database, "acme")
     began, may_go_on = hold_next_read(accounts, monkeypatch)
@@ -323,7 +323,7 @@ def test_the_keys_are_encrypted_with_a_newer_one(database: Database, cipher: Bod
     add(database, "none")
     result = reencrypt(database, BodyCipher([old, new]))
     assert (result.api_keys, [*result.failed]) == (1, ["account lost"])
-    accounts = Accounts(database, BodyCipher([new]), AccountConfig(DEFAULT))
+    accounts = Accounts(database, BodyCipher([new]), AccountConfig(DEFAULT), DEFAULT)
     acme = accounts.get("acme")
     assert acme
     assert acme.api_key() == KEY

@@ -10,7 +10,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import select, text
 
-from models.account import Account
+from models.account import DEFAULT, Account
 from models.account_cache import Accounts
 from models.delivery import Delivery, delivery_id, unpack
 from runtime.database import Database
@@ -43,7 +43,7 @@ def test_the_same_bytes_are_a_delivery_of_each_account(make_app: MakeApp, databa
     client = make_app().test_client()
     for address in (ADDRESS, address_of("acme"), address_of("acme", OLD_KEY)):
         assert client.post(address, data=BODY).status_code == 200
-    assert stored_in(database) == [("acme", delivery_id(BODY, "acme")), ("default", delivery_id(BODY))]
+    assert stored_in(database) == [("acme", delivery_id(BODY, "acme")), ("default", delivery_id(BODY, DEFAULT))]
 
 
 @pytest.mark.parametrize("name", ["former", "never-added", "default"])
@@ -57,7 +57,7 @@ def test_an_account_that_is_disabled_or_unknown_is_not_found(
 
 def test_the_name_in_the_own_address_is_not_that_of_the_account(make_app: MakeApp, database: Database) -> None:
     assert make_app(webhook_account="own").test_client().post(address_of("own"), data=BODY).status_code == 200
-    assert stored_in(database) == [("default", delivery_id(BODY))]
+    assert stored_in(database) == [("default", delivery_id(BODY, DEFAULT))]
 
 
 def test_an_added_account_is_known_at_once(make_app: MakeApp, database: Database) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from meetergo.api import Credential
 from meetergo.api.errors import Unavailable
+from models.account import DEFAULT
 from models.endpoint import Endpoint
 from runtime.signed_address import AddressSigner, fingerprint_in
 from tests.console.cli import ON_SQLITE
@@ -42,7 +43,7 @@ def webhook_id(provider: Provider) -> str:
     with provider.client(provider.meetergo.token) as client:
         registered = client.webhooks.create(OURS, EVENTS)
     with provider.harness.services.database.transaction() as session:
-        Endpoint.save(session, fingerprint_in(OURS) or "", registered.id, EVENTS, NOW - SETTLING)
+        Endpoint.save(session, fingerprint_in(OURS) or "", registered.id, EVENTS, NOW - SETTLING, DEFAULT)
     return registered.id
 
 
@@ -95,7 +96,7 @@ def test_a_registration_that_lacks_an_event_is_lost(
 
 def test_one_intact_registration_is_enough(provider: Provider, settings: ScheduleSettings, webhook_id: str) -> None:
     with provider.harness.services.database.transaction() as session:
-        Endpoint.save(session, "0" * 12, "4711", EVENTS, NOW - timedelta(days=1))
+        Endpoint.save(session, "0" * 12, "4711", EVENTS, NOW - timedelta(days=1), DEFAULT)
     assert observe_registration(settings, provider.harness.services, NOW) == INTACT
 
 

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
+from models.account import DEFAULT
 from models.endpoint import Endpoint
 from models.incident import RESOLVE_AFTER, Incident, IncidentKind
 from models.migrate import migrate
@@ -261,7 +262,7 @@ def test_the_scheduler_sends_what_its_own_tasks_find(
     monkeypatch.setattr(scheduler, "run", lambda schedule, services, _stop: started.append((schedule, services)))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     with provider.harness.services.database.transaction() as session:
-        Endpoint.save(session, "0" * 12, "4711", ["booking_created"], NOW - timedelta(days=1))
+        Endpoint.save(session, "0" * 12, "4711", ["booking_created"], NOW - timedelta(days=1), DEFAULT)
     scheduler.alerts.cache_clear()
     try:
         scheduler.main()
