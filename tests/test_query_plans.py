@@ -305,7 +305,7 @@ def _steps_of_sqlite(raw: Any, statement: str, parameters: Any) -> list[str]:
 def test_silence_is_observed_by_an_index_and_few_probes(harness: Harness, database: Database) -> None:
     with database.read_only() as session:
         last = session.scalars(select(func.max(Delivery.received_at))).one()
-    watch, silent = ArrivalWatch(), last + timedelta(hours=12)
+    watch, silent = ArrivalWatch(DEFAULT), last + timedelta(hours=12)
     with record_statements() as statements:
         watch.observe(harness.services, silent)
     assert tables_of(statements) >= {"deliveries", "bookings"}

@@ -13,6 +13,7 @@ from threading import Thread
 import structlog
 from redis.exceptions import RedisError
 
+from models.account import DEFAULT
 from models.retention import prune
 from runtime import logs
 from runtime.metrics_server import port_of
@@ -117,14 +118,14 @@ def _advance_runs(services: Services, now: datetime) -> object:
 
 
 def _observe_arrivals(services: Services, now: datetime) -> None:
-    alerts().observed.update(arrivals().observe(services, now))
+    alerts().observed.update(arrivals(DEFAULT).observe(services, now))
     observe_accounts(services, now, alerts().observed_accounts)
 
 
 def _reconcile_task(settings: ScheduleSettings, stop: StopEvent) -> Schedule:
     if not settings.meetergo_api_key:
         return {}
-    task = partial(reconcile_on_schedule, settings, max_duration=MAX_RECONCILE_TIME, stop=stop)
+    task = partial(reconcile_on_schedule, settings, max_duration=MAX_RECONCILE_TIME, stop=stop, account=DEFAULT)
     return {"reconcile": (RECONCILE_EVERY, task)}
 
 

@@ -105,12 +105,9 @@ def refresh(booking_id: str) -> Response:
 def _refresh(booking_id: str, *, is_dry: bool) -> tuple[RefreshResult | None, str | None]:
     """Return the result of a refresh, and its problem if it has one."""
     services, account = current().services, account_of(booking_id)
-    stores = (services.database, services.job_queue, WORKER_TIMEOUT, account)
+    stores = (services.database, services.job_queue, account, WORKER_TIMEOUT)
     try:
-        with (
-            api_errors(account),
-            open_refresher(provider_settings(account), *stores, **CLIENT) as refresher,
-        ):
+        with api_errors(account), open_refresher(provider_settings(account), *stores, **CLIENT) as refresher:
             (result,) = refresher.run([booking_id], is_dry)
     except IdNotFound:
         abort(404, _("There is no booking with this id."))

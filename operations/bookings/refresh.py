@@ -104,7 +104,7 @@ class Refresher:
             if appointment is None:
                 return RefreshResult(key, problem=UNKNOWN_BOOKING)
             no_delay = timedelta(0)
-            delivery = SyntheticDelivery(appointment, asked_at, known, account, consistency_delay=no_delay)
+            delivery = SyntheticDelivery(appointment, asked_at, account, known, no_delay)
             differs = drift(known, delivery.event)
         except Unauthorised:
             raise
@@ -145,8 +145,8 @@ def open_refresher(
     settings: ReconcileSettings,
     database: Database,
     job_queue: JobQueue,
+    account: str,
     worker_timeout: timedelta = TIMEOUT,
-    account: str = DEFAULT,
     **client_options: Any,
 ) -> Iterator[Refresher]:
     """Open a refresher of one account's bookings on opened stores.
@@ -155,8 +155,8 @@ def open_refresher(
         settings: the account's settings, with the API key.
         database: the database with the bookings.
         job_queue: triggers the worker.
-        worker_timeout: how long to wait for the worker.
         account: the account.
+        worker_timeout: how long to wait for the worker.
         client_options: options of the API client, such as its timeout.
 
     Raises:

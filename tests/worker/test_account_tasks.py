@@ -18,7 +18,7 @@ from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox, sandbox
 from devtools.sandbox.timestamps import moment
 from models import account_cache
-from models.account import meetergo_id
+from models.account import DEFAULT, meetergo_id
 from models.booking import Booking
 from models.delivery import Delivery
 from models.endpoint import Endpoint
@@ -96,7 +96,7 @@ class Agency:
         self.harness.process_due()
         now, services = datetime.now(UTC) + after, self.harness.services
         how: dict[str, Any] = {"max_duration": timedelta(minutes=8), "stop": StopEvent()}
-        reconcile_on_schedule(self.settings, services, now, **how)
+        reconcile_on_schedule(self.settings, services, now, account=DEFAULT, **how)
         AccountRound(self.settings, self.alerts.observed_accounts, services, now, **how).run()
         observe_accounts(services, now, self.alerts.observed_accounts)
         self.harness.process_due()

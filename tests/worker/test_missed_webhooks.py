@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from devtools.send import samples
+from models.account import DEFAULT
 from models.booking import Booking
 from models.delivery import Delivery
 from models.reconciliation import Reconciliation
@@ -67,7 +68,7 @@ def test_missed_webhooks_are_over_an_hour_after_the_last_one_if_webhooks_arrive(
     now = datetime.now(UTC)
 
     def missed(at: datetime) -> Observation | None:
-        return ArrivalWatch().observe(harness.services, at).get("webhooks_missed")
+        return ArrivalWatch(DEFAULT).observe(harness.services, at).get("webhooks_missed")
 
     record_run(harness, now - timedelta(minutes=5), undelivered=2)
     assert missed(now) is None  # no webhook ever arrived: an installation without
@@ -83,7 +84,7 @@ def test_missed_webhooks_are_over_an_hour_after_the_last_one_if_webhooks_arrive(
 
 def test_upcoming_bookings_that_wait_for_a_host_are_noticed_after_an_hour(harness: Harness) -> None:
     def waiting(after: timedelta) -> Observation:
-        return ArrivalWatch().observe(harness.services, datetime.now(UTC) + after)["hosts_unmapped"]
+        return ArrivalWatch(DEFAULT).observe(harness.services, datetime.now(UTC) + after)["hosts_unmapped"]
 
     harness.process(*(samples.created(f"b{number}", START, AT, hostIds=["h1"], hosts=[]) for number in (1, 2)))
     harness.process(samples.created("b3", START, AT, hostIds=["h2", "h3"], hosts=[]))

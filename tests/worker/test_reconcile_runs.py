@@ -15,6 +15,7 @@ from sqlalchemy import select
 from devtools.forked import ForkedProcess, Program
 from devtools.processes import processes
 from meetergo.api.schemas import Appointment
+from models.account import DEFAULT
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.process.stop_signal import StopEvent
@@ -209,7 +210,8 @@ def test_the_scheduler_runs_it_with_a_key_and_stops_on_request(
     for name, value in three_hosts.environment().items():
         monkeypatch.setenv(name, value)
     settings, stop = ScheduleSettings.load(), StopEvent()
-    task = partial(reconcile_on_schedule, settings, max_duration=timedelta(minutes=8), stop=stop)
+    limit = timedelta(minutes=8)
+    task = partial(reconcile_on_schedule, settings, max_duration=limit, stop=stop, account=DEFAULT)
     with exclusive(three_hosts.harness.services.job_queue.redis, LOCK_NAME):
         assert task(three_hosts.harness.services, three_hosts.clock()) is None, "another scheduler does it"
     task(three_hosts.harness.services, three_hosts.clock())
@@ -239,8 +241,6 @@ def test_a_failed_scheduled_run_is_recorded(three_hosts: Provider, monkeypatch: 
     three_hosts.meetergo.expire(three_hosts.meetergo.key)
     for name, value in three_hosts.environment().items():
         monkeypatch.setenv(name, value)
-    settings = ScheduleSettings.load()
-    reconcile_on_schedule(
-        settings, three_hosts.harness.services, three_hosts.clock(), max_duration=timedelta(minutes=8), stop=StopEvent()
-    )
+    settings, limits = ScheduleSettings.load(), dict[str, Any](max_duration=timedelta(minutes=8), stop=StopEvent())
+    reconcile_on_schedule(settings, three_hosts.harness.services, three_hosts.clock(), account=DEFAULT, **limits)
     assert "make a new key" in three_hosts.harness.all(Reconciliation)[0].error

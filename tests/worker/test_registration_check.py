@@ -52,11 +52,11 @@ def lost(**details: Any) -> Observations:
 
 
 def test_an_intact_registration_is_no_incident(provider: Provider, settings: ScheduleSettings, webhook_id: str) -> None:
-    assert observe_registration(settings, provider.harness.services, NOW) == INTACT
+    assert observe_registration(settings, provider.harness.services, NOW, DEFAULT) == INTACT
 
 
 def test_without_a_registration_of_ours_none_is_lost(provider: Provider, settings: ScheduleSettings) -> None:
-    assert observe_registration(settings, provider.harness.services, NOW) == INTACT
+    assert observe_registration(settings, provider.harness.services, NOW, DEFAULT) == INTACT
 
 
 def test_a_registration_that_was_removed_at_meetergo_is_lost(
@@ -64,9 +64,9 @@ def test_a_registration_that_was_removed_at_meetergo_is_lost(
 ) -> None:
     with provider.client(provider.meetergo.token) as client:
         client.webhooks.delete(webhook_id)
-    assert observe_registration(settings, provider.harness.services, NOW) == lost(reason="gone")
+    assert observe_registration(settings, provider.harness.services, NOW, DEFAULT) == lost(reason="gone")
     just_now = NOW - timedelta(seconds=1)  # meetergo may not list yet what was just registered
-    assert observe_registration(settings, provider.harness.services, just_now) == {"api_key_refused": ABSENT}
+    assert observe_registration(settings, provider.harness.services, just_now, DEFAULT) == {"api_key_refused": ABSENT}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,9 @@ def test_a_registration_that_points_elsewhere_is_lost(
 ) -> None:
     with provider.client(provider.meetergo.token) as client:
         client.webhooks.update(webhook_id, endpoint=endpoint)
-    assert observe_registration(settings, provider.harness.services, NOW) == lost(reason="elsewhere", host=host)
+    assert observe_registration(settings, provider.harness.services, NOW, DEFAULT) == lost(
+        reason="elsewhere", host=host
+    )
 
 
 def test_a_registration_that_lacks_an_event_is_lost(
@@ -91,23 +93,23 @@ def test_a_registration_that_lacks_an_event_is_lost(
     with provider.client(provider.meetergo.token) as client:
         client.webhooks.update(webhook_id, event_types=["booking_created"])
     expected = lost(reason="events", events=["booking_cancelled"])
-    assert observe_registration(settings, provider.harness.services, NOW) == expected
+    assert observe_registration(settings, provider.harness.services, NOW, DEFAULT) == expected
 
 
 def test_one_intact_registration_is_enough(provider: Provider, settings: ScheduleSettings, webhook_id: str) -> None:
     with provider.harness.services.database.transaction() as session:
         Endpoint.save(session, "0" * 12, "4711", EVENTS, NOW - timedelta(days=1), DEFAULT)
-    assert observe_registration(settings, provider.harness.services, NOW) == INTACT
+    assert observe_registration(settings, provider.harness.services, NOW, DEFAULT) == INTACT
 
 
 def test_a_key_that_has_expired_or_is_unknown_is_refused(provider: Provider, settings: ScheduleSettings) -> None:
     unknown = Credential.read("ak_live:00000000-0000-4000-8000-000000000000:none").secret.get_secret_value()
     strange = settings.model_copy(update={"meetergo_api_key": unknown})
     refused = {"api_key_refused": Observation(True, {"reason": "unknown"})}
-    assert observe_registration(strange, provider.harness.services, NOW) == refused
+    assert observe_registration(strange, provider.harness.services, NOW, DEFAULT) == refused
     provider.meetergo.expire(provider.meetergo.key)
     expired = {"api_key_refused": Observation(True, {"reason": "expired"})}
-    assert observe_registration(settings, provider.harness.services, NOW) == expired
+    assert observe_registration(settings, provider.harness.services, NOW, DEFAULT) == expired
 
 
 def test_what_is_not_asked_any_more_is_over(settings: ScheduleSettings) -> None:
@@ -137,7 +139,7 @@ def test_meetergo_that_hangs_changes_nothing_and_delays_no_other_task(
     with silent_server() as url:
         hanging = settings.model_copy(update={"meetergo_api_url": url})
         with pytest.raises(Unavailable):
-            observe_registration(hanging, provider.harness.services, NOW)
+            observe_registration(hanging, provider.harness.services, NOW, DEFAULT)
         monkeypatch.setattr(registration_check, "TIMEOUT", timedelta(minutes=10))
         every, ask = external_checks(hanging, observed)["registration"]
         tasks: scheduler.Schedule = {

@@ -8,6 +8,7 @@ from random import Random
 import pytest
 from sqlalchemy import insert
 
+from models.account import DEFAULT
 from models.delivery import Delivery
 from models.reconciliation import Reconciliation
 from runtime.database import Database
@@ -132,7 +133,7 @@ def store(database: Database, times: list[datetime], source: str = "webhook") ->
 
 
 def silence(harness: Harness, now: datetime, watch: ArrivalWatch | None = None) -> Observation | None:
-    return (watch or ArrivalWatch()).observe(harness.services, now).get("webhooks_silent")
+    return (watch or ArrivalWatch(DEFAULT)).observe(harness.services, now).get("webhooks_silent")
 
 
 OFFICE_HOURS = [
@@ -154,10 +155,10 @@ def test_it_is_learnt_from_the_webhooks_of_the_last_weeks(harness: Harness) -> N
     store(database, [at(30, 8)])
     last = max(several)
     with database.read_only() as session:
-        assert learn_pattern(session, last) == WeeklyPattern.learn(
+        assert learn_pattern(session, last, DEFAULT) == WeeklyPattern.learn(
             [moment.replace(minute=0) for moment in OFFICE_HOURS if moment > last - 4 * WEEK], 4
         )
-    watch = ArrivalWatch()
+    watch = ArrivalWatch(DEFAULT)
     assert silence(harness, at(0, 9), watch) == Observation(False)
     assert silence(harness, at(0, 16), watch) == Observation(
         True, {"since": last.isoformat(timespec="seconds"), "confirmed": False}

@@ -13,6 +13,7 @@ from devtools.send import samples
 from meetergo import events
 from meetergo.api.schemas import Appointment
 from meetergo.events import BookingEvent
+from models.account import DEFAULT
 from models.booking import Booking
 from models.drift import drift
 from tests.payloads import FIXTURES
@@ -68,7 +69,7 @@ def apply_body(booking: Booking, body: bytes, now: datetime = AT) -> Any:
 
 
 def synthetic(booking: Booking, appointment: dict[str, Any], now: datetime = NOW) -> SyntheticDelivery:
-    return SyntheticDelivery(Appointment.read(appointment), now, booking)
+    return SyntheticDelivery(Appointment.read(appointment), now, DEFAULT, booking)
 
 
 def reconcile(booking: Booking, appointment: dict[str, Any], now: datetime = NOW) -> int:

@@ -59,8 +59,8 @@ class CancelCheck:
     """
 
     client: "Meetergo"
-    user_id: str = ""
-    account: str = DEFAULT
+    user_id: str
+    account: str
     _cooldown: Cooldown = field(default_factory=lambda: Cooldown(COOLDOWN))
 
     def verify(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> CheckResult:
@@ -88,7 +88,7 @@ class CancelCheck:
                 self._cooldown.start()
             return CheckResult(Transient(f"the {what} is not confirmed yet: {error}", error.retry_after))
         if appointment:
-            return _check_result(SyntheticDelivery(appointment, now, account=self.account), event)
+            return _check_result(SyntheticDelivery(appointment, now, self.account), event)
         if not self._sees_every_booking:
             return CheckResult(Transient(NO_ADMIN_KNOWN))
         return CheckResult(event if _is_cancel(event) else _not_found(now - received_at))

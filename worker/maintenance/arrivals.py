@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.account import DEFAULT, is_of
+from models.account import is_of
 from models.booking import Booking
 from models.delivery import Delivery
 from models.platform_user import PlatformUser
@@ -38,7 +38,7 @@ MAX_BOOKINGS, MAX_IDS = 1_000, 3
 class ArrivalWatch:
     """Observes the arrivals of an account. Keeps the pattern that it has learnt until another webhook arrives."""
 
-    account: str = DEFAULT
+    account: str
     _last: datetime | None = None
     _pattern: WeeklyPattern | None = None
 
@@ -71,7 +71,7 @@ class ArrivalWatch:
 
 
 @cache
-def arrivals(account: str = DEFAULT) -> ArrivalWatch:
+def arrivals(account: str) -> ArrivalWatch:
     """Return this process's watch of an account."""
     return ArrivalWatch(account)
 
@@ -87,7 +87,7 @@ def observe_accounts(services: Services, now: datetime, observed: AccountObserva
             observed.setdefault(account.name, {}).update(arrivals(account.name).observe(services, now))
 
 
-def learn_pattern(session: Session, last: datetime, account: str = DEFAULT) -> WeeklyPattern | None:
+def learn_pattern(session: Session, last: datetime, account: str) -> WeeklyPattern | None:
     """Learn from the weeks before the last webhook; None if there are too few.
 
     It costs an index probe for each hour with a webhook, at most 672, however many webhooks arrived.

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from models.account import DEFAULT
 from models.incident import IncidentKind
 from worker.maintenance.expiry import observe_certificate, observe_key
 from worker.maintenance.observation import ABSENT, Observations
@@ -30,7 +31,7 @@ def external_checks(
     if settings.meetergo_api_key:
         tasks["registration"] = (
             CHECK_EVERY,
-            lambda services, now: observed.update(observe_registration(settings, services, now)),
+            lambda services, now: observed.update(observe_registration(settings, services, now, DEFAULT)),
         )
     if settings.meetergo_api_key_expires or _has_certificate(settings):
         tasks["expiry"] = (CHECK_EVERY, lambda _services, now: observed.update(_observe_expiry(settings, now)))

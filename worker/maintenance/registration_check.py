@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import structlog
 
 from meetergo.api.errors import Forbidden, KeyExpired, Unauthorised
-from models.account import DEFAULT
 from models.endpoint import Endpoint
 from runtime.signed_address import fingerprint_in, host_of
 from worker.maintenance.observation import ABSENT, Details, Observation, Observations
@@ -29,9 +28,7 @@ REASONS = ("events", "elsewhere", "gone")
 log = structlog.get_logger()
 
 
-def observe_registration(
-    settings: ScheduleSettings, services: Services, now: datetime, account: str = DEFAULT
-) -> Observations:
+def observe_registration(settings: ScheduleSettings, services: Services, now: datetime, account: str) -> Observations:
     """Ask meetergo for its webhooks, and compare them with those that `webhook register` has registered.
 
     Args:

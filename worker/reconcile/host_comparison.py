@@ -141,7 +141,7 @@ class HostComparison:
             self.report.retract(self.local_bookings.key(booking_id))
         known, account = self.local_bookings.known(list(new)), self.local_bookings.account
         deliveries = [
-            SyntheticDelivery(appointment, asked_at, known.get(booking_id), account=account)
+            SyntheticDelivery(appointment, asked_at, account, known.get(booking_id))
             for booking_id, appointment in new.items()
         ]
         drifted = [(delivery, found) for delivery in deliveries if (found := self._drift(delivery))]

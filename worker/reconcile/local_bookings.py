@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from models.account import DEFAULT, booking_key, is_of, meetergo_id
+from models.account import booking_key, is_of, meetergo_id
 from models.booking import Booking
 from models.delivery import Delivery, NewDelivery
 from models.drift import bookings_by_id
@@ -31,7 +31,7 @@ class LocalBookings:
     database: Database
     job_queue: JobQueue
     cipher: BodyCipher
-    account: str = DEFAULT
+    account: str
 
     def key(self, booking_id: str) -> str:
         """Return the key of the booking with this id at meetergo."""

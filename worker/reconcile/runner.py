@@ -134,7 +134,7 @@ def open_reconciler(
     job_queue: JobQueue,
     cipher: BodyCipher,
     client: "Meetergo",
-    account: str = DEFAULT,
+    account: str,
 ) -> Reconciler:
     """Build a reconciler from an account's settings; the caller keeps ownership of the client."""
     local_bookings = LocalBookings(database, job_queue, cipher, account)
@@ -158,7 +158,7 @@ def reconcile_on_schedule(
     *,
     max_duration: timedelta,
     stop: StopEvent,
-    account: str = DEFAULT,
+    account: str,
 ) -> ReconcileReport | None:
     """Run as a scheduled task. What it cannot finish is left to the next run.
 

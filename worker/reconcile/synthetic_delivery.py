@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from meetergo import events
 from meetergo.events import MAX_CLOCK_AHEAD, SUPERSEDES, BookingEvent, UnreadableBody, latest_version
 from meetergo.guests import departed
-from models.account import DEFAULT, booking_key
+from models.account import booking_key
 from models.booking import Booking
 from models.facts import newest_version
 
@@ -27,15 +27,15 @@ class SyntheticDelivery:
     Attributes:
         appointment: the appointment as read.
         asked_at: time of the request, UTC.
-        known: the local row, if any.
         account: the account whose key read it.
+        known: the local row, if any.
         consistency_delay: minimum age of a contradicting local version; zero for an appointment read individually.
     """
 
     appointment: "Appointment"
     asked_at: datetime
+    account: str
     known: Booking | None = field(default=None, repr=False)
-    account: str = DEFAULT
     consistency_delay: timedelta = CONSISTENCY_DELAY
 
     @cached_property
