@@ -37,8 +37,7 @@ def audited(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def worker_services() -> Iterator[Services]:
-    """Open the worker's services for one command; errors of a store become one-sentence messages."""
-    from operations.store_errors import StoreError, store_error_message
+    """Open the worker's services for one command."""
     from worker.settings import WorkerSettings
     from worker.start import build_or_exit, print_if_newer
 
@@ -50,7 +49,5 @@ def worker_services() -> Iterator[Services]:
     try:
         print_if_newer(services.database)  # on the connection that the command needs anyway
         yield services
-    except StoreError as error:
-        raise click.ClickException(store_error_message(error)) from error
     finally:
         services.database.close()

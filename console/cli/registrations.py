@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from console.cli.accounts import DEFAULT, load_settings
-from console.cli.api_client import api_client, open_configured_database
+from console.cli.accounts import load_settings
+from console.cli.api_client import api_client
+from console.cli.stores import open_configured_database
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_registrations(
-    force: bool = False, account: str = DEFAULT
+    account: str, force: bool = False
 ) -> Iterator[tuple[Registrations, Sequence[Address], Redis | None]]:
     """Yield registrations, our addresses (oldest to newest), and Redis if configured; errors become messages.
 
     Args:
-        force: whether webhooks that post to another host may be changed.
         account: the account.
+        force: whether webhooks that post to another host may be changed.
     """
     from operations.settings import RegistrationSettings
     from operations.webhooks import addresses
@@ -35,6 +36,6 @@ def open_registrations(
     settings = load_settings(RegistrationSettings, account)
     ours = addresses.our_addresses(settings)
     redis = settings.redis()
-    with open_configured_database(settings) as database, api_client(settings, account=account) as meetergo:
+    with open_configured_database(settings) as database, api_client(settings, account) as meetergo:
         host = None if force else host_of(ours[-1].url)
         yield Registrations(meetergo, database, lambda: datetime.now(UTC), host, account), ours, redis

@@ -1,4 +1,4 @@
-"""Open the stores for one command, with short timeouts."""
+"""Open the stores for one command. An error of theirs becomes a message in `RootGroup.invoke`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,21 @@ def open_database(settings: DatabaseSettings, statement_timeout: timedelta = STA
     """
     settings.check_file_exists()
     database = settings.database(pool_size=1, statement_timeout=statement_timeout)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_configured_database(settings: DatabaseSettings) -> Iterator[Database]:
+    """Open the existing database until the block ends, for statements that may take any time.
+
+    Raises:
+        SystemExit: it is an SQLite file that does not exist.
+    """
+    settings.check_file_exists()
+    database = settings.database()
     try:
         yield database
     finally:

@@ -13,7 +13,6 @@ from sqlalchemy.exc import IntegrityError
 from meetergo.api import Meetergo
 from meetergo.api.errors import AlreadyExists, Forbidden, OutcomeUnknown
 from meetergo.api.schemas import MeetingType, User
-from models.account import DEFAULT
 from models.platform_user import PlatformUser
 from operations.consistency import wait_for_consistency
 from operations.users.directory import Directory, booking_url
@@ -50,17 +49,17 @@ class Onboarding:
         meetergo: API client that acts as an admin.
         database: the database with the platform users.
         directory: the company's users.
+        account: the account to which the hosts belong.
         booking_root: root URL of public pages, for users without a URL from meetergo; None to leave it out.
         wait: waits before looking for a user whose create had an unknown outcome.
-        account: the account to which the hosts belong.
     """
 
     meetergo: Meetergo
     database: Database
     directory: Directory
+    account: str
     booking_root: str | None = None
     wait: Callable[[], object] = wait_for_consistency
-    account: str = DEFAULT
 
     def plan(self, entry: HostEntry) -> Outcome:
         """Return the outcome that `apply` would have."""

@@ -188,6 +188,15 @@ def test_an_import_that_stops_names_the_account_whose_key_is_refused(
     assert (stopped.exit_code, "line 2: API key of the account acme: " in stopped.stderr) == (1, True), stopped.output
 
 
+def test_a_refresh_names_the_account_whose_key_is_refused(operator: Operator, acme: CompanyAccount) -> None:
+    add(operator, acme)
+    with operator.database.transaction() as session:
+        session.add(Booking(id="acme:b1", account="acme", as_of=AT, created_at=AT, updated_at=AT))
+    operator.meetergo.expire(acme.key)
+    refused = run(operator, "bookings", "refresh", "acme:b1")
+    assert (refused.exit_code, "API key of the account acme: " in refused.stderr) == (1, True), refused.output
+
+
 def test_hosts_are_onboarded_listed_and_booked_in_their_account(
     operator: Operator, acme: CompanyAccount, tmp_path: Path
 ) -> None:

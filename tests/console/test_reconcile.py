@@ -1,6 +1,7 @@
 """The command `reconcile`."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -83,13 +84,17 @@ def test_it_says_that_another_is_running(three_hosts: Provider) -> None:
         (["--user", "waiting"], {}, "has no meetergo id yet"),
         ([], {"REDIS_URL": "redis://127.0.0.1:1/0"}, "Redis does not answer"),
         ([], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "the database does not answer"),
+        ([], {"DATABASE_URL": "sqlite:///{empty}"}, "the database does not have the tables of this version"),
         ([], {"MEETERGO_API_URL": "https://127.0.0.1:1"}, "meetergo did not answer"),
     ],
 )
-def test_an_error_gives_a_message(provider: Provider, words: list[str], settings: dict[str, str], said: str) -> None:
+def test_an_error_gives_a_message(
+    provider: Provider, words: list[str], settings: dict[str, str], said: str, tmp_path: Path
+) -> None:
     provider.harness.add_user(external_id="waiting")
     provider.add_host()
-    done = reconcile(provider, *words, **settings)
+    (empty := tmp_path / "empty.db").touch()
+    done = reconcile(provider, *words, **{name: value.format(empty=empty) for name, value in settings.items()})
     assert done.exit_code != 0
     assert said in " ".join(done.output.split())
     assert "Traceback" not in done.output

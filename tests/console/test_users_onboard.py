@@ -18,6 +18,7 @@ from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox, sandbox
 from devtools.sandbox.state.company import Plan
 from meetergo.api import Meetergo
+from models.account import DEFAULT
 from models.booking import Booking
 from models.platform_user import PlatformUser
 from operations.users.directory import Directory
@@ -131,7 +132,7 @@ def test_a_user_who_appears_after_the_response_is_awaited_and_adopted(operator: 
 
     with Meetergo(operator.meetergo.key, base_url=operator.meetergo.url) as client:
         admin = client.as_user(client.users.me().id)
-        onboarding = Onboarding(admin, operator.database, Directory(admin), wait=made_late)
+        onboarding = Onboarding(admin, operator.database, Directory(admin), wait=made_late, account=DEFAULT)
         assert onboarding.apply(entry) == "adopted"
     assert operator.request_count(CREATE) == 1
     assert emails(operator.meetergo) == [entry.email]

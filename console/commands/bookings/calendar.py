@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import click
 
-from console.cli.api_client import open_configured_database
 from console.cli.arguments import HOST_ARGUMENT
 from console.cli.audit import audited
+from console.cli.stores import open_configured_database
 from console.render.tables import as_json, print_json
 from operations.text import printable
 

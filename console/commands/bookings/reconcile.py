@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
+from console.cli.api_client import report_api_errors
+from console.cli.stores import open_configured_database
 from console.render import tables
 from console.render.tables import Column
 from operations.text import count
@@ -47,7 +49,7 @@ def reconcile(is_dry: bool, user: str | None, account: str, as_json: bool) -> No
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
     logs.silence()  # the command prints the results itself
-    with _report_errors():
+    with report_api_errors(account):
         report = _run(settings, account, is_dry, user)
     if as_json:
         click.echo(json.dumps(_as_json(report), indent=2))
@@ -59,18 +61,18 @@ def reconcile(is_dry: bool, user: str | None, account: str, as_json: bool) -> No
 def _run(settings: ReconcileSettings, account: str, is_dry: bool, user: str | None) -> ReconcileReport:
     from meetergo.api import BULK_SHARE
     from runtime.queue import JobQueue
-    from worker.reconcile.runner import open_reconciler
+    from worker.reconcile.runner import AlreadyRunning, open_reconciler
 
-    settings.check_file_exists()
-    database, job_queue = settings.database(), JobQueue(settings.redis())
-    try:
+    with open_configured_database(settings) as database:
         if user is not None:
             _check_host(database, user, account)
-        with settings.api_client(settings.redis(), share=BULK_SHARE) as client, _progress() as report_progress:
-            reconciler = open_reconciler(settings, database, job_queue, settings.cipher(), client, account)
-            return reconciler.run(only=user, is_dry=is_dry, progress=report_progress)
-    finally:
-        database.close()
+        redis = settings.redis()
+        with settings.api_client(redis, share=BULK_SHARE) as client, _progress() as report_progress:
+            reconciler = open_reconciler(settings, database, JobQueue(redis), settings.cipher(), client, account)
+            try:
+                return reconciler.run(only=user, is_dry=is_dry, progress=report_progress)
+            except AlreadyRunning:
+                raise click.ClickException(ALREADY_RUNNING) from None
 
 
 def _check_host(database: Database, external_id: str, account: str) -> None:
@@ -96,26 +98,6 @@ def _progress() -> Iterator[ProgressCallback]:
     with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
         task = progress.add_task("hosts", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _report_errors() -> Iterator[None]:
-    from redis.exceptions import RedisError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from meetergo.api.errors import ApiError
-    from worker.reconcile.runner import AlreadyRunning
-
-    try:
-        yield
-    except AlreadyRunning:
-        raise click.ClickException(ALREADY_RUNNING) from None
-    except ApiError as error:
-        raise click.ClickException(str(error)) from None
-    except RedisError as error:
-        raise click.ClickException(f"Redis does not answer ({type(error).__name__})") from None
-    except SQLAlchemyError as error:
-        raise click.ClickException(f"the database does not answer ({type(error).__name__})") from None
 
 
 def _show(report: ReconcileReport, is_dry: bool, terminal: Console) -> None:

@@ -10,7 +10,8 @@ import click
 
 from console.cli import completion
 from console.cli.accounts import ACCOUNT, DEFAULT, load_settings
-from console.cli.stores import read_only_session
+from console.cli.api_client import report_api_errors
+from console.cli.stores import open_configured_database, read_only_session
 from console.render import tables
 from console.render.tables import as_json
 from operations.text import printable
@@ -40,7 +41,7 @@ def refresh(booking_ids: Sequence[str], is_dry: bool, account: str, as_json: boo
         settings = load_settings(ReconcileSettings, name)
         if not settings.meetergo_api_key:
             raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
-        with _report_errors(), _open_refresher(settings, name) as refresher:
+        with report_api_errors(name), _open_refresher(settings, name) as refresher:
             found += refresher.run(keys, is_dry)
     if as_json:
         tables.print_json({"dry_run": is_dry, "bookings": [each.as_json() for each in found]})
@@ -57,7 +58,7 @@ def _by_account(typed: Sequence[str], account: str) -> dict[str, list[str]]:
     from operations.bookings.refresh import find_keys
 
     found: dict[str, list[str]] = {}
-    with _report_errors(), read_only_session() as session:
+    with read_only_session() as session:
         for key in find_keys(session, typed, check_account(session, account)):
             found.setdefault(account_of(key), []).append(key)
     return found
@@ -68,25 +69,11 @@ def _open_refresher(settings: ReconcileSettings, account: str) -> Iterator[Refre
     from operations.bookings.refresh import open_refresher
     from runtime.queue import JobQueue
 
-    database, job_queue = settings.database(), JobQueue(settings.redis())
-    try:
-        with open_refresher(settings, database, job_queue, account=account) as refresher:
-            yield refresher
-    finally:
-        database.close()
-
-
-@contextmanager
-def _report_errors() -> Iterator[None]:
-    from meetergo.api.errors import ApiError
-    from operations.store_errors import StoreError, store_error_message
-
-    try:
-        yield
-    except ApiError as error:
-        raise click.ClickException(str(error)) from None
-    except StoreError as error:
-        raise click.ClickException(store_error_message(error)) from None
+    with (
+        open_configured_database(settings) as database,
+        open_refresher(settings, database, JobQueue(settings.redis()), account) as refresher,
+    ):
+        yield refresher
 
 
 def _show(each: RefreshResult, is_dry: bool) -> None:

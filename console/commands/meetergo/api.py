@@ -22,7 +22,7 @@ def check(account: str, as_json: bool) -> None:
 
     settings = load_settings(ProviderSettings, account)
     credential = Credential.read(settings.meetergo_api_key)
-    with api_client(settings, account=account) as meetergo:
+    with api_client(settings, account) as meetergo:
         started = time.perf_counter()
         me = meetergo.users.me()
         milliseconds = round((time.perf_counter() - started) * 1000)

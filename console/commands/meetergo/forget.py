@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from console.cli.api_client import open_configured_database
 from console.cli.arguments import HOST_ARGUMENT
 from console.cli.audit import audited
 from console.cli.confirm import confirm_or_exit
+from console.cli.stores import open_configured_database
 from console.render.tables import as_json, print_json
 from operations.text import count, printable
 

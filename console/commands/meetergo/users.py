@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli.accounts import ONLY_ACCOUNT_OPTION, only_default
-from console.cli.api_client import host_client, open_configured_database, report_errors
+from console.cli.api_client import host_client
 from console.cli.arguments import HOST_ARGUMENT
+from console.cli.stores import open_configured_database
 from console.commands.meetergo.forget import forget
 from console.commands.meetergo.onboard import onboard
 from console.commands.meetergo.sync import sync
@@ -62,7 +63,7 @@ def embed(external_id: str, title: str | None, height: int) -> None:
     from operations import hosts
     from runtime.settings import DatabaseSettings
 
-    with open_configured_database(DatabaseSettings.load()) as database, report_errors():
+    with open_configured_database(DatabaseSettings.load()) as database:
         row = hosts.find(database, external_id)
         if not row.booking_url:
             raise click.ClickException(

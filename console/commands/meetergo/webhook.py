@@ -40,7 +40,7 @@ def register(move: bool, force: bool, account: str, dry_run: bool) -> None:
     """Register our address with meetergo, once. Running it again changes nothing."""
     from operations.webhooks.registration import plan_register
 
-    with open_registrations(force, account) as (registrations, ours, _):
+    with open_registrations(account, force) as (registrations, ours, _):
         _apply(registrations, plan_register(registrations, ours, move=move), dry_run)
         if not dry_run and (older := registrations.fetch().older(ours)):
             click.echo(f"{len(older)} more at older addresses of ours: `webhook rotate` removes them.")
@@ -63,7 +63,7 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, account: str, dry_run
     """
     from operations.webhooks.rotation import Rotation
 
-    with _interruptible(), open_registrations(force, account) as (registrations, ours, redis):
+    with _interruptible(), open_registrations(account, force) as (registrations, ours, redis):
         if dry_run:
             return _print_plan(registrations, ours)
         rotation = Rotation(registrations, ours, redis, _print_action)
@@ -97,7 +97,7 @@ def remove(webhook_id: str | None, yes: bool, force: bool, account: str) -> None
     """Remove our webhooks, or one of them. meetergo then sends nothing more."""
     from operations.webhooks.registration import apply
 
-    with open_registrations(force, account) as (registrations, _, _):
+    with open_registrations(account, force) as (registrations, _, _):
         state = registrations.fetch()
         chosen = [webhook for webhook in state.ours() if webhook_id in (None, webhook.id)]
         if webhook_id and not chosen and any(webhook.id == webhook_id for webhook in state.webhooks):

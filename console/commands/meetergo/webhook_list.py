@@ -35,7 +35,7 @@ COLUMNS = [
 @tables.as_json
 def list_command(account: str, as_json: bool) -> None:
     """List all webhooks at meetergo: ours in full, of others only the host."""
-    with open_registrations(account=account) as (registrations, ours, redis):
+    with open_registrations(account) as (registrations, ours, redis):
         state = registrations.fetch()
         rows = [_row(webhook, state, ours, redis) for webhook in state.webhooks]
     if as_json:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli.accounts import ACCOUNT, DEFAULT
-from console.cli.api_client import api_client, open_configured_database
+from console.cli.api_client import api_client
 from console.cli.audit import BY_OPTION
-from console.cli.stores import read_only_session
+from console.cli.stores import open_configured_database, read_only_session
 from console.render import tables
 from console.render.tables import Column, as_json
 from operations.text import CONSOLE_COMMAND, age, count, printable
@@ -235,7 +235,7 @@ def _checked(name: str, new: AccountValues, row: Account, settings: AccountSetti
     account = Account(name=name, api_user=new.api_user if new.api_user is not None else row.api_user)
     new.write_to(account, settings.cipher())
     provider = ProviderSettings.load(**api_values(account.config(settings.cipher())))
-    with api_client(provider, account=name) as meetergo:
+    with api_client(provider, name) as meetergo:
         company_id = meetergo.users.me().company_id
     return with_company(new, company_id)
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli.accounts import DEFAULT, ONLY_ACCOUNT_OPTION
-from console.cli.api_client import open_configured_database
 from console.cli.audit import audited
 from console.cli.confirm import confirm_or_exit
+from console.cli.stores import open_configured_database
 from console.render.tables import as_json, print_json
 from operations.text import count, printable
 
