@@ -68,7 +68,7 @@ def add() -> Response:
     reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
     values = HostValues(external_id, **{name: text_of(name, "form") for name in (*FIELDS, "email")})
     account = text_of("account", "form") or DEFAULT
-    save_host(current().database, values, now(), is_new=True, by=operator().name, reason=reason, account=account)
+    save_host(current().database, values, now(), account=account, by=operator().name, reason=reason)
     return see_other("hosts.show", external_id=external_id)
 
 
@@ -78,7 +78,7 @@ def change() -> Response:
     reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
     given = {name: text_of(name, "form") or "" for name in FIELDS if name in request.form}
     values = HostValues(external_id, **given, email=text_of("email", "form"))
-    save_host(current().database, values, now(), is_new=False, by=operator().name, reason=reason)
+    save_host(current().database, values, now(), account=None, by=operator().name, reason=reason)
     return see_other("hosts.show", external_id=external_id)
 
 

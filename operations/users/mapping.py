@@ -1,6 +1,5 @@
 """The mapping of the platform's hosts to meetergo's users: what is missing, and corrections by an operator."""
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,7 +8,6 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from models.account import DEFAULT
 from models.booking import Booking
 from models.intervention import Intervention
 from models.platform_user import PlatformUser, find_zone
@@ -47,7 +45,7 @@ class UnmappedHost:
     """
 
     meetergo_user_id: str
-    account: str = DEFAULT
+    account: str
     bookings: int = 0
     not_started: int = 0
     next_start: datetime | None = None
@@ -121,11 +119,10 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
     unowned = select(*columns).where(Booking.platform_user_id.is_(None), Booking.starts_at.is_not(None))
     latest = (Booking.platform_user_id.desc(), Booking.starts_at.desc(), Booking.id.desc())  # the order of the index
     rows = session.execute(unowned.order_by(*latest).limit(MAX_WAITING)).all()
-    found: dict[tuple[str, str], UnmappedHost] = defaultdict(lambda: UnmappedHost(""))
+    found: dict[tuple[str, str], UnmappedHost] = {}
     for row in rows:
         for host_id in {str(each) for each in row.host_ids}:
-            host = found[row.account, host_id]
-            host.account, host.meetergo_user_id = row.account, host_id
+            host = found.setdefault((row.account, host_id), UnmappedHost(host_id, row.account))
             host.bookings, host.example = host.bookings + 1, host.example or row.id
             if row.status == "confirmed" and row.starts_at >= now:
                 host.not_started += 1
@@ -173,10 +170,9 @@ def save_host(
     values: HostValues,
     now: datetime,
     *,
-    is_new: bool,
+    account: str | None,
     by: str,
     reason: str,
-    account: str = DEFAULT,
 ) -> None:
     """Add a host, or change one, and record who did it. The next sweep assigns the waiting bookings to the host.
 
@@ -184,10 +180,9 @@ def save_host(
         database: the database.
         values: the host's values.
         now: the time, UTC.
-        is_new: whether the host must not exist yet; else it must.
+        account: the account of a new host; None for one that exists, and stays in its own.
         by: name of the operator.
         reason: why.
-        account: the account of a new host; one that exists stays in its own.
 
     Raises:
         OperationError: a value cannot be used, there is no such account, or a value belongs to another host.
@@ -195,30 +190,29 @@ def save_host(
     columns = values.checked()
     try:
         with database.transaction() as session:
-            account = _save(session, columns, is_new, account)
+            account = _save(session, columns, account)
             what = f"host {columns['external_id']} -> {columns.get('meetergo_user_id') or 'no user of meetergo'}"
             Intervention.record_act(session, "mapped", now, by=by, reason=f"{what}: {reason}", account=account)
     except IntegrityError:
         raise OperationError("another host has this id of the platform or of meetergo") from None
 
 
-def _save(session: Session, columns: dict[str, Any], is_new: bool, account: str) -> str:
+def _save(session: Session, columns: dict[str, Any], new_in: str | None) -> str:
     """Add or change the host; return its account."""
     user = PlatformUser.by_external_id(session, columns["external_id"], locked=True)
-    if user is not None and is_new:
+    if user is None:
+        if new_in is None:
+            raise OperationError(f"there is no host '{columns['external_id']}' any more")
+        user = PlatformUser(account=check_account(session, new_in))
+    elif new_in is not None:
         raise OperationError(f"there is a host '{columns['external_id']}' already: change that one")
-    if user is None and not is_new:
-        raise OperationError(f"there is no host '{columns['external_id']}' any more")
-    account = user.account if user else check_account(session, account)
     host_id = columns.get("meetergo_user_id")
-    other = host_id and PlatformUser.by_meetergo_user_id(session, host_id, account)
+    other = host_id and PlatformUser.by_meetergo_user_id(session, host_id, user.account)
     if other and other.external_id != columns["external_id"]:
         raise OperationError(
             f"host '{other.external_id}' is mapped to this user of meetergo: forget that mapping first"
         )
-    if user is None:
-        session.add(PlatformUser(account=account, **columns))
-        return account
     for name, value in columns.items():
         setattr(user, name, value)
-    return account
+    session.add(user)
+    return user.account
