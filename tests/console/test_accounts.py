@@ -297,7 +297,7 @@ def test_a_host_of_another_account_is_not_compared(operator: Operator, acme: Com
     (tmp_path / "hosts.csv").write_text(HOSTS.format("acme-1"))
     run(operator, "users", "onboard", str(tmp_path / "hosts.csv"), "--account", "acme")
     refused = run(operator, "reconcile", "--user", "acme-1", "--dry-run")
-    assert (refused.exit_code, "belongs to another account: add --account acme" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "belongs to the account acme: add --account acme" in refused.stderr) == (2, True)
     assert run(operator, "reconcile", "--user", "acme-1", "--dry-run", "--account", "acme").exit_code == 0
 
 

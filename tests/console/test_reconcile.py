@@ -81,7 +81,7 @@ def test_it_says_that_another_is_running(three_hosts: Provider) -> None:
     [
         ([], {"MEETERGO_API_KEY": ""}, "MEETERGO_API_KEY is not set"),
         (["--user", "nobody"], {}, "there is no platform user"),
-        (["--user", "waiting"], {}, "has no meetergo id yet"),
+        (["--user", "waiting"], {}, "is not a user of meetergo yet"),
         ([], {"REDIS_URL": "redis://127.0.0.1:1/0"}, "Redis does not answer"),
         ([], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "the database does not answer"),
         ([], {"DATABASE_URL": "sqlite:///{empty}"}, "the database does not have the tables of this version"),

@@ -56,8 +56,6 @@ SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "crea
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
     """List bookings, the latest start first."""
-    from sqlalchemy import select
-
     from models.account import Account
     from models.platform_user import PlatformUser
     from models.search import BookingSearch
@@ -68,8 +66,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         if before:
             query = query.where(_comes_after(lookup.find_booking(session, before)))
         found, remaining = fetch_page(session, query, limit)
-        owners = select(PlatformUser).where(PlatformUser.id.in_({row.platform_user_id for row in found}))
-        hosts = {host.id: host for host in session.scalars(owners)}
+        hosts = PlatformUser.by_ids(session, {row.platform_user_id for row in found})
         accounts = [row.account for row in found] if Account.is_any(session) else None
     if as_json:
         last = found[-1].id if remaining else None

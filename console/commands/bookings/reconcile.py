@@ -76,18 +76,13 @@ def _run(settings: ReconcileSettings, account: str, is_dry: bool, user: str | No
 
 
 def _check_host(database: Database, external_id: str, account: str) -> None:
-    from sqlalchemy import select
+    from operations import hosts
+    from operations.errors import OperationError
 
-    from models.platform_user import PlatformUser
-
-    with database.read_only() as session:
-        found = session.scalars(select(PlatformUser).where(PlatformUser.external_id == external_id)).first()
-    if found is None:
-        raise click.UsageError(f"there is no platform user with the external_id {external_id}")
-    if found.account != account:
-        raise click.UsageError(f"this platform user belongs to another account: add --account {found.account}")
-    if found.meetergo_user_id is None:
-        raise click.UsageError("this platform user has no meetergo id yet: their bookings cannot be found")
+    try:
+        hosts.meetergo_id(hosts.find(database, external_id, account))
+    except OperationError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @contextmanager

@@ -114,16 +114,14 @@ def require_selector(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> 
 
 
 def _selection(services: Services, ids: Sequence[str], chosen: dict[str, Any], limit: int | None) -> Selection:
-    from sqlalchemy import select
-
-    from models.delivery import Delivery
+    from models.search import RowSearch
     from operations.lookup import delivery_ids
     from operations.replay.selection import select_deliveries
 
     query: Select[Any] = row_search(**chosen).deliveries()
     if ids:
         with services.database.read_only() as session:
-            query = select(Delivery).where(Delivery.id.in_(delivery_ids(session, ids)))
+            query = RowSearch(ids=tuple(delivery_ids(session, ids))).deliveries()
     return select_deliveries(services.inbox, query, limit)
 
 

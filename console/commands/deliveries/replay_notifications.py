@@ -98,15 +98,13 @@ def _found(
     services: Services, ids: Sequence[int], chosen: dict[str, Any]
 ) -> tuple[Sequence[Notification], Collection[int]]:
     """Return the selected notifications, and the ids of the superseded ones."""
-    from sqlalchemy import select
-
     from models.notification import Notification
+    from models.search import RowSearch
 
-    query: Select[Any] = row_search(**chosen).notifications()
-    if ids:
-        query = select(Notification).where(Notification.id.in_(ids))
+    search = RowSearch(ids=tuple(ids)) if ids else row_search(**chosen)
     with services.database.read_only() as session:
-        rows: Sequence[Notification] = session.scalars(query.order_by(None).order_by(Notification.id)).all()
+        query: Select[Any] = search.notifications().order_by(None).order_by(Notification.id)
+        rows: Sequence[Notification] = session.scalars(query).all()
         outdated = {row.id for row in rows if row.status != "pending" and row.is_superseded(session)}
     missing = sorted({*ids} - {row.id for row in rows})
     if missing:
