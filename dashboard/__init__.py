@@ -17,7 +17,7 @@ How to add a screen (see `screens/deliveries.py`):
    singular -> [singular, plural]. `tests/dashboard/test_i18n.py` finds what is missing. `labels.py` names kinds and
    statuses, `filters.py` has the filters that screens share.
 5. A list reads one page by `keyset.fetch` (at most PAGE_SIZE rows, continued after the last row's key, in the query
-   string) and counts by `keyset.count_tabs` (stops at 1,001). No query without an index: add the URL to
+   string) and counts by `operations.keyset.count_tabs` (stops at 1,001). No query without an index: add the URL to
    `tests/dashboard/test_plans.py`.
 6. An act that changes something records an `Intervention` with `operator().name`, in its transaction.
 7. Tests in `tests/dashboard/test_NAME.py`, with `client(role)` of its conftest. `test_access.py`, `test_pages.py`

@@ -14,10 +14,10 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from dashboard import labels, people, times
 from dashboard.access import visitor
 from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
-from dashboard.keyset import COUNT_LIMIT, WINDOW
 from dashboard.page_size import most_rows
 from dashboard.stores import account_names
 from operations.errors import OperationError
+from operations.keyset import COUNT_LIMIT, WINDOW
 from operations.redact import MASKED
 from operations.runs.store import split_reason
 from operations.store_errors import StoreError, store_error_message

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Boolean, Date, Integer, LargeBinary, String, Text, literal, select, true
+from sqlalchemy import Boolean, Date, Integer, LargeBinary, Select, String, Text, literal, select, true
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -213,6 +213,12 @@ class Account(Model):
     def is_any(cls, session: Session) -> bool:
         """Whether there is an account beside `default`."""
         return session.scalar(select(cls.name).limit(1)) is not None
+
+    @classmethod
+    def list_query(cls) -> Select[Any]:
+        """Select what a list shows: no API key, and no channel, whose URL may hold a secret."""
+        key: tuple[Any, ...] = (cls.sealed_with, cls.api_key_from, cls.api_key_expires, cls.api_user)
+        return select(cls.name, cls.company_id, *key, cls.is_active, cls.created_at)
 
     @classmethod
     def load_all(cls, session: Session) -> Sequence["Account"]:

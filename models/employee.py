@@ -46,6 +46,12 @@ class Employee(Model):
         return bool(session.scalar(select(same_email_employees)))
 
     @classmethod
+    def is_known(cls, session: Session, email: str, account: str) -> bool:
+        """Whether meetergo has reported an employee of the account with this e-mail address."""
+        has_email = exists().where(cls.email == normalize_email(email), cls.account == account)
+        return bool(session.scalar(select(has_email)))
+
+    @classmethod
     def forget(cls, session: Session, meetergo_user_id: str, account: str) -> None:
         """Delete what is known of an employee of an account."""
         session.execute(delete(cls).where(cls.meetergo_user_id == booking_key(account, meetergo_user_id)))

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Index, String, Text, func, select
+from sqlalchemy import Index, Select, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.account import DEFAULT, booking_key
@@ -82,6 +83,11 @@ class Reconciliation(Model):
     revived: Mapped[int] = mapped_column(default=0)
     unknown: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
+
+    @classmethod
+    def list_query(cls) -> Select[Any]:
+        """Select the columns of all runs."""
+        return select(*cls.__table__.c)
 
 
 @dataclass(frozen=True)

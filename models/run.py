@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, ForeignKey, Index, LargeBinary, String, Text, insert, select, update
+from sqlalchemy import Boolean, ForeignKey, Index, LargeBinary, Select, String, Text, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -58,6 +58,12 @@ class Run(Model):
     started_at: Mapped[datetime | None]
     due_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+    @classmethod
+    def list_query(cls) -> Select[Any]:
+        """Select what a list shows."""
+        progress: tuple[Any, ...] = (cls.status, cls.total, cls.position)
+        return select(cls.id, cls.kind, cls.target, *progress, cls.by, cls.reason, cls.created_at)
 
     @classmethod
     def due(cls, session: Session, now: datetime, without: Sequence[int] = ()) -> "Run | None":

@@ -13,6 +13,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from models.account import is_of
 from models.booking import Booking, BookingStatus
 from models.delivery import Delivery
+from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import Status
@@ -103,6 +104,11 @@ class RowSearch:
         """Select the matching notifications, newest first."""
         query = self._filter(select(Notification), Notification, Notification.kind, Notification.created_at)
         return query.order_by(Notification.id.desc())
+
+    def interventions(self) -> Select[Any]:
+        """Select the columns of what operators did to the booking and in the period; other filters do not apply."""
+        indexed = RowSearch(booking_id=self.booking_id, since=self.since, until=self.until)
+        return indexed._filter(select(*Intervention.__table__.c), Intervention, Intervention.kind, Intervention.at)
 
     def _filter(self, query: Select[Any], model: Any, event: Any, received_at: Any) -> Select[Any]:
         conditions: dict[str, Callable[[], ColumnElement[bool]]] = {

@@ -1,11 +1,11 @@
-"""Keyset pagination: each page continues after the last row's key and scans a bounded number of rows."""
+"""Keyset pagination: each page continues after the last row's key and scans a bounded number of rows, as do counts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import Integer, Select, literal, select, tuple_
+from sqlalchemy import Integer, Select, and_, case, func, literal, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -13,9 +13,38 @@ from runtime.database import Utc
 
 WINDOW = 2_000
 """Maximum number of rows that a page scans for a filter without an index; the next page continues after them."""
+COUNT_LIMIT = 1000
+"""A count stops one above this limit: counting a million rows takes a second."""
 SEPARATOR = "~"
 
 Conditions = Callable[[Any], Sequence[ColumnElement[bool]]]
+
+
+class TabList(Protocol):
+    """One tab of a list: a query, its order, and the conditions that no index supports."""
+
+    @property
+    def query(self) -> Select[Any]:
+        """Selects rows by index; ordered, if at all, by columns that are equal in all of them."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The columns to order by; see `fetch_page`."""
+
+    @property
+    def is_descending(self) -> bool:
+        """Whether the greatest key comes first."""
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether an index provides the order."""
+
+    @property
+    def has_unindexed_filters(self) -> bool:
+        """Whether there are conditions that no index supports."""
+
+    def unindexed_filters(self, columns: Any) -> Sequence[ColumnElement[bool]]:
+        """Return those conditions, on these columns."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +62,19 @@ class KeysetPage:
     next: str | None
     is_first: bool
     is_window: bool = False
+
+
+@dataclass(frozen=True)
+class Count:
+    """A count with an upper limit.
+
+    Attributes:
+        number: rows found, at most COUNT_LIMIT + 1.
+        is_complete: whether all rows were searched.
+    """
+
+    number: int
+    is_complete: bool = True
 
 
 def fetch_page(
@@ -73,6 +115,25 @@ def fetch_page(
     last_row = rows[size - 1] if is_full else edge
     following = key_text([getattr(last_row, name) for name in names]) if last_row else None
     return KeysetPage(rows[:size], following, after is None, bool(edge))
+
+
+def count_tabs(session: Session, tabs: Mapping[Any, TabList], chosen: Any) -> dict[Any, Count]:
+    """Count the chosen tab, and those of the others that an index can count."""
+    return {name: _count(session, tab) for name, tab in tabs.items() if name == chosen or not tab.has_unindexed_filters}
+
+
+def _count(session: Session, tab: TabList) -> Count:
+    """Count up to COUNT_LIMIT + 1 rows, in index order, without breaking ties."""
+    first = tab.key[0]
+    ordered = tab.query.order_by(first.desc() if tab.is_descending else first)
+    if not tab.has_unindexed_filters:
+        ordered = ordered if tab.is_ordered else tab.query.order_by(None)
+        one: Select[Any] = ordered.with_only_columns(literal_column("1"), maintain_column_froms=True)
+        return Count(session.scalar(select(func.count()).select_from(one.limit(COUNT_LIMIT + 1).subquery())) or 0)
+    window = ordered.limit(WINDOW).subquery()
+    matching = func.count(case((and_(*tab.unindexed_filters(window.c)), 1)))
+    number, searched = session.execute(select(matching, func.count()).select_from(window)).one()
+    return Count(min(number, COUNT_LIMIT + 1), searched < WINDOW)
 
 
 def key_text(values: Sequence[Any]) -> str:

@@ -115,6 +115,28 @@ def test_only_modules_that_are_imported_late_import_opentelemetry() -> None:
     }
 
 
+STATEMENTS = {"select", "insert", "update", "delete", "text", "union_all"}
+
+
+def imported_statements(source: str) -> set[str]:
+    """Return what a module imports from SQLAlchemy to build a statement of its own."""
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)]
+    return {
+        alias.name
+        for node in imports
+        if (node.module or "").partition(".")[0] == "sqlalchemy"
+        for alias in node.names
+        if alias.name in STATEMENTS
+    }
+
+
+def test_the_dashboard_builds_no_statement() -> None:
+    """Its queries are in `operations` and `models`, where the command line uses them, too."""
+    building = {path.name: imported_statements(path.read_text()) for path in (ROOT / "dashboard").rglob("*.py")}
+    assert {name for name, found in building.items() if found} == set()
+    assert imported_statements("def late():\n    from sqlalchemy import Select, select") == {"select"}
+
+
 def test_the_queue_names_jobs_that_exist() -> None:
     from runtime import queue
     from worker import jobs

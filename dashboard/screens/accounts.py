@@ -1,9 +1,6 @@
 """Accounts: the companies of meetergo that the installation serves; never their API keys."""
 
-from typing import Any
-
 from flask import Response
-from sqlalchemy import select
 
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
@@ -18,24 +15,12 @@ from operations.accounts import AccountValues, add_account, api_values, enable_a
 
 screen = ScreenBlueprint("accounts", N_("Accounts"))
 
-COLUMNS: tuple[Any, ...] = (
-    Account.name,
-    Account.company_id,
-    Account.sealed_with,
-    Account.api_key_from,
-    Account.api_key_expires,
-    Account.api_user,
-    Account.is_active,
-    Account.created_at,
-)
-"""Columns of the list; no API key, and no channel, whose URL may hold a secret."""
-
 
 @screen.page("/accounts")
 def list_all() -> Response:
     """List all accounts, and the form that adds one."""
     with current().database.read_only() as session:
-        page = keyset.fetch(session, select(*COLUMNS), Account.name, descending=False)
+        page = keyset.fetch(session, Account.list_query(), Account.name, descending=False)
     return render("accounts/list.html", page=page)
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from flask import Response
-from sqlalchemy import select
 from sqlalchemy.sql.elements import ColumnElement
 
 from dashboard import keyset
@@ -31,14 +30,7 @@ def list_all() -> Response:
         return [getattr(columns, name) == value for name, value in wanted.items()]
 
     with current().database.read_only() as session:
-        search = row_search(session)
-        query = select(*Intervention.__table__.c)
-        if search.booking_id:
-            query = query.where(Intervention.booking_id == search.booking_id)
-        if search.since:
-            query = query.where(Intervention.at >= search.since)
-        if search.until:
-            query = query.where(Intervention.at < search.until)
+        query = row_search(session).interventions()
         page = keyset.fetch(session, query, Intervention.at, Intervention.id, unindexed=unindexed if wanted else None)
     filters = active_filters(names=FILTERS)
     return render("audit/list.html", page=page, filters=filters, ACTS=ACTS)

@@ -25,6 +25,7 @@ from operations.bookings.preview import preview
 from operations.bookings.refresh import RefreshResult, open_refresher
 from operations.bookings.search import BookingFilter, BookingTab, bookings_in
 from operations.errors import OperationError
+from operations.keyset import count_tabs, key_text, parse_key
 from operations.lookup import IdNotFound, find_booking_id
 from operations.serialize import booking_to_json
 
@@ -56,7 +57,7 @@ def list_all() -> Response:
     with current().database.read_only() as session:
         wanted = _filter(session)
         lists = {each: bookings_in(session, each, wanted, now()) for each in TABS}
-        counts, page = keyset.count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
+        counts, page = count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
         hosts = PlatformUser.by_ids(session, {row.platform_user_id for row in page.rows})
     filters = active_filters(names=FILTERS)
     return render(
@@ -120,7 +121,7 @@ def _refresh(booking_id: str, *, is_dry: bool) -> tuple[RefreshResult | None, st
 def _show(
     booking_id: str, result: RefreshResult | None = None, problem: str | None = None, *, is_refreshed: bool = False
 ) -> Response:
-    before = keyset.parse_key(request.args.get("before"), [timeline.DELIVERY_RECEIVED.order[0]])
+    before = parse_key(request.args.get("before"), [timeline.DELIVERY_RECEIVED.order[0]])
     with current().database.read_only() as session:
         known = _find_id(session, booking_id)
         booking = session.get(Booking, known)
@@ -139,7 +140,7 @@ def _show(
         co_hosts=co_hosts,
         columns={name: value for name, value in columns.items() if name not in SHOWN_ELSEWHERE},
         entries=entries,
-        earlier=keyset.key_text([earlier]) if earlier else None,
+        earlier=key_text([earlier]) if earlier else None,
         is_latest=before is None,
         message=message,
         result=result,

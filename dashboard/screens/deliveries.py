@@ -16,6 +16,7 @@ from models.delivery import Delivery
 from models.intervention import Intervention
 from operations.deliveries import detail as delivery_detail
 from operations.deliveries.search import deliveries_of
+from operations.keyset import count_tabs
 from operations.lookup import IdNotFound, find_delivery
 from operations.serialize import Json
 
@@ -29,7 +30,7 @@ def list_all() -> Response:
     with current().database.read_only() as session:
         search = row_search(session)
         lists = {name: deliveries_of(name, search) for name in TABS}
-        counts, page = keyset.count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
+        counts, page = count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
     return render("deliveries/list.html", tab=tab, tabs=TABS, counts=counts, page=page, filters=active_filters())
 
 

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from dashboard import svg, times
 from dashboard.access import ScreenBlueprint
 from dashboard.i18n import N_, _, integer, ngettext
-from dashboard.keyset import COUNT_LIMIT
 from dashboard.pages import render
 from dashboard.stores import current
 from dashboard.times import now
@@ -21,6 +20,7 @@ from models.error_groups import ErrorGroups
 from models.incident import IncidentKind
 from models.stats import Stats
 from operations.checks import Finding, run_checks
+from operations.keyset import COUNT_LIMIT
 from operations.overview.charts import Charts, load_charts
 from operations.overview.registration import StoredRegistration, stored_registrations
 from operations.status import take_snapshot

@@ -1,7 +1,6 @@
 """Hosts: which meetergo user each platform user is mapped to, and which mappings are missing."""
 
 from flask import Response, abort, request
-from sqlalchemy import select
 
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
@@ -13,16 +12,16 @@ from dashboard.pages import render, see_other
 from dashboard.stores import current
 from dashboard.times import now
 from models.account import DEFAULT
-from models.booking import Booking
 from models.employee import Employee
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor
+from operations.bookings.search import next_of_host
 from operations.users import forget as forgetting
 from operations.users.mapping import MAX_WAITING, HostValues, save_host, search_hosts, unmapped_hosts
 
 screen = ScreenBlueprint("hosts", N_("Hosts"))
 
-MAX_SHOWN = 30
+MAX_SHOWN, NEXT_BOOKINGS = 30, 10
 FIELDS = ("meetergo_user_id", "meetergo_meeting_type_id", "name", "timezone", "language")
 
 
@@ -46,19 +45,10 @@ def show(external_id: str) -> Response:
         user = PlatformUser.by_external_id(session, external_id)
         if user is None:
             abort(404, _("There is no host with this id of the platform."))
-        upcoming = select(Booking.id, Booking.starts_at, Booking.meeting_name, Booking.status).where(
-            Booking.platform_user_id == user.id, Booking.starts_at >= now()
-        )
-        bookings = session.execute(upcoming.order_by(Booking.starts_at, Booking.id).limit(10)).all()
+        bookings = next_of_host(session, user.id, now(), NEXT_BOOKINGS)
         host_id = user.meetergo_user_id
         cursor = ReconcileCursor.of_host(session, user.account, host_id) if host_id else None
-        is_employee = bool(user.email) and bool(
-            session.scalar(
-                select(Employee.meetergo_user_id)
-                .where(Employee.email == str(user.email).lower(), Employee.account == user.account)
-                .limit(1)
-            )
-        )
+        is_employee = bool(user.email) and Employee.is_known(session, str(user.email), user.account)
     return render("hosts/show.html", user=user, bookings=bookings, cursor=cursor, is_employee=is_employee)
 
 

@@ -20,6 +20,7 @@ from models.platform_user import PlatformUser
 from operations.bookings.preview import render_message
 from operations.deliveries import detail as delivery_detail
 from operations.errors import OperationError
+from operations.keyset import count_tabs
 from operations.lookup import find_notification
 from operations.notifications.search import notifications_in
 
@@ -35,7 +36,7 @@ def list_all() -> Response:
     with current().database.read_only() as session:
         search = row_search(session)
         lists = {each: notifications_in(each, search) for each in TABS}
-        counts, page = keyset.count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
+        counts, page = count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
     return render(
         "notifications/list.html",
         tab=tab,

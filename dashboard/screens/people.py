@@ -6,13 +6,13 @@ from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import text_of
 from dashboard.forms import SAY_WHY
 from dashboard.i18n import N_, _
-from dashboard.keyset import COUNT_LIMIT
 from dashboard.pages import render, see_other
 from dashboard.stores import current
 from dashboard.times import now
 from models.retention import prunable
 from operations.erasure import GuestName, describe_guest, find_guest
 from operations.errors import OperationError
+from operations.keyset import COUNT_LIMIT
 from operations.runs.store import start_erasure, start_prune
 
 screen = ScreenBlueprint("people", N_("People's data"), home="show", role="people")

@@ -5,7 +5,6 @@ from datetime import timedelta
 from threading import Lock
 
 from flask import Response, abort
-from sqlalchemy import select
 
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
@@ -93,7 +92,7 @@ def _account_of(external_id: str) -> str:
 
 def _show(report: ReconcileReport | None = None, problem: str | None = None, host: str | None = None) -> Response:
     with current().database.read_only() as session:
-        page = keyset.fetch(session, select(*Reconciliation.__table__.c), Reconciliation.started_at, Reconciliation.id)
+        page = keyset.fetch(session, Reconciliation.list_query(), Reconciliation.started_at, Reconciliation.id)
         status = ReconcileStatus.load(session, DEFAULT)
     return render(
         "reconcile/list.html",

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from flask import Response, abort, request, url_for
 from redis.exceptions import RedisError
-from sqlalchemy import Select, select
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
@@ -64,19 +64,8 @@ PLANNED_KINDS: tuple[RunKind, ...] = ("replay", "ignore")
 @screen.page("/runs")
 def list_all() -> Response:
     """List all runs, the latest first."""
-    columns: tuple[Any, ...] = (
-        Run.id,
-        Run.kind,
-        Run.target,
-        Run.status,
-        Run.by,
-        Run.reason,
-        Run.total,
-        Run.position,
-        Run.created_at,
-    )
     with current().database.read_only() as session:
-        page = keyset.fetch(session, select(*columns), Run.id)
+        page = keyset.fetch(session, Run.list_query(), Run.id)
     return render("runs/list.html", page=page, STATUSES=STATUSES, VERBS=VERBS)
 
 
@@ -214,9 +203,9 @@ def _options(source: str) -> dict[str, bool]:
 def _query(session: Session, source: str) -> Select[Any]:
     """Select the deliveries that the form names, or all that its filters match."""
     values = getattr(request, source)
-    ids = [each for each in values.getlist("id") if ID.fullmatch(each)]
+    ids = tuple(each for each in values.getlist("id") if ID.fullmatch(each))
     if ids:
-        return select(Delivery).where(Delivery.id.in_(ids))
+        return RowSearch(ids=ids).deliveries()
     if not values.get("all"):
         abort(400, _("Select deliveries first, or choose all that match."))
     matching = deliveries_of(tab_of_request(), row_search(session, source), is_bounded=False)

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from flask import Response, abort, url_for
-from sqlalchemy import select
 
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import text_of, time_of
@@ -15,7 +14,7 @@ from dashboard.pages import render, see_other
 from dashboard.screens.runs import MAX_BOOKINGS_SHOWN, form_values, rate_and_problem
 from dashboard.stores import current
 from dashboard.times import now
-from models.booking import Booking
+from operations.bookings.search import by_ids
 from operations.runs.send_again import SendAgainPlan, plan_bookings
 from operations.runs.store import NewRun, start_run
 
@@ -97,7 +96,5 @@ def _render(
 
 
 def _first_bookings(ids: Sequence[str]) -> Sequence[Any]:
-    columns = (Booking.id, Booking.status, Booking.starts_at, Booking.meeting_name)
-    first = select(*columns).where(Booking.id.in_(ids[: most_rows(MAX_BOOKINGS_SHOWN)])).order_by(Booking.id)
     with current().database.read_only() as session:
-        return session.execute(first).all()
+        return by_ids(session, ids[: most_rows(MAX_BOOKINGS_SHOWN)])

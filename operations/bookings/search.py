@@ -29,6 +29,7 @@ COLUMNS = (
     func.substr(Booking.meeting_name, 1, SHOWN_LENGTH).label("meeting_name"),
 )
 """Columns of a list; no guests."""
+SHORT_COLUMNS = (Booking.id, Booking.starts_at, Booking.meeting_name, Booking.status)
 BY_START = (Booking.starts_at, Booking.id)
 KEYS: dict[BookingTab, tuple[Any, ...]] = {
     "all": BY_START,
@@ -127,6 +128,17 @@ def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: d
     if wanted.account and wanted.account != DEFAULT and tab in ("all", "upcoming") and not has_few:
         return BookingList(tab, query.where(*is_of(Booking, wanted.account)), status)
     return BookingList(tab, query, status, wanted.account)
+
+
+def next_of_host(session: Session, user_id: int, now: datetime, limit: int) -> Sequence[Any]:
+    """Return a host's next bookings, the earliest first."""
+    of_host = select(*SHORT_COLUMNS).where(Booking.platform_user_id == user_id, Booking.starts_at >= now)
+    return session.execute(of_host.order_by(Booking.starts_at, Booking.id).limit(limit)).all()
+
+
+def by_ids(session: Session, ids: Sequence[str]) -> Sequence[Any]:
+    """Return the bookings with these ids, in the order of their ids."""
+    return session.execute(select(*SHORT_COLUMNS).where(Booking.id.in_(ids)).order_by(Booking.id)).all()
 
 
 def conditions(session: Session, wanted: BookingFilter) -> Sequence[ColumnElement[bool]]:
