@@ -37,9 +37,7 @@ class ApiToken(Model):
     revoked_at: Mapped[datetime | None]
 
     @classmethod
-    def create(
-        cls, session: Session, name: str, role: TokenRole, by: str, now: datetime, account: str | None = None
-    ) -> str:
+    def create(cls, session: Session, name: str, role: TokenRole, by: str, now: datetime, account: str | None) -> str:
         """Insert a token, for one account or for all.
 
         Returns:

@@ -126,9 +126,7 @@ def _unnumbered() -> Select[int]:
     return query.order_by(BookingChange.feed_batch, BookingChange.id)
 
 
-def read_changes(
-    session: Session, after: FeedCursor, limit: int, account: str | None = None
-) -> Sequence[BookingChange]:
+def read_changes(session: Session, after: FeedCursor, limit: int, account: str | None) -> Sequence[BookingChange]:
     """Return the numbered changes after a position, of one account or of all, each with its booking as it is now.
 
     Raises:

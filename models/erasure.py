@@ -108,7 +108,7 @@ class ErasureResult:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def find(database: Database, cipher: BodyCipher, person: Person, account: str | None = None) -> PersonMatches:
+def find(database: Database, cipher: BodyCipher, person: Person, account: str | None) -> PersonMatches:
     """Find a person in everything that is stored. Takes no locks; an unreadable row does not stop the search.
 
     Args:
@@ -156,7 +156,7 @@ def erase(
         The numbers of changed rows. A second run finds nothing.
     """
     person = person_from(who) if isinstance(who, str) else who
-    found = found or find(database, cipher, person)
+    found = found or find(database, cipher, person, account=None)
     erased = ErasureResult(unopened=len(found.unopened), hosts=found.hosts, skipped=[*found.skipped])
 
     def attempt(what: str, work: Callable[[Session], ErasureResult]) -> None:

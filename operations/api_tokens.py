@@ -14,9 +14,7 @@ from operations.errors import OperationError
 MAX_NAME_LENGTH = 100
 
 
-def create_token(
-    session: Session, name: str, role: TokenRole, by: str, now: datetime, account: str | None = None
-) -> str:
+def create_token(session: Session, name: str, role: TokenRole, by: str, now: datetime, account: str | None) -> str:
     """Create a token for one account or for all, and record who did it.
 
     Returns:

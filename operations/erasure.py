@@ -47,7 +47,7 @@ def find_guest(database: Database, cipher: BodyCipher, guest: GuestName) -> Pers
         OperationError: nobody matches, or several people do.
     """
     person = guest.person()
-    found = find(database, cipher, person)
+    found = find(database, cipher, person, account=None)
     if not found.has_matches:
         raise OperationError("nobody with this address, number or name is known")
     refuse_several(person, found)

@@ -39,7 +39,7 @@ class FeedConsumer:
         """Read a page; return whether there was one."""
         number_changes(self.database)
         with self.database.read_only() as session:
-            page = read_changes(session, self.cursor, PAGE)
+            page = read_changes(session, self.cursor, PAGE, None)
         self.got += [(change.booking_id, change.revision) for change in page]
         self.cursor = FeedCursor.of(page[-1]) if page else self.cursor
         return bool(page)

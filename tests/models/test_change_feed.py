@@ -46,7 +46,7 @@ class Consumer:
     def poll(self) -> int:
         number_changes(self.database)
         with self.database.read_only() as session:
-            page = read_changes(session, self.cursor, self.limit)
+            page = read_changes(session, self.cursor, self.limit, None)
         for change in page:
             self.cursor = FeedCursor.parse(str(FeedCursor.of(change)))
             self.got.append((change.booking_id, change.revision))

@@ -24,7 +24,7 @@ Book = Callable[..., None]
 
 def create_token(database: Database, name: str = "platform", role: str = "read") -> str:
     with database.transaction() as session:
-        return ApiToken.create(session, name, role, "Ada", datetime.now(UTC))  # type: ignore[arg-type]
+        return ApiToken.create(session, name, role, "Ada", datetime.now(UTC), None)  # type: ignore[arg-type]
 
 
 @pytest.fixture
