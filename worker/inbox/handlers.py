@@ -15,7 +15,6 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent, EmployeeEvent
-from models.account import DEFAULT
 from models.booking import Booking, BookingChange
 from models.employee import Employee
 from models.incident import Incident
@@ -58,13 +57,14 @@ class HandlerContext:
     Attributes:
         session: the transaction's session, for recording the changes; handlers must not use it.
         now: the time of this transaction, UTC.
-        account: the account of the delivery that is handled.
+        account: the account of the delivery that is handled; not set before the first.
     """
+
+    account: str
 
     def __init__(self, session: Session, now: datetime, expected: Sequence[BookingEvent] = ()) -> None:
         self.session = session
         self.now = now
-        self.account = DEFAULT
         self._host_resolvers: dict[str, HostResolver] = {}
         self._expected = expected
         self._bookings: dict[str, Booking] = {}
