@@ -119,3 +119,13 @@ class ApiSettings(Settings):
             local_webhooks=self.uses_sandbox,
             **options,
         )
+
+    def as_admin(self, client: "Meetergo") -> "Meetergo":
+        """Return a client for calls about the company: a Platform key acts as MEETERGO_API_USER, else as the owner.
+
+        Raises:
+            ApiError: meetergo does not say who owns the key.
+        """
+        if self.meetergo_api_user or not client.can_impersonate:
+            return client
+        return client.as_user(client.users.me().id)

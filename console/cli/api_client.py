@@ -27,7 +27,7 @@ def api_client(settings: ProviderSettings, account: str, share: float = 1.0) -> 
         share: fraction of the rate limit that this command may use; see `RateLimiter`.
     """
     with report_api_errors(account), settings.api_client(settings.redis(), share) as meetergo:
-        yield as_admin(meetergo, settings)
+        yield settings.as_admin(meetergo)
 
 
 @contextmanager
@@ -53,12 +53,3 @@ def report_api_errors(account: str) -> Iterator[None]:
         yield
     except ApiError as error:
         raise click.ClickException(api_error_message(error, account)) from error
-
-
-def as_admin(meetergo: Meetergo, settings: ProviderSettings) -> Meetergo:
-    """Choose the user that a Platform key acts as: by default the company's owner, as meetergo reports it."""
-    from meetergo.api import Credential
-
-    if settings.meetergo_api_user or Credential.read(settings.meetergo_api_key).kind == "personal":
-        return meetergo
-    return meetergo.as_user(meetergo.users.me().id)

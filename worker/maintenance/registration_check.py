@@ -45,9 +45,7 @@ def observe_registration(settings: ScheduleSettings, services: Services, now: da
         endpoints = Endpoint.all(session, account)
     try:
         with settings.api_client(settings.redis(), max_wait=MAX_WAIT, timeout=TIMEOUT, attempts=ATTEMPTS) as client:
-            needs_admin = client.can_impersonate and not settings.meetergo_api_user
-            admin = client.as_user(client.users.me().id) if needs_admin else client
-            webhooks = admin.webhooks.list()
+            webhooks = settings.as_admin(client).webhooks.list()
     except Unauthorised as error:
         reason = "expired" if isinstance(error, KeyExpired) else "unknown"
         return {"api_key_refused": Observation(True, {"reason": reason})}
