@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli.accounts import load_settings
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 
 if TYPE_CHECKING:
     from meetergo.api import Meetergo
@@ -37,7 +37,7 @@ def host_client(external_id: str) -> Iterator[tuple[PlatformUser, Meetergo]]:
     from operations.settings import ProviderSettings
     from runtime.settings import DatabaseSettings
 
-    with open_configured_database(DatabaseSettings.load()) as database:
+    with open_database(DatabaseSettings.load(), NO_TIMEOUT) as database:
         host = hosts.find(database, external_id)
     with api_client(load_settings(ProviderSettings, host.account), host.account) as meetergo:
         yield host, meetergo

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from console.cli.accounts import load_settings
 from console.cli.api_client import api_client
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -36,6 +36,6 @@ def open_registrations(
     settings = load_settings(RegistrationSettings, account)
     ours = addresses.our_addresses(settings)
     redis = settings.redis()
-    with open_configured_database(settings) as database, api_client(settings, account) as meetergo:
+    with open_database(settings, NO_TIMEOUT) as database, api_client(settings, account) as meetergo:
         host = None if force else host_of(ours[-1].url)
         yield Registrations(meetergo, database, lambda: datetime.now(UTC), host, account), ours, redis

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 STATEMENT_TIMEOUT = timedelta(seconds=20)
 """A search by error text may have to read a whole table."""
+NO_TIMEOUT = timedelta(0)
+"""For commands that may take any time, such as an erasure, or one that calls meetergo in between."""
 
 
 @contextmanager
@@ -25,22 +27,7 @@ def open_database(settings: DatabaseSettings, statement_timeout: timedelta = STA
         SystemExit: it is an SQLite file that does not exist.
     """
     settings.check_file_exists()
-    database = settings.database(pool_size=1, statement_timeout=statement_timeout)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-@contextmanager
-def open_configured_database(settings: DatabaseSettings) -> Iterator[Database]:
-    """Open the existing database until the block ends, for statements that may take any time.
-
-    Raises:
-        SystemExit: it is an SQLite file that does not exist.
-    """
-    settings.check_file_exists()
-    database = settings.database()
+    database = settings.database(statement_timeout=statement_timeout)
     try:
         yield database
     finally:

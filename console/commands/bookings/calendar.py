@@ -6,7 +6,7 @@ import click
 
 from console.cli.arguments import HOST_ARGUMENT
 from console.cli.audit import audited
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 from console.render.tables import as_json, print_json
 from operations.text import printable
 
@@ -26,7 +26,7 @@ def link(external_id: str, by: str, reason: str, as_json: bool) -> None:
 
     settings = CalendarSettings.load()
     signer = CalendarSigner(settings.webhook_keys)
-    with open_configured_database(settings) as database:
+    with open_database(settings, NO_TIMEOUT) as database:
         feed_id = calendars.share(database, external_id, datetime.now(UTC), by=by, reason=reason)
     url = settings.calendar_base_url + signer.path(feed_id)
     if as_json:
@@ -44,7 +44,7 @@ def revoke(external_id: str, by: str, reason: str) -> None:
     from operations.users import calendar as calendars
     from runtime.settings import DatabaseSettings
 
-    with open_configured_database(DatabaseSettings.load()) as database:
+    with open_database(DatabaseSettings.load(), NO_TIMEOUT) as database:
         is_revoked = calendars.revoke(database, external_id, datetime.now(UTC), by=by, reason=reason)
     click.echo("Revoked." if is_revoked else f"{printable(external_id)} has no calendar link: nothing to revoke.")
 

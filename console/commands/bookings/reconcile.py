@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import report_api_errors
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 from console.render import tables
 from console.render.tables import Column
 from operations.text import count
@@ -63,7 +63,7 @@ def _run(settings: ReconcileSettings, account: str, is_dry: bool, user: str | No
     from runtime.queue import JobQueue
     from worker.reconcile.runner import AlreadyRunning, open_reconciler
 
-    with open_configured_database(settings) as database:
+    with open_database(settings, NO_TIMEOUT) as database:
         if user is not None:
             _check_host(database, user, account)
         redis = settings.redis()

@@ -11,7 +11,7 @@ import click
 from console.cli import completion
 from console.cli.accounts import ACCOUNT, DEFAULT, load_settings
 from console.cli.api_client import report_api_errors
-from console.cli.stores import open_configured_database, read_only_session
+from console.cli.stores import NO_TIMEOUT, open_database, read_only_session
 from console.render import tables
 from console.render.tables import as_json
 from operations.text import printable
@@ -70,7 +70,7 @@ def _open_refresher(settings: ReconcileSettings, account: str) -> Iterator[Refre
     from runtime.queue import JobQueue
 
     with (
-        open_configured_database(settings) as database,
+        open_database(settings, NO_TIMEOUT) as database,
         open_refresher(settings, database, JobQueue(settings.redis()), account) as refresher,
     ):
         yield refresher

@@ -11,7 +11,7 @@ import click
 from console.cli.arguments import HOST_ARGUMENT
 from console.cli.audit import audited
 from console.cli.confirm import confirm_or_exit
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 from console.render.tables import as_json, print_json
 from operations.text import count, printable
 
@@ -33,7 +33,7 @@ def forget(external_id: str, yes: bool, by: str, reason: str, as_json: bool) -> 
     from operations.users import forget as forgetting
     from runtime.settings import DatabaseSettings
 
-    with open_configured_database(DatabaseSettings.load()) as database:
+    with open_database(DatabaseSettings.load(), NO_TIMEOUT) as database:
         found = forgetting.find_mapping(database, external_id, datetime.now(UTC))
         if found.meetergo_user_id is None:
             click.echo(f"{printable(external_id)} is not a user of meetergo: there is nothing to forget.", err=as_json)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import api_client
 from console.cli.arguments import BOOKING_ROOT_OPTION
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 from console.cli.types import CallersPath
 from console.render import tables
 from operations.text import printable
@@ -76,7 +76,7 @@ def onboard(
     chosen = _read(file, lines)
     settings = load_settings(ProviderSettings, account)
     import_run = ImportRun(account)
-    with open_configured_database(settings) as database, api_client(settings, account, BULK_SHARE) as meetergo:
+    with open_database(settings, NO_TIMEOUT) as database, api_client(settings, account, BULK_SHARE) as meetergo:
         onboarding = Onboarding(meetergo, database, Directory(meetergo), account, booking_root)
         onboard_host = onboarding.plan if dry_run else onboarding.apply
         try:

@@ -11,7 +11,7 @@ import click
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import api_client
 from console.cli.arguments import BOOKING_ROOT_OPTION
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 from console.render import tables
 from operations.text import count, printable
 
@@ -34,7 +34,7 @@ def sync(dry_run: bool, names: bool, booking_root: str | None, account: str, as_
     from operations.users.sync import NEEDS_ATTENTION, UserSync
 
     settings = load_settings(ProviderSettings, account)
-    with open_configured_database(settings) as database, api_client(settings, account, BULK_SHARE) as meetergo:
+    with open_database(settings, NO_TIMEOUT) as database, api_client(settings, account, BULK_SHARE) as meetergo:
         user_sync = UserSync(Directory(meetergo), hosts.all_hosts(database, account), names, booking_root)
         findings = []
         for finding in user_sync.findings():

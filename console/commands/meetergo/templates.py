@@ -4,7 +4,7 @@ import click
 
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import api_client
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 from console.commands.meetergo.meeting_types import as_row
 from console.render import tables
 from operations.text import printable
@@ -44,7 +44,7 @@ def assign(template_id: str, external_ids: tuple[str, ...], account: str, as_jso
     from operations.settings import ProviderSettings
 
     settings, assigned = load_settings(ProviderSettings, account), []
-    with open_configured_database(settings) as database, api_client(settings, account, BULK_SHARE) as meetergo:
+    with open_database(settings, NO_TIMEOUT) as database, api_client(settings, account, BULK_SHARE) as meetergo:
         found = {external_id: hosts.find(database, external_id, account) for external_id in external_ids}
         named = {external_id: hosts.meetergo_id(row) for external_id, row in found.items()}
         for external_id, user_id in named.items():

@@ -9,7 +9,7 @@ import click
 from console.cli.accounts import ONLY_ACCOUNT_OPTION, only_default
 from console.cli.api_client import host_client
 from console.cli.arguments import HOST_ARGUMENT
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 from console.commands.meetergo.forget import forget
 from console.commands.meetergo.onboard import onboard
 from console.commands.meetergo.sync import sync
@@ -40,7 +40,7 @@ def list_command(account: str | None, as_json: bool) -> None:
     from operations import hosts
     from runtime.settings import DatabaseSettings
 
-    with open_configured_database(DatabaseSettings.load()) as database:
+    with open_database(DatabaseSettings.load(), NO_TIMEOUT) as database:
         rows = [_row(user) for user in hosts.all_hosts(database, account)]
     if as_json:
         tables.print_json({"users": rows})
@@ -63,7 +63,7 @@ def embed(external_id: str, title: str | None, height: int) -> None:
     from operations import hosts
     from runtime.settings import DatabaseSettings
 
-    with open_configured_database(DatabaseSettings.load()) as database:
+    with open_database(DatabaseSettings.load(), NO_TIMEOUT) as database:
         row = hosts.find(database, external_id)
         if not row.booking_url:
             raise click.ClickException(

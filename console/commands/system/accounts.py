@@ -13,7 +13,7 @@ import click
 from console.cli.accounts import ACCOUNT, DEFAULT
 from console.cli.api_client import api_client
 from console.cli.audit import BY_OPTION
-from console.cli.stores import open_configured_database, read_only_session
+from console.cli.stores import NO_TIMEOUT, open_database, read_only_session
 from console.render import tables
 from console.render.tables import Column, as_json
 from operations.text import CONSOLE_COMMAND, age, count, printable
@@ -90,7 +90,7 @@ def add(name: str, by: str, no_check: bool, **given: Any) -> None:
 
     settings = AccountSettings.load()
     new, cipher = _values(given), settings.cipher()
-    with open_configured_database(settings) as database:
+    with open_database(settings, NO_TIMEOUT) as database:
         if not no_check:
             new = _checked(name, new, Account(name=name), settings)
         with database.transaction() as session:
@@ -118,7 +118,7 @@ def set_command(name: str, by: str, no_check: bool, **given: Any) -> None:
     new, cipher = _values(given), settings.cipher()
     if new == AccountValues():
         raise click.UsageError("say what to change: see --help")
-    with open_configured_database(settings) as database:
+    with open_database(settings, NO_TIMEOUT) as database:
         if (new.api_key or new.api_key_from) and not no_check:
             with database.read_only() as session:
                 find_account(session, name, cipher)  # else there is nothing to change
@@ -184,7 +184,7 @@ def _enable(name: str, by: str, *, is_active: bool) -> bool:
     from operations.accounts import enable_account
     from operations.settings import AccountSettings
 
-    with open_configured_database(AccountSettings.load()) as database, database.transaction() as session:
+    with open_database(AccountSettings.load(), NO_TIMEOUT) as database, database.transaction() as session:
         return enable_account(session, name, datetime.now(UTC), by, is_active=is_active)
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from console.cli.confirm import confirm_or_exit
 from console.cli.progress import progress_bar
-from console.cli.stores import open_database
+from console.cli.stores import NO_TIMEOUT, open_database
 from operations.text import count
 
 if TYPE_CHECKING:
     from runtime.database import Database
     from runtime.settings import DatabaseSettings
 
-NO_TIMEOUT = timedelta(0)
 NEXT = """All rows are copied, and counted in both. Next:
   1. set DATABASE_URL to the new database, for every process
   2. start receiver, worker and scheduler

@@ -11,7 +11,7 @@ import click
 from console.cli.accounts import DEFAULT, ONLY_ACCOUNT_OPTION
 from console.cli.audit import audited
 from console.cli.confirm import confirm_or_exit
-from console.cli.stores import open_configured_database
+from console.cli.stores import NO_TIMEOUT, open_database
 from console.render.tables import as_json, print_json
 from operations.text import count, printable
 
@@ -32,7 +32,7 @@ def prune(as_json: bool) -> None:
     from runtime.settings import RetentionSettings
 
     settings = RetentionSettings.load()
-    with open_configured_database(settings) as database:
+    with open_database(settings, NO_TIMEOUT) as database:
         removed = prune_rows(database, datetime.now(UTC), settings.keep_for)
     _print_counts(removed, as_json, " removed")
 
@@ -75,7 +75,7 @@ def erase(
     person = _person_from_options(email, phone, name)
     settings = ErasureSettings.load()
     cipher = settings.cipher()
-    with open_configured_database(settings) as database:
+    with open_database(settings, NO_TIMEOUT) as database:
         if account:
             with database.read_only() as session:
                 check_account(session, account)
@@ -132,7 +132,7 @@ def reencrypt(for_0_1_0: bool, as_json: bool) -> None:
     cipher = settings.cipher()
     if cipher.newest_key is None:
         raise click.UsageError("BODY_KEYS is not set: there is nothing to encrypt with (see .env.example)")
-    with open_configured_database(settings) as database:
+    with open_database(settings, NO_TIMEOUT) as database:
         result = (reencrypt_for_0_1_0 if for_0_1_0 else reencrypt_bodies)(database, cipher)
     if as_json:
         print_json({"resealed": result.done, "key": cipher.newest_key, "failed": result.failed})
