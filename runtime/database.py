@@ -431,13 +431,7 @@ def is_postgresql(connection: Connection | Session) -> bool:
     return (connection.get_bind() if isinstance(connection, Session) else connection).dialect.name == "postgresql"
 
 
-def open_engine(
-    url: str,
-    pool_size: int = 5,
-    statement_timeout: timedelta = timedelta(0),
-    pre_ping: bool = True,
-    schema: str = DEFAULT_SCHEMA,
-) -> Engine:
+def open_engine(url: str, pool_size: int, statement_timeout: timedelta, pre_ping: bool, schema: str) -> Engine:
     """Open an engine with every timeout set, and with parameters hidden from errors, since they hold personal data.
 
     Options in the URL override ours.
