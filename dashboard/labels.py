@@ -22,7 +22,7 @@ ACTS = {
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }
-NEWS = {
+KINDS = {
     "created": N_("new booking"),
     "rescheduled": N_("rescheduled"),
     "updated": N_("updated"),
@@ -83,6 +83,11 @@ def status_name(status: str) -> str:
 def act_name(kind: str) -> str:
     """Translate the kind of an intervention."""
     return _(ACTS.get(kind, kind))
+
+
+def kind_name(kind: str) -> str:
+    """Translate the kind of a change or of a notification."""
+    return _(KINDS.get(kind, kind))
 
 
 def target_name(target: str) -> str:

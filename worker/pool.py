@@ -337,6 +337,6 @@ def _exit_on_signal() -> None:
 
 
 def _exit(*_: object) -> None:
-    """Exit. Python drops the exception in a finalizer; then whoever looks at `stopping` next ends the process."""
+    """Exit. Python drops the exception in a finalizer; then the next check of `stopping` ends the process."""
     stopping.request()
     sys.exit()

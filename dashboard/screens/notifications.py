@@ -9,7 +9,7 @@ from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint
 from dashboard.filters import TABS, active_filters, row_search, tab_of_request
 from dashboard.i18n import N_, _
-from dashboard.labels import NEWS
+from dashboard.labels import kind_name
 from dashboard.pages import render
 from dashboard.stores import current
 from models.attempt import FailedAttempt
@@ -44,7 +44,7 @@ def list_all() -> Response:
         counts=counts,
         page=page,
         filters=active_filters(),
-        kinds=[("", _("any")), *((kind, _(NEWS[kind])) for kind in KINDS)],
+        kinds=[("", _("any")), *((kind, kind_name(kind)) for kind in KINDS)],
     )
 
 

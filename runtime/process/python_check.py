@@ -16,7 +16,7 @@ def check_python(*more: str) -> None:
     """Exit with a message if this Python is too old or lacks a required library. Opens closed standard streams first.
 
     structlog is imported here without rich, before anyone imports both: that takes 0.1 s, and 5 MB of each process.
-    redis-py, once it is imported, does without OpenTelemetry, which it would want for metrics that nobody asks it for.
+    redis-py, too, is to be imported without OpenTelemetry, which only metrics of its own need.
 
     Args:
         more: further required libraries.

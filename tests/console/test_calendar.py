@@ -36,7 +36,7 @@ def test_a_link_is_printed_revoked_and_made_anew(operator: Operator) -> None:
 
     assert first.exit_code == done.exit_code == nothing.exit_code == 0
     assert json.loads(again.stdout) == {"external_id": "4711", "url": first.stdout.strip()}
-    assert "Whoever has this link" in first.stderr
+    assert "Anyone with this link" in first.stderr
     assert done.stdout == "Revoked.\n"
     assert "nothing to revoke" in nothing.stdout
     ids = [feed_id(operator, each.stdout) for each in (first, second)]

@@ -16,7 +16,7 @@ from operations.text import printable
 @audited
 @as_json
 def link(external_id: str, by: str, reason: str, as_json: bool) -> None:
-    """Print the link of a host's calendar. It is a secret: whoever has it reads the host's bookings.
+    """Print the link of a host's calendar. It is a secret: it gives access to the host's bookings.
 
     It stays the same until it is revoked, or until the key that signed it is removed from WEBHOOK_KEYS.
     """
@@ -33,7 +33,7 @@ def link(external_id: str, by: str, reason: str, as_json: bool) -> None:
         print_json({"external_id": external_id, "url": url})
     else:
         click.echo(url)
-        click.echo("Whoever has this link reads the host's bookings: `calendar revoke` ends that.", err=True)
+        click.echo("Anyone with this link can read the host's bookings: `calendar revoke` ends that.", err=True)
 
 
 @click.command()
