@@ -328,17 +328,7 @@ class AppointmentBody:
         created_at, rescheduled_at = fields.read(timestamp, "createdAt"), fields.read(timestamp, "rescheduledAt")
         updated_at = fields.read(timestamp, "updatedAt")
         times = [at for at in (created_at, rescheduled_at, cancelled_at) if at]
-        stated = {
-            "location": fields.read(address, "location"),
-            "meeting_link": first(hosting_info.read(text, "meetingLink"), meeting_info.read(text, "meetingLink")),
-            "meeting_name": first(
-                meeting_type.object("meetingInfo").read(localised_text, "name"),
-                meeting_type.read(localised_text, "name"),
-            ),
-            "settings_name": meeting_info.read(localised_text, "name"),
-            "meeting_type_id": first(fields.read(identifier, "meetingTypeId"), meeting_type.read(identifier, "id")),
-            "metadata": meeting_type.read(mapping, "metadata"),
-        }
+        stated = _meeting_facts(fields, meeting_info, hosting_info, meeting_type)
         if is_cancelled:
             stated["cancelled_by"] = cancel.read(text, "cancelledBy", "actionSource", "actionBy")
             stated["cancel_reason"] = cancel.read(localised_text, "reason")
@@ -369,6 +359,20 @@ class AppointmentBody:
             facts=facts,
             ignored=ignored.names,
         )
+
+
+def _meeting_facts(fields: Fields, meeting_info: Fields, hosting_info: Fields, meeting_type: Fields) -> dict[str, Any]:
+    """Return what the body says of the meeting: None is a statement, too, and ABSENT is none."""
+    return {
+        "location": fields.read(address, "location"),
+        "meeting_link": first(hosting_info.read(text, "meetingLink"), meeting_info.read(text, "meetingLink")),
+        "meeting_name": first(
+            meeting_type.object("meetingInfo").read(localised_text, "name"), meeting_type.read(localised_text, "name")
+        ),
+        "settings_name": meeting_info.read(localised_text, "name"),
+        "meeting_type_id": first(fields.read(identifier, "meetingTypeId"), meeting_type.read(identifier, "id")),
+        "metadata": meeting_type.read(mapping, "metadata"),
+    }
 
 
 def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[AttendeeBody] | None, bool]:

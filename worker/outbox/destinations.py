@@ -20,6 +20,7 @@ class Destination:
     """The state of one destination.
 
     Attributes:
+        kind: the kind of its channels.
         fingerprints: channels that lead there and were used so far.
         is_busy: whether a thread is sending there.
         timeouts: number of consecutive timeouts.
