@@ -1,19 +1,14 @@
-"""Audit options, `--by` and `--reason`, and the worker's services for one command."""
+"""The audit options `--by` and `--reason`."""
 
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from console.app import escaped
-from runtime import logs
-
-if TYPE_CHECKING:
-    from worker.services import Services
 
 
 def login_name() -> str:
@@ -33,21 +28,3 @@ REASON_OPTION = click.option("--reason", default="", metavar="TEXT", help="Why; 
 def audited(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the audit options `reason` and `by` to a command."""
     return REASON_OPTION(BY_OPTION(command))
-
-
-@contextmanager
-def worker_services() -> Iterator[Services]:
-    """Open the worker's services for one command."""
-    from worker.settings import WorkerSettings
-    from worker.start import build_or_exit, print_if_newer
-
-    logs.configure()
-    logs.silence()  # the command prints the results itself
-    settings = WorkerSettings.load()
-    settings.check_file_exists()
-    services = build_or_exit(settings)
-    try:
-        print_if_newer(services.database)  # on the connection that the command needs anyway
-        yield services
-    finally:
-        services.database.close()

@@ -7,11 +7,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from runtime import logs
+
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from runtime.database import Database
     from runtime.settings import DatabaseSettings
+    from worker.services import Services
 
 STATEMENT_TIMEOUT = timedelta(seconds=20)
 """A search by error text may have to read a whole table."""
@@ -41,3 +44,21 @@ def read_only_session() -> Iterator[Session]:
 
     with open_database(DatabaseSettings.load()) as database, database.read_only() as session:
         yield session
+
+
+@contextmanager
+def worker_services() -> Iterator[Services]:
+    """Open the worker's services for one command."""
+    from worker.settings import WorkerSettings
+    from worker.start import build_or_exit, print_if_newer
+
+    logs.configure()
+    logs.silence()  # the command prints the results itself
+    settings = WorkerSettings.load()
+    settings.check_file_exists()
+    services = build_or_exit(settings)
+    try:
+        print_if_newer(services.database)  # on the connection that the command needs anyway
+        yield services
+    finally:
+        services.database.close()

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import click
 
-from console.cli.audit import audited, worker_services
+from console.cli.audit import audited
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import TimestampParam
 from console.cli.progress import RateParam
+from console.cli.stores import worker_services
 from operations.text import CONSOLE_COMMAND, count
 
 

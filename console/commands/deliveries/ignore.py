@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.cli.audit import BY_OPTION, worker_services
+from console.cli.audit import BY_OPTION
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
+from console.cli.stores import worker_services
 from console.commands.deliveries.replay import require_selector
 from console.render.tables import as_json, print_json
 from operations.text import count

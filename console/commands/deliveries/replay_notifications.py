@@ -10,9 +10,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from console.cli.audit import audited, worker_services
+from console.cli.audit import audited
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
+from console.cli.stores import worker_services
 from console.commands.deliveries.replay import require_selector
 from console.render import tables
 from console.render.tables import print_json
