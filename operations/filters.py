@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 AGE = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-RATE = re.compile(r"(\d{1,6})(?:/([smh]))?")
+RATE = re.compile(r"(\d{1,6})/([smh])")
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -37,7 +37,7 @@ def parse_time(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
 
 
 def parse_rate(text: str) -> float:
-    """Parse a rate: 50/s, 100/m, 1000/h; a number alone is per second.
+    """Parse a rate: 50/s, 100/m, 1000/h.
 
     Returns:
         Rows per second.
@@ -48,4 +48,4 @@ def parse_rate(text: str) -> float:
     found = RATE.fullmatch(text)
     if not found or not int(found[1]):
         raise InvalidFilter(f"'{text[:80]}' is not a rate: write 50/s, 100/m or 1000/h")
-    return int(found[1]) / SECONDS[found[2] or "s"]
+    return int(found[1]) / SECONDS[found[2]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from runtime.process.stop_signal import StopEvent
 
 EXIT_INTERRUPTED = 130
-RATE = re.compile(r"(\d{1,6})/([smh])")
-SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 class RateParam(click.ParamType[float]):
@@ -26,12 +23,14 @@ class RateParam(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
         """Convert to rows per second."""
+        from operations.filters import InvalidFilter, parse_rate
+
         if isinstance(value, float):
             return value
-        found = RATE.fullmatch(value)
-        if not found or not int(found[1]):
-            self.fail(f"'{value}' is not a rate: write 50/s, 100/m or 1000/h", param, context)
-        return int(found[1]) / SECONDS[found[2]]
+        try:
+            return parse_rate(value)
+        except InvalidFilter as error:
+            self.fail(str(error), param, context)
 
 
 @contextmanager

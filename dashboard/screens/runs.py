@@ -141,7 +141,7 @@ def rate_and_problem() -> tuple[float | None, str]:
     """Return the rate of the form, and why a run cannot start; empty if it can."""
     rate = text_of("rate", "form")
     try:
-        per_second = parse_rate(rate) if rate else None
+        per_second = parse_rate(rate if "/" in rate else f"{rate}/s") if rate else None
     except InvalidFilter:
         return None, _("This is not a rate: write 50, 100/m or 1000/h, or nothing for no limit.")
     return per_second, "" if text_of("reason", "form") else _(SAY_WHY)
