@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.delivery import Delivery
@@ -40,3 +40,10 @@ class FailedAttempt(Model):
         """Record the failure that `row.fail` has just set on the row."""
         reference = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
         session.add(cls(**reference, number=row.attempts, error=row.last_error or "", outcome=row.status, at=now))
+
+    @classmethod
+    def first_failed_at(cls, session: Session, notification: Notification) -> datetime | None:
+        """Return when a notification first failed since it was created or replayed; None if it did not."""
+        if not notification.attempts:
+            return None
+        return session.scalar(select(func.max(cls.at)).where(cls.notification_id == notification.id, cls.number == 1))

@@ -19,7 +19,6 @@ from sqlalchemy import (
     bindparam,
     exists,
     false,
-    func,
     or_,
     select,
     tuple_,
@@ -385,14 +384,6 @@ class Notification(Retryable, Model):
         is_sent = table.c.id.in_(bindparam("ids", expanding=True))
         done = update(table).where(is_sent, *cls._is_claimed_by(bindparam("holder")))
         return done.values(status="done", ended_at=NOW, last_error=None, claimed_by=None)
-
-    @classmethod
-    def first_failed_at(cls, session: Session, notification: "Notification") -> datetime | None:
-        """Return when it first failed since it was created or replayed; None if it did not."""
-        from models.attempt import FailedAttempt  # late: a circular import
-
-        conditions = (FailedAttempt.notification_id == notification.id, FailedAttempt.number == 1)
-        return session.scalar(select(func.max(FailedAttempt.at)).where(*conditions)) if notification.attempts else None
 
     def end_without_sending(self, reason: str, now: datetime) -> None:
         """Mark it done without sending, with the reason."""

@@ -318,7 +318,7 @@ class OutboxSender:
 
     def _fail(self, session: Session, row: Notification, error: Exception, now: datetime) -> None:
         """Fail a notification. A temporary refusal becomes permanent after MAX_REFUSAL_TIME."""
-        first = Notification.first_failed_at(session, row) or now
+        first = FailedAttempt.first_failed_at(session, row) or now
         if isinstance(error, TemporaryRefusal) and now >= first + MAX_REFUSAL_TIME:
             error = Permanent(str(error))
         row.fail(error, now)
