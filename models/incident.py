@@ -84,23 +84,23 @@ class Incident(Model):
     def record_state(
         cls,
         session: Session,
+        account: str,
         kind: IncidentKind,
         is_active: bool,
         channels: Collection[str],
         now: datetime,
         details: Mapping[str, Any] | None = None,
-        account: str = DEFAULT,
     ) -> None:
         """Record whether a condition is active: begin an incident, end it, or neither.
 
         Args:
             session: session of the transaction.
+            account: the account that it is about; `default` if it is about none.
             kind: the kind of incident.
             is_active: whether the condition holds now.
             channels: fingerprints of the channels to notify.
             now: the time, UTC.
             details: what names the cause, JSON without personal data.
-            account: the account that it is about.
         """
         is_same = (cls.kind == kind, cls.account == account, cls.ended_at.is_(None))
         incident = session.scalars(select(cls).where(*is_same).with_for_update()).one_or_none()
@@ -115,7 +115,7 @@ class Incident(Model):
     @classmethod
     def record_event(cls, session: Session, kind: IncidentKind, now: datetime) -> None:
         """Record an event of `EVENT_KINDS`. The channels are those of the process that sends the alert."""
-        cls.record_state(session, kind, True, [], now)
+        cls.record_state(session, DEFAULT, kind, True, [], now)
 
     @classmethod
     def claim(cls, session: Session, channels: Sequence[str], now: datetime) -> "tuple[Incident, str] | None":

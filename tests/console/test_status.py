@@ -18,6 +18,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, event, text, update
 
 from devtools.send import samples
+from models.account import DEFAULT
 from models.delivery import Delivery, NewDelivery, pack
 from models.incident import Incident
 from models.migrate import migrate
@@ -100,7 +101,7 @@ def test_an_open_incident_is_shown_until_it_is_closed(healthy: Harness) -> None:
     assert looked()[1]["incidents"] == {}
     began = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     with healthy.services.database.transaction() as session:
-        Incident.record_state(session, "deliveries_dead", True, [], began)
+        Incident.record_state(session, DEFAULT, "deliveries_dead", True, [], began)
     code, seen = looked()
     assert (code, seen["incidents"]) == (0, {"deliveries_dead": began.isoformat()})
     assert "deliveries dead, since 2026-03-01 12:00:00" in run_cli("status").stdout
@@ -110,7 +111,7 @@ def test_an_open_incident_is_shown_until_it_is_closed(healthy: Harness) -> None:
 def test_what_the_scheduler_has_noticed_needs_a_person(healthy: Harness) -> None:
     with healthy.services.database.transaction() as session:
         for kind, details in OBSERVED.items():
-            Incident.record_state(session, kind, True, [], datetime.now(UTC), details)
+            Incident.record_state(session, DEFAULT, kind, True, [], datetime.now(UTC), details)
     assert findings() == [
         ("the webhook at meetergo posts to another address, at other.example", "bin/inbox webhook register"),
         ("2 bookings known only from reconcile, not from a webhook", "bin/inbox webhook list"),
@@ -493,7 +494,7 @@ def test_a_delivery_received_in_the_future_is_a_finding(healthy: Harness) -> Non
 
 def test_an_incident_that_is_over_is_marked(healthy: Harness) -> None:
     with healthy.services.database.transaction() as session:
-        Incident.record_state(session, "deliveries_dead", True, [], datetime.now(UTC))
+        Incident.record_state(session, DEFAULT, "deliveries_dead", True, [], datetime.now(UTC))
     assert "over now, and closed if it stays so" in " ".join(run_cli("status").stdout.split())
 
 

@@ -176,7 +176,7 @@ def test_the_keys_days_left_are_counted(open_app: OpenApp, harness: Harness, day
 def test_what_the_scheduler_has_noticed_has_a_card_in_both_languages(client: Client, harness: Harness) -> None:
     with harness.services.database.transaction() as session:
         for kind, details in OBSERVED.items():
-            Incident.record_state(session, kind, True, [], datetime.now(UTC), details)
+            Incident.record_state(session, DEFAULT, kind, True, [], datetime.now(UTC), details)
     reader = client("read")
     page, german = (reader.get("/", headers={"Accept-Language": language}).text for language in ("en", "de"))
     for sentence in (

@@ -295,7 +295,7 @@ def test_what_is_wrong_with_an_account_ends_when_it_is_disabled_though_the_sched
     services, now = harness.services, datetime.now(UTC)
     with services.database.transaction() as session:
         for kind in OBSERVED:
-            Incident.record_state(session, kind, True, [], now, {}, "former")
+            Incident.record_state(session, "former", kind, True, [], now, {})
     alerts = open_alerts(AlertSettings.load())
     AccountRound(
         ScheduleSettings.load(), alerts.observed_accounts, services, now, timedelta(minutes=8), StopEvent()

@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import select, update
 
 from devtools.send import samples
+from models.account import DEFAULT
 from models.delivery import Delivery
 from models.incident import NOTIFYING_LEASE, RESOLVE_AFTER, WORTH_NOTIFYING, Incident
 from models.notification import Notification
@@ -248,7 +249,7 @@ def test_the_claim_of_a_process_that_died_while_sending_expires(
     alerts = alerts_to(operator_channel)
     fail_one(harness)
     with harness.services.database.transaction() as session:
-        Incident.record_state(session, "deliveries_dead", True, list(alerts.channels), NOW)
+        Incident.record_state(session, DEFAULT, "deliveries_dead", True, list(alerts.channels), NOW)
     with harness.services.database.transaction() as session:
         assert Incident.claim(session, list(alerts.channels), NOW)
     check(harness, alerts, 15, 45)
@@ -287,7 +288,7 @@ def test_two_simultaneous_claims_of_an_incident_do_not_both_succeed(database: Da
     if not database.supports_skip_locked:
         pytest.skip("SQLite lets one transaction begin after the other")
     with database.transaction() as session:
-        Incident.record_state(session, "deliveries_dead", True, ["a", "b"], NOW)
+        Incident.record_state(session, DEFAULT, "deliveries_dead", True, ["a", "b"], NOW)
     with database.transaction() as one, database.transaction() as other:
         assert Incident.claim(one, ["a", "b"], NOW)
         assert Incident.claim(other, ["a", "b"], NOW) is None

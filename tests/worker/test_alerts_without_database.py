@@ -10,6 +10,7 @@ from redis import Redis
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
+from models.account import DEFAULT
 from models.delivery import Delivery, NewDelivery, pack
 from models.incident import RESOLVE_AFTER, RESOLVE_EVENT_AFTER, Incident
 from models.stats import collect_stats
@@ -221,7 +222,7 @@ def test_an_event_is_alerted_once_and_closes_itself(harness: Harness, operator_c
     alerts = alerts_to(operator_channel)
     for after in (0, 40):
         with harness.services.database.transaction() as session:
-            Incident.record_state(session, "worker_died", True, [], NOW + timedelta(seconds=after))
+            Incident.record_state(session, DEFAULT, "worker_died", True, [], NOW + timedelta(seconds=after))
         check(harness.services, alerts, after + 5, after + 20)
     assert operator_channel.subjects() == ["a worker died"]
     check(harness.services, alerts, 120, 300)

@@ -16,6 +16,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
+from models.account import DEFAULT
 from models.delivery import Delivery
 from models.error_groups import ErrorGroups
 from models.incident import EVENT_KINDS, NOTIFYING_LEASE, Incident, IncidentKind, IncidentState
@@ -28,7 +29,7 @@ from worker.channels.apprise import AppriseChannel
 from worker.maintenance.alert_text import alert_text
 from worker.maintenance.conditions import CONDITIONS
 from worker.maintenance.incident_memory import IncidentMemory, notifier_lock
-from worker.maintenance.observation import ACCOUNT, AccountObservations, Details, Observation, Observations
+from worker.maintenance.observation import ABSENT, ACCOUNT, AccountObservations, Observation, Observations
 from worker.outbox.planner import channel_fingerprint
 from worker.services import Services
 from worker.settings import AlertSettings
@@ -108,12 +109,11 @@ class Alerts:
         since = self._since.setdefault(kind, stats.at)
         return True if stats.at - since >= MIN_DURATION.get(kind, timedelta(0)) else None
 
-    def _details(self, kind: IncidentKind) -> Details | None:
-        observation = self.observed.get(kind)
-        return observation.details if observation else None
-
-    def _of_accounts(self) -> Iterator[tuple[str, IncidentKind, Observation]]:
-        """Yield the account, kind and observation of each check of an account other than `default`."""
+    def _states(self, holds: Mapping[IncidentKind, bool | None]) -> Iterator[tuple[str, IncidentKind, Observation]]:
+        """Yield the account, kind and state of each condition that is known: of `default` first, then of the others."""
+        for kind, is_met in holds.items():
+            if is_met is not None:
+                yield DEFAULT, kind, Observation(is_met, self.observed.get(kind, ABSENT).details)
         for account, observed in self.observed_accounts.copy().items():
             for kind, observation in observed.copy().items():
                 details = observation.details
@@ -125,14 +125,9 @@ class Alerts:
         with services.database.transaction() as session:
             self._memory.flush_to(session, redis)
         self._memory.clear(redis)
-        for kind, is_met in {**holds, **dict.fromkeys(EVENT_KINDS, False)}.items():
-            if is_met is not None:
-                with services.database.transaction() as session:
-                    Incident.record_state(session, kind, is_met, list(self.channels), now, self._details(kind))
-        for account, kind, observation in self._of_accounts():
+        for account, kind, state in self._states({**holds, **dict.fromkeys(EVENT_KINDS, False)}):
             with services.database.transaction() as session:
-                channels = list(self.channels)
-                Incident.record_state(session, kind, observation.holds, channels, now, observation.details, account)
+                Incident.record_state(session, account, kind, state.holds, list(self.channels), now, state.details)
         self._notify_all(services, stats)
         with services.database.read_only() as session:
             self._memory.load_open(session.scalars(select(Incident).where(_is_kept_in_memory())))
@@ -153,13 +148,9 @@ class Alerts:
             if not is_held:
                 return
             memory.load(redis)
-            for kind in CHECKED_WITHOUT_DATABASE:
-                is_met = holds.get(kind)
-                if is_met is not None:
-                    memory.note(kind, is_met, list(self.channels), stats.at, self._details(kind))
-            for account, kind, observation in self._of_accounts():
+            for account, kind, state in self._states({kind: holds.get(kind) for kind in CHECKED_WITHOUT_DATABASE}):
                 if kind in CHECKED_WITHOUT_DATABASE:
-                    memory.note(kind, observation.holds, list(self.channels), stats.at, observation.details, account)
+                    memory.note(account, kind, state.holds, list(self.channels), stats.at, state.details)
             memory.save(redis)
             self._notify_from_memory(redis, stats)
 

@@ -58,12 +58,12 @@ class IncidentMemory:
 
     def note(
         self,
+        account: str,
         kind: IncidentKind,
         holds: bool,
         channels: Collection[str],
         now: datetime,
         details: Mapping[str, Any] | None = None,
-        account: str = DEFAULT,
     ) -> None:
         """Do the same as `Incident.record_state`, for one process at a time."""
         open_incidents = [
