@@ -110,12 +110,15 @@ class Intervention(Model):
         *,
         by: str,
         reason: str,
-        booking_id: str | None = None,
-        account: str = DEFAULT,
+        account: str,
     ) -> None:
-        """Record an action on a booking, or on no single row.
+        """Record an action on no single row; one that concerns no account alone counts as one on `default`."""
+        session.add(cls(kind=kind, account=account, by=by[:255], reason=reason, at=now))
 
-        `account` is ignored if a booking is named: its key says which account it belongs to.
-        """
-        account = account_of(booking_id) if booking_id else account
+    @classmethod
+    def record_on_booking(
+        cls, session: Session, kind: InterventionKind, booking_id: str, now: datetime, *, by: str, reason: str
+    ) -> None:
+        """Record an action on a booking, which need not exist yet: its key names its account."""
+        account = account_of(booking_id)
         session.add(cls(kind=kind, account=account, booking_id=booking_id, by=by[:255], reason=reason, at=now))

@@ -154,6 +154,34 @@ def test_the_image_has_every_package_but_the_tools_of_developers() -> None:
     assert allowed & set(MAY_IMPORT) == IN_THE_IMAGE
 
 
+def test_no_account_is_meant_silently() -> None:
+    """A default that means the first company mixes up the data of two."""
+    found = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+        for package in MAY_IMPORT
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name, default in defaults(node)
+        if "account" in name and isinstance(default, ast.Name) and default.id == "DEFAULT"
+    }
+    assert found == set()
+    [function] = ast.parse("def load(session, account=DEFAULT, *, webhook_account: str = DEFAULT): ...").body
+    assert [name for name, _ in defaults(function)] == ["account", "webhook_account"]
+
+
+def defaults(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the parameters and the fields that a node declares with a default."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        arguments = node.args
+        positional = [*arguments.posonlyargs, *arguments.args]
+        optional = positional[len(positional) - len(arguments.defaults) :]
+        yield from ((each.arg, default) for each, default in zip(optional, arguments.defaults, strict=True))
+        keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        yield from ((each.arg, default) for each, default in keywords if default)
+    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+        yield node.target.id, node.value
+
+
 def test_class_names_are_unique() -> None:
     found: dict[str, list[str]] = {}
     for package in MAY_IMPORT:

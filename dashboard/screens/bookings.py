@@ -77,7 +77,7 @@ def reveal(booking_id: str) -> Response:
     reason = reason_of_form()
     with current().database.transaction() as session:
         known = _find_id(session, booking_id)
-        Intervention.record_act(session, "revealed", now(), by=operator().name, reason=reason, booking_id=known)
+        Intervention.record_on_booking(session, "revealed", known, now(), by=operator().name, reason=reason)
     people.reveal()
     return _show(booking_id)
 
@@ -99,7 +99,7 @@ def refresh(booking_id: str) -> Response:
     result, problem = _refresh(known, is_dry=False)
     if result:
         with current().database.transaction() as session:
-            Intervention.record_act(session, "refreshed", now(), by=operator().name, reason=reason, booking_id=known)
+            Intervention.record_on_booking(session, "refreshed", known, now(), by=operator().name, reason=reason)
     return _show(known, result, problem, is_refreshed=True)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import Integer, cast, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT
 from models.delivery import Delivery
 from models.intervention import Intervention, InterventionKind
 from models.notification import Notification
@@ -114,7 +115,7 @@ def _do_step(services: Services, run: Run, now: datetime) -> None:
             raise RunMoved
         kind: InterventionKind = "pruned" if run.kind == "prune" else "erased"
         row = session.get_one(Run, run.id)  # an erasure has taken the guest out of its reason
-        Intervention.record_act(session, kind, now, by=row.by, reason=reason_of(row))
+        Intervention.record_act(session, kind, now, by=row.by, reason=reason_of(row), account=DEFAULT)
 
     in_transaction(services.database, end)
     log.info("run.ended", run=run.id, status="done")

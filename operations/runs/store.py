@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from models.account import DEFAULT
 from models.intervention import Intervention
 from models.run import Run, RunKind, RunRow, RunTarget
 from operations.erasure import GuestName
@@ -100,8 +101,7 @@ def start_run(session: Session, new: NewRun, now: datetime) -> Run:
             for position, row in enumerate(new.rows)
         ],
     )
-    what = count(run.total, *NOUNS[run.target])
-    Intervention.record_act(session, "started", now, by=new.by, reason=f"run {run.id}: {new.kind} {what}: {reason}")
+    _record_start(session, run, count(run.total, *NOUNS[run.target]), reason, now)
     return run
 
 
@@ -134,8 +134,13 @@ def _start_step(session: Session, kind: RunKind, target: RunTarget, by: str, rea
     run.selection, run.resend, run.superseded, run.total, run.created_at, run.due_at = {}, False, False, 1, now, now
     session.add(run)
     session.flush()
-    Intervention.record_act(session, "started", now, by=by, reason=f"run {run.id}: {kind} {target}: {reason}")
+    _record_start(session, run, target, reason, now)
     return run
+
+
+def _record_start(session: Session, run: Run, what: str, reason: str, now: datetime) -> None:
+    reason = f"run {run.id}: {run.kind} {what}: {reason}"
+    Intervention.record_act(session, "started", now, by=run.by, reason=reason, account=DEFAULT)
 
 
 def reason_of(run: Run) -> str:
@@ -160,7 +165,7 @@ def cancel_run(session: Session, run_id: int, by: str, now: datetime) -> Run:
     run = find_run(session, run_id)
     if not Run.cancel(session, run_id, by, now):
         raise OperationError(f"run {run_id} has ended: it is {run.status}")
-    Intervention.record_act(session, "cancelled", now, by=by, reason=f"run {run_id}")
+    Intervention.record_act(session, "cancelled", now, by=by, reason=f"run {run_id}", account=DEFAULT)
     session.refresh(run)
     return run
 

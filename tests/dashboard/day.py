@@ -182,7 +182,7 @@ def _record_operation(harness: Harness) -> None:
             _end(start_run(session, new, now), now, number)
         new = NewRun("ignore", "deliveries", "ada", "a test of theirs", rows[:5], {"status": "dead"})
         start_run(session, new, now)
-        Intervention.record_act(session, "mapped", now, by="bruno", reason="host 4712: new colleague")
+        Intervention.record_act(session, "mapped", now, by="bruno", reason="host 4712: new colleague", account=DEFAULT)
 
 
 def _end(run: Run, now: datetime, number: int) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from dashboard.screens import reconcile as reconcile_screen
 from devtools.send import samples
+from models.account import DEFAULT
 from models.booking import Booking
 from models.delivery import Delivery
 from models.intervention import Intervention
@@ -294,8 +295,10 @@ def test_the_audit_log_tells_who_did_what_and_why(client: Client, sample_data: H
         now = datetime.now(UTC)
         for number, by in enumerate(("Ada", "Bruno", "Ada")):
             at = now - timedelta(hours=number)
-            Intervention.record_act(session, "revealed", at, by=by, reason=f"reason {number}", booking_id="b1")
-        Intervention.record_act(session, "mapped", now - timedelta(days=3), by="Bruno", reason="host 4711 -> x: asked")
+            Intervention.record_on_booking(session, "revealed", "b1", at, by=by, reason=f"reason {number}")
+        Intervention.record_act(
+            session, "mapped", now - timedelta(days=3), by="Bruno", reason="host 4711 -> x: asked", account=DEFAULT
+        )
 
     def reasons(query: str) -> list[str]:
         page = client("read").get(f"/audit?{query}").text
@@ -314,10 +317,14 @@ def test_the_audit_log_tells_who_did_what_and_why(client: Client, sample_data: H
 def test_runs_that_the_audit_log_and_timelines_name_are_links(client: Client, sample_data: Harness) -> None:
     delivery, now = next(row for row in sample_data.all(Delivery) if row.booking_id == "b1"), datetime.now(UTC)
     with sample_data.services.database.transaction() as session:
-        Intervention.record_act(session, "started", now, by="Ada", reason="run 7: replay 2 deliveries: (run 1) again")
-        Intervention.record_act(session, "cancelled", now, by="Ada", reason="run 8")
+        Intervention.record_act(
+            session, "started", now, by="Ada", reason="run 7: replay 2 deliveries: (run 1) again", account=DEFAULT
+        )
+        Intervention.record_act(session, "cancelled", now, by="Ada", reason="run 8", account=DEFAULT)
         Intervention.record(session, "replayed", delivery, now, by="Ada", reason="hook\nrepaired (run 9)")
-        Intervention.record_act(session, "compared", now, by="Ada", reason="dry run of reconcile, host run 4")
+        Intervention.record_act(
+            session, "compared", now, by="Ada", reason="dry run of reconcile, host run 4", account=DEFAULT
+        )
     audit = client("read").get("/audit").text
     assert re.findall(r'href="/runs/(\d+)"', audit) == ["9", "8", "7"]
     assert "<q>hook\nrepaired</q>" in audit
@@ -359,6 +366,8 @@ def test_live_sends_only_what_is_new(client: Client, harness: Harness) -> None:
 
 def test_an_act_about_no_row_does_not_stop_the_timeline(client: Client, harness: Harness) -> None:
     with harness.services.database.transaction() as session:
-        Intervention.record_act(session, "mapped", datetime.now(UTC), by="Ada", reason="host 4711 -> x")
+        Intervention.record_act(
+            session, "mapped", datetime.now(UTC), by="Ada", reason="host 4711 -> x", account=DEFAULT
+        )
     assert "host mapped" in client("read").get("/live").text
     assert harness.all(Booking) == []
