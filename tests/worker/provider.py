@@ -52,7 +52,8 @@ class Provider:
     def reconciler(self, key: str | None = None, user_id: str = "") -> Reconciler:
         services = self.harness.services
         local_bookings = LocalBookings(services.database, services.job_queue, services.inbox.cipher, "default")
-        return Reconciler(local_bookings, ProviderAppointments(self.client(key, user_id or None), user_id), self.clock)
+        appointments = ProviderAppointments(self.client(key, user_id or None), user_id)
+        return Reconciler(local_bookings, appointments, self.clock, timedelta(days=90))
 
     def reconcile(self, *, key: str | None = None, user_id: str = "", **how: Any) -> ReconcileReport:
         """Reconcile once, and process the deliveries."""

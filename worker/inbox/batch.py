@@ -75,7 +75,7 @@ class ChangeRecorder:
 
     planner: NotificationPlanner
     hook: Hook | None
-    database_notify: bool = False
+    database_notify: bool
     hook_pace: HookPace = field(default_factory=HookPace, repr=False, compare=False)
 
     def notify_listeners(self, session: Session, changes: Sequence[BookingChange]) -> None:

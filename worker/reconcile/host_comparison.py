@@ -58,7 +58,7 @@ class HostComparison:
     horizon: timedelta
     clock: Callable[[], datetime]
     raise_if_interrupted: Callable[[], None]
-    is_dry: bool = False
+    is_dry: bool
     _listed_ids: set[str] = field(default_factory=set)
 
     def run(self) -> datetime | None:

@@ -66,7 +66,7 @@ class ProviderAppointments:
     """
 
     client: "Meetergo"
-    user_id: str = ""
+    user_id: str
 
     def for_host(self, host_id: str) -> HostAppointments:
         """Return one host's appointments. A Platform key impersonates the host; a personal token names it in the query.

@@ -31,7 +31,6 @@ from worker.settings import ComparisonSettings, ScheduleSettings
 if TYPE_CHECKING:
     from meetergo.api import Meetergo
 
-HORIZON = timedelta(days=90)
 MAX_REQUEST_WAIT = timedelta(minutes=2)
 """Longest wait of a scheduled run for the rate limiter. The run sends no request this close to its end."""
 LOCK_NAME = "reconcile"
@@ -59,7 +58,7 @@ class Reconciler:
     local_bookings: LocalBookings
     provider_appointments: ProviderAppointments
     clock: Callable[[], datetime]
-    horizon: timedelta = HORIZON
+    horizon: timedelta
 
     def run(
         self,
