@@ -21,11 +21,11 @@ from devtools import processes
 from devtools.redis_server import free_port
 from models.account import DEFAULT
 from models.delivery import Delivery, NewDelivery, delivery_id
-from runtime import queue
 from runtime.database import Database
 from runtime.database_url import DEFAULT_SCHEMA
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue, QueueName
+from runtime.redis.client import connect
 from runtime.redis.installation import default_prefix
 from runtime.signed_address import AddressSigner
 
@@ -182,7 +182,7 @@ def insert_deliveries(url: str, bodies: Sequence[bytes], cipher: BodyCipher = CI
 
 def trigger_drain(url: str, redis_url: str, queue_name: QueueName = "inbox") -> None:
     """Trigger the worker of the installation with this database."""
-    with queue.connect(redis_url, default_prefix(url)) as redis:
+    with connect(redis_url, default_prefix(url)) as redis:
         JobQueue(redis).trigger_drain(queue_name)
 
 

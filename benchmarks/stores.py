@@ -16,8 +16,8 @@ from benchmarks import machine
 from devtools.redis_server import _start as start_redis
 from devtools.redis_server import free_port, redis_server
 from models.migrate import migrate
-from runtime import queue
 from runtime.database import Database
+from runtime.redis.client import connect
 
 Kind = Literal["sqlite", "postgresql"]
 KINDS: tuple[Kind, ...] = ("postgresql", "sqlite")
@@ -84,13 +84,13 @@ class Stores:
 
     def pids(self) -> list[int]:
         """Return the process ids of the servers; they have children."""
-        with queue.connect(self.redis_url) as redis:
+        with connect(self.redis_url) as redis:
             redis_server: int = redis.info("server")["process_id"]
         return [redis_server, int((self.folder / "postgresql" / "postmaster.pid").read_text().split()[0])]
 
     def empty_redis(self) -> None:
         """Delete all jobs."""
-        with queue.connect(self.redis_url) as redis:
+        with connect(self.redis_url) as redis:
             redis.flushall()
 
 

@@ -3,6 +3,7 @@
 from meetergo.api.errors import ApiError, Unauthorised
 from models.account import DEFAULT
 from operations.text import printable
+from runtime import errors
 
 MIGRATE_COMMAND = "bin/inbox migrate"
 
@@ -18,5 +19,5 @@ def api_error_message(error: ApiError, account: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of the driver's message."""
-    return printable(str(getattr(error, "orig", error)).strip().partition("\n")[0])
+    """Return the first line of the driver's message, to be shown."""
+    return printable(errors.first_line(errors.cause_of(error)))

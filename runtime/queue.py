@@ -25,15 +25,7 @@ from rq.serializers import JSONSerializer
 from runtime.outage import Cooldown, Outage
 from runtime.redis import deferred_deliveries
 from runtime.redis.allowed_jobs import DRAIN, RETRY_ONE, STORE_DEFERRED, OwnJob, current_name
-from runtime.redis.client import (
-    REDIS_TIMEOUT_SECONDS,
-    NotWritable,
-    connect,
-    key_of,
-    origin_of,
-    prefix_of,
-    probe_write,
-)
+from runtime.redis.client import NotWritable, key_of, origin_of, prefix_of, probe_write
 
 QueueName = Literal["inbox", "outbox"]
 QUEUES: tuple[QueueName, ...] = ("inbox", "outbox")
@@ -53,18 +45,6 @@ RETRY_IF_ABANDONED = RetryJob(max=1000)
 """RQ calls a job abandoned when its worker was killed. Our jobs are idempotent, so they run again and do not fail."""
 
 log = structlog.get_logger()
-
-
-__all__ = [
-    "DRAIN",
-    "QUEUES",
-    "REDIS_TIMEOUT_SECONDS",
-    "RETRY_ONE",
-    "STORE_DEFERRED",
-    "JobQueue",
-    "QueueName",
-    "connect",
-]
 
 
 class JobQueue:

@@ -27,10 +27,9 @@ from benchmarks.growth.fill import fill
 from devtools.redis_server import redis_server
 from models.migrate import migrate
 from runtime import database as database_module
-from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
-from runtime.redis.client import DEFAULT_PREFIX
+from runtime.redis.client import DEFAULT_PREFIX, connect
 from tests.another_database import another_database
 from tests.chromium import new_tab, open_chromium
 from tests.postgresql_server import empty, postgresql_server
@@ -176,7 +175,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def redis(redis_url: str) -> Iterator[Redis]:
-    with queue.connect(redis_url) as client:
+    with connect(redis_url) as client:
         client.flushall()
         yield client
 

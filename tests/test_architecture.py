@@ -138,10 +138,10 @@ def test_the_dashboard_builds_no_statement() -> None:
 
 
 def test_the_queue_names_jobs_that_exist() -> None:
-    from runtime import queue
+    from runtime.redis.allowed_jobs import DRAIN, RETRY_ONE, STORE_DEFERRED
     from worker import jobs
 
-    for path in (queue.DRAIN, queue.RETRY_ONE, queue.STORE_DEFERRED):
+    for path in (DRAIN, RETRY_ONE, STORE_DEFERRED):
         module, _, name = path.rpartition(".")
         assert module == jobs.__name__
         assert callable(getattr(jobs, name))

@@ -23,6 +23,7 @@ from devtools.send import samples
 from devtools.send.client import Sender
 from runtime import queue
 from runtime.queue import JobQueue
+from runtime.redis.client import connect
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 from tests.scrape import Scrape, free_ports, read, read_until, wait_until
 
@@ -152,7 +153,7 @@ def test_the_receiver_port_serves_no_metrics(service: Service) -> None:
 
 
 def test_the_counters_of_a_worker_survive_its_death(service: Service, after_traffic: Scrape) -> None:
-    with queue.connect(service.redis_url) as redis:
+    with connect(service.redis_url) as redis:
         [first] = Worker.all(queue=JobQueue(redis).queue("inbox"))
         os.kill(first.pid or 0, signal.SIGKILL)
         wait_until(lambda: {worker.pid for worker in Worker.all(queue=JobQueue(redis).queue("inbox"))} - {first.pid})

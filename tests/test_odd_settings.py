@@ -11,8 +11,8 @@ from operations.settings import CalendarSettings, ConsoleSettings, RegistrationS
 from operations.status import StatusSettings
 from read_api.settings import ReadApiSettings
 from receiver.settings import ReceiverSettings
-from runtime import queue
 from runtime.database import Database
+from runtime.redis.client import connect
 from runtime.settings import SETTING_NAMES, EncryptedStoreSettings, RetentionSettings, Settings, check_port_free
 from tests.test_deployment import SETTING_ENV_NAMES
 from worker.maintenance.alerts import open_alerts
@@ -118,7 +118,7 @@ def _receiver() -> None:
     settings.verifier()
     settings.cipher()
     Database(settings.database_url).close()
-    queue.connect(settings.redis_url).close()
+    connect(settings.redis_url).close()
 
 
 def _worker() -> None:

@@ -28,10 +28,10 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
-from runtime import queue
 from runtime.database import Database
 from runtime.outage import COOLDOWN
 from runtime.queue import QUEUES, JobQueue
+from runtime.redis.client import connect
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 from tests.otlp_collector import PATH, Collector, otlp_collector
@@ -142,7 +142,7 @@ def scene(database: Database, database_url: str, tmp_path: Path) -> Iterator[Sce
         }
         env = environment({**env_settings, "PORT": str(port), "PYTHONPATH": f"{DEBUG_LOGGING}:{ROOT}"})
         url = f"http://127.0.0.1:{port}"
-        with queue.connect(redis_url) as redis, ExitStack() as processes_stack:
+        with connect(redis_url) as redis, ExitStack() as processes_stack:
             logs = processes_stack.enter_context(processes(env, tmp_path))
             wait_until_ready(url, logs["web"])
             yield Scene(mark, services_outside, collector, database, redis, url, address, logs, processes_stack)

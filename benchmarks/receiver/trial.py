@@ -15,7 +15,7 @@ from benchmarks.receiver.setups import ReceiverSetup, Where
 from benchmarks.running import plain
 from benchmarks.service import open_reader
 from benchmarks.stores import Stores
-from runtime import queue
+from runtime.redis.client import connect
 
 LINES = 64
 CHUNK_SIZE = 10_000
@@ -109,7 +109,7 @@ def _count_stored(where: Where, stores: Stores, url: str, answered: int) -> int:
     if where in TABLES:
         with open_reader(url) as reader:
             return reader.number(f"SELECT count(*) FROM {TABLES[where]}")  # noqa: S608 - names of ours
-    with queue.connect(stores.redis_url) as redis:
+    with connect(stores.redis_url) as redis:
         return int(redis.zcard(where) if redis.type(where) == b"zset" else redis.llen(where))
 
 

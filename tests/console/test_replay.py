@@ -26,7 +26,8 @@ from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
 from runtime.errors import Permanent
-from runtime.queue import JobQueue, connect
+from runtime.queue import JobQueue
+from runtime.redis.client import connect
 from tests.console.cli import ON_SQLITE
 from tests.snapshot import snapshot, snapshot_rows
 from tests.worker.harness import AT, START, Harness, later, soon

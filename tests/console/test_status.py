@@ -29,8 +29,9 @@ from operations.store_errors import store_error_message
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.outage import Outage
-from runtime.queue import QUEUES, JobQueue, connect
+from runtime.queue import QUEUES, JobQueue
 from runtime.redis import heartbeat
+from runtime.redis.client import connect
 from runtime.redis.heartbeat import TASKS
 from tests.broken_databases import read_only_database
 from tests.console.cli import ON_SQLITE, run_cli, run_cli_json

@@ -11,9 +11,8 @@ from redis import Redis
 from rq import Queue, Worker
 
 from devtools import redis_server
-from runtime import queue
 from runtime.queue import JobQueue
-from runtime.redis.client import DEFAULT_PREFIX
+from runtime.redis.client import DEFAULT_PREFIX, connect
 from runtime.redis.installation import default_prefix
 from tests.redis_pair import SERVICE_NAME, redis_pair, sentinel
 from tests.tcp_proxy import proxy
@@ -33,7 +32,7 @@ class RedisServer:
         folder.mkdir()
         self._folder, self._port = folder, redis_server.free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
-        self.client: Redis = queue.connect(self.url, prefix)
+        self.client: Redis = connect(self.url, prefix)
         self._process = redis_server.start(self._folder, self._port)
 
     @property
@@ -100,7 +99,7 @@ class RedisServers(RedisServer):
         else:
             self._line = stack.enter_context(proxy(self._pair.ports[0]))
             self.url = f"redis://127.0.0.1:{self._line.port}/0"
-        self.client = stack.enter_context(queue.connect(self.url))
+        self.client = stack.enter_context(connect(self.url))
 
     def kill(self) -> None:
         """Return the master."""

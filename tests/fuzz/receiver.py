@@ -17,9 +17,9 @@ from models.migrate import migrate
 from models.tables import Delivery
 from receiver.app import create_app
 from receiver.settings import ReceiverSettings
-from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
+from runtime.redis.client import connect
 from tests.fuzz.corpus import WORDS
 from tests.fuzz.fuzz_request import MAX_BODY, FuzzRequest, request_fuzzer
 from tests.fuzz.mutation import Mutator
@@ -54,7 +54,7 @@ class ReceiverUnderTest:
 def fuzz_receiver(seed: int, requests: int, folder: Path, redis_url: str) -> Report:
     """Send requests to five receivers: without a signature, and with each scheme."""
     report, maker = Report("receiver"), request_fuzzer(Mutator(Random(seed), WORDS))
-    with _receivers(folder, redis_url) as receivers, queue.connect(redis_url) as redis:
+    with _receivers(folder, redis_url) as receivers, connect(redis_url) as redis:
         redis.flushall()
         for number in range(requests):
             receiver = receivers[number % len(receivers)]

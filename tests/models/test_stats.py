@@ -10,10 +10,10 @@ from models import error_groups
 from models.delivery import Delivery
 from models.error_groups import ErrorGroups
 from models.stats import RowStats, collect_stats
-from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
+from runtime.redis.client import connect
 from tests.worker.harness import Harness
 from worker.maintenance.failed_jobs import sync_failed_jobs
 
@@ -88,7 +88,7 @@ def test_it_reports_the_next_run_of_the_scheduler(database: Database, job_queue:
 
 
 def test_a_store_that_is_down_leaves_its_fields_none(database: Database, job_queue: JobQueue, tmp_path: object) -> None:
-    unreachable_queue = JobQueue(queue.connect("redis://127.0.0.1:1"))
+    unreachable_queue = JobQueue(connect("redis://127.0.0.1:1"))
     assert collect_stats(database, unreachable_queue, NOW).jobs is None
     assert collect_stats(database, unreachable_queue, NOW).rows
     empty_database = Database(f"sqlite:///{tmp_path}/nothing.db")

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from operations.store_errors import store_error_message
 from runtime.database import Database
-from runtime.queue import connect
+from runtime.redis.client import connect
 from tests.broken_databases import read_only_database
 
 ON_POSTGRESQL = pytest.mark.parametrize("database", ["postgresql"], indirect=True)

@@ -13,8 +13,10 @@ from rq.serializers import JSONSerializer
 from models.delivery import NewDelivery, pack
 from runtime.database_url import DEFAULT_SCHEMA
 from runtime.encryption import BodyCipher
-from runtime.queue import QUEUES, STORE_DEFERRED, JobQueue, connect
+from runtime.queue import QUEUES, JobQueue
 from runtime.redis import heartbeat
+from runtime.redis.allowed_jobs import STORE_DEFERRED
+from runtime.redis.client import connect
 from runtime.redis.failed_jobs import FailedJobs
 from runtime.redis.installation import default_prefix, origin
 from runtime.redis.other_queues import Adopted, adopt, orphaned_queues

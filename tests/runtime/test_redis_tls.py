@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from redis.exceptions import ConnectionError as RedisUnavailable
 
 from operations.settings import ProviderSettings
-from runtime.queue import JobQueue, connect
+from runtime.queue import JobQueue
+from runtime.redis.client import connect
 from runtime.settings import StoreSettings
 from tests.tcp_proxy import forward
 

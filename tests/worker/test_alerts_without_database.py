@@ -14,10 +14,9 @@ from models.account import DEFAULT
 from models.delivery import Delivery, NewDelivery, pack
 from models.incident import RESOLVE_AFTER, RESOLVE_EVENT_AFTER, Incident
 from models.stats import collect_stats
-from runtime import queue
 from runtime.queue import QUEUES, JobQueue
 from runtime.redis import deferred_deliveries
-from runtime.redis.client import key_of
+from runtime.redis.client import connect, key_of
 from runtime.redis.deferred_deliveries import RedisOnly
 from tests.broken_databases import read_only_database, unreachable_database
 from tests.console.cli import ON_SQLITE
@@ -144,7 +143,7 @@ def test_a_channel_that_failed_is_notified_later(harness: Harness, operator_chan
 def test_with_both_stores_down_alerts_are_sent_from_memory(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     with unreachable_database(harness.services) as services:
-        silent = replace(services, job_queue=JobQueue(queue.connect("redis://127.0.0.1:1/0")))
+        silent = replace(services, job_queue=JobQueue(connect("redis://127.0.0.1:1/0")))
         check(silent, alerts, 0, 15, 30)
     assert sorted(operator_channel.subjects()) == ["Redis cannot be used", "the database does not answer"]
 
@@ -152,7 +151,7 @@ def test_with_both_stores_down_alerts_are_sent_from_memory(harness: Harness, ope
 @ON_SQLITE
 def test_redis_that_is_down_is_an_incident_like_others(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
-    check(replace(harness.services, job_queue=JobQueue(queue.connect("redis://127.0.0.1:1/0"))), alerts, 0, 15, 30)
+    check(replace(harness.services, job_queue=JobQueue(connect("redis://127.0.0.1:1/0"))), alerts, 0, 15, 30)
     assert operator_channel.subjects() == ["Redis cannot be used"]
     assert [incident.kind for incident in harness.all(Incident)] == ["redis_down"]
     check(harness.services, alerts, 45, 110)

@@ -6,7 +6,8 @@ import pytest
 
 from models.delivery import Delivery, NewDelivery, pack
 from runtime.encryption import BodyCipher
-from runtime.queue import JobQueue, connect
+from runtime.queue import JobQueue
+from runtime.redis.client import connect
 from tests.worker.harness import AT, Harness
 from tests.worker.test_refused_jobs import failed, reason, work
 

@@ -23,9 +23,9 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.incident import Incident
 from models.retryable import WORKER_DIED
-from runtime import queue
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
+from runtime.redis.client import connect
 from runtime.version import VERSION
 from tests.process_environment import environment_names
 from tests.scrape import free_ports, read, read_until
@@ -316,7 +316,7 @@ def test_a_setting_that_cannot_be_used_stops_the_process_with_a_sentence(
 
 
 def test_the_trigger_never_raises_when_redis_is_away() -> None:
-    job_queue = JobQueue(queue.connect("redis://127.0.0.1:1"))
+    job_queue = JobQueue(connect("redis://127.0.0.1:1"))
     job_queue.trigger_drain("inbox")
     job_queue.force_drain("outbox")
     job_queue.drain_started("inbox")

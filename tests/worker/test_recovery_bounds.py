@@ -8,9 +8,9 @@ from rq import SimpleWorker
 from rq.job import Job
 
 from models.notification import SEND_LEASE
-from runtime import queue
-from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED, STORE_DEFERRED_TIMEOUT, JobQueue, connect
-from runtime.redis.client import REDIS_TIMEOUT_SECONDS
+from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED_TIMEOUT, JobQueue
+from runtime.redis.allowed_jobs import STORE_DEFERRED
+from runtime.redis.client import REDIS_TIMEOUT_SECONDS, connect
 from tests.worker.harness import Harness
 from worker.channels.mail.smtp import TIMEOUT as MAIL_TIMEOUT
 from worker.inbox.processor import CHECK_LEASE
@@ -56,7 +56,7 @@ def test_rq_looks_for_killed_workers_every_minute_and_workers_show_themselves_as
     inbox = harness.services.job_queue.queue("inbox")
     worker = QueueWorker(
         [inbox],
-        connection=queue.connect(_url(harness)),
+        connection=connect(_url(harness)),
         worker_ttl=int(WORKER_TTL.total_seconds()),
         prepare_for_work=False,
     )
@@ -86,7 +86,7 @@ def test_each_worker_listens_to_one_queue() -> None:
 
 
 def test_who_rings_does_not_wait_long_for_a_redis_that_never_answers(harness: Harness) -> None:
-    kwargs = JobQueue(queue.connect(_url(harness))).redis.connection_pool.connection_kwargs
+    kwargs = JobQueue(connect(_url(harness))).redis.connection_pool.connection_kwargs
     assert kwargs["socket_timeout"] == kwargs["socket_connect_timeout"] == REDIS_TIMEOUT_SECONDS == 1
 
 

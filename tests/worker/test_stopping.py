@@ -18,8 +18,8 @@ from rq import Queue
 from rq.worker.base import BaseWorker
 
 from runtime.process.child_processes import stop_with_parent
-from runtime.queue import QueueName, connect
-from runtime.redis.client import InstallationRedis
+from runtime.queue import QueueName
+from runtime.redis.client import InstallationRedis, connect
 from tests.faults.redis_server import RedisServer
 from tests.scrape import wait_until
 from worker import identity, pool, stopping
