@@ -1,4 +1,4 @@
-"""Keyset pagination: each page continues after the last row's key and scans a bounded number of rows, as do counts."""
+"""Keyset pagination and counts, which scan a bounded number of rows. Each page continues after the last row's key."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
