@@ -14,7 +14,17 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from meetergo.wire import MAX_GUESTS, MAX_ID, AppointmentBody, EmployeeBody, Fields, Ignored, TooManyGuests, identifier
+from meetergo.wire import (
+    MAX_GUESTS,
+    MAX_ID,
+    AppointmentBody,
+    EmployeeBody,
+    Fields,
+    Ignored,
+    TooManyGuests,
+    identifier,
+    storable,
+)
 
 Json = Any
 """A value that JSON can hold."""
@@ -27,8 +37,6 @@ NOT_SHOWN = {"location": None, "meeting_link": None}
 """Facts of an appointment read from the API that omits these fields."""
 SUPERSEDES = "supersedes"
 """Key in a body written after reading the API: the stored version, which proved wrong."""
-UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\x00|\xed")
-"""Matches a body that may hold text that no database stores: see `_storable`."""
 VERSION = re.compile(r"(\d{20})-\d-[0-9a-f]{16}")
 MAX_CLOCK_AHEAD = timedelta(days=1)
 """How far before our clock the provider's may be. A version beyond that counts as the time received."""
@@ -287,8 +295,7 @@ def _object(body: bytes) -> tuple[dict[str, Json], bool]:
         value = _loads(_truncate_nesting(body)) if is_too_deep else value
     except ValueError:
         raise UnreadableBody("the body is not JSON") from None
-    if UNSTORABLE.search(body):
-        value = _storable(value)
+    value = storable(value, body)
     if not isinstance(value, dict):
         raise UnreadableBody("the body is JSON, but not an object")
     return value, is_too_deep
@@ -324,17 +331,6 @@ def _is_deeper(value: Json, max_depth: int) -> bool:
             return False
         level = below
     return True
-
-
-def _storable(value: Json) -> Json:
-    """Return the value without characters that no database stores as text: NUL and lone surrogates."""
-    if isinstance(value, str):
-        return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {_storable(name): _storable(item) for name, item in value.items()}
-    return value
 
 
 def _refuse_constant(name: str) -> None:

@@ -26,6 +26,8 @@ MAX_IGNORED_SHOWN = 10
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 TRUE = {"true", "1", "yes", "y", "on", "t"}
 FALSE = {"false", "0", "no", "n", "off", "f"}
+UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\x00|\xed")
+"""Matches a body that may hold text that no database stores: see `storable`."""
 ATTENDEE_FIELDS = ("id", "email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
 
 ABSENT: Final[Any] = type("Absent", (), {"__repr__": lambda _self: "ABSENT", "__bool__": lambda _self: False})()
@@ -475,3 +477,18 @@ class EmployeeBody:
             company_id=fields.read(identifier, "companyId") or None,
             ignored=ignored.names,
         )
+
+
+def storable(value: Any, body: bytes) -> Any:
+    """Return the value of a JSON body without NUL and lone surrogates, which no database stores."""
+    return _cleaned(value) if UNSTORABLE.search(body) else value
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_cleaned(item) for item in value]
+    if isinstance(value, dict):
+        return {_cleaned(name): _cleaned(item) for name, item in value.items()}
+    return value

@@ -2,9 +2,19 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from meetergo.wire import MAX_ID
 
@@ -35,7 +45,7 @@ def _without_nulls(value: Any) -> Any:
 Item = TypeVar("Item")
 Many = Annotated[list[Item], BeforeValidator(_without_nulls)]
 Text = Annotated[str, BeforeValidator(_text)]
-Identifier = Annotated[str, BeforeValidator(_identifier), Field(max_length=MAX_ID)]
+Identifier = Annotated[str, BeforeValidator(_identifier), Field(min_length=1, max_length=MAX_ID)]
 Moment = Annotated[datetime, BeforeValidator(_utc)]
 
 
@@ -51,3 +61,27 @@ class ApiModel(BaseModel):
         if not isinstance(value, dict):
             return value
         return {name: item for name, item in value.items() if item is not None}
+
+
+class TolerantModel(ApiModel):
+    """An object whose required fields must be well-formed: any other that cannot be read counts as absent.
+
+    meetergo documents neither which fields are optional nor all their types, and most of them decide nothing.
+
+    Attributes:
+        STRICT: names of further fields that must be well-formed.
+    """
+
+    STRICT: ClassVar[frozenset[str]] = frozenset()
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _default_if_unreadable(cls, value: Any, parse: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return parse(value)
+        except ValidationError:
+            name = str(info.field_name)
+            field = cls.model_fields[name]
+            if field.is_required() or name in cls.STRICT:
+                raise
+            return field.get_default(call_default_factory=True)

@@ -12,6 +12,7 @@ from meetergo.api import errors
 from meetergo.api.redact import redact
 from meetergo.api.request import Request
 from meetergo.retry_after import parse_retry_after
+from meetergo.wire import storable
 
 Json = Any
 """A JSON value."""
@@ -48,13 +49,13 @@ class ErrorBody:
 
 
 def body_of(content: bytes) -> Json:
-    """Parse the JSON of a body; None if it is empty.
+    """Parse the JSON of a body, without characters that cannot be stored; None if it is empty.
 
     Raises:
         ValueError: it is neither empty nor JSON.
     """
     with suppress(ValueError, RecursionError):
-        return json.loads(content) if content.strip() else None
+        return storable(json.loads(content), content) if content.strip() else None
     raise ValueError("no JSON")  # outside the except block: json's own error holds the whole body
 
 

@@ -6,17 +6,17 @@ Source: the REST reference at developer.meetergo.com, with the names that its ow
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from meetergo import wire
-from meetergo.api.model import ApiModel, Identifier, Many, Moment, Text
+from meetergo.api.model import ApiModel, Identifier, Many, Moment, Text, TolerantModel
 from meetergo.api.schedule import Intervals, read_week
 
 
-class Schema(ApiModel):
+class Schema(TolerantModel):
     """An object of meetergo's API.
 
     Attributes:
@@ -72,7 +72,7 @@ class NewUser(Schema):
     company_id: Identifier | None = Field(None, validation_alias="companyId")
 
 
-class MeetingSettings(ApiModel):
+class MeetingSettings(TolerantModel):
     """The `meetingInfo` of a meeting type. `duration` is in minutes."""
 
     name: Text | None = None
@@ -83,6 +83,8 @@ class MeetingSettings(ApiModel):
 
 class MeetingType(Schema):
     """What can be booked: with one host (`user_id`) or a queue of them (`queue_id`)."""
+
+    STRICT: ClassVar = frozenset({"info"})  # a change sends its description back
 
     user_id: Identifier | None = Field(None, validation_alias="userId")
     queue_id: Identifier | None = Field(None, validation_alias="queueId")
@@ -108,6 +110,8 @@ class MeetingType(Schema):
 
 class Availability(Schema):
     """The times when a user can be booked. `schedule` is day -> intervals, without closed days."""
+
+    STRICT: ClassVar = frozenset({"schedule"})  # every day would look closed
 
     name: Text | None = None
     timezone: Text | None = None

@@ -42,6 +42,8 @@ class Response:
         Raises:
             BadResponse: it is not an object (`OutcomeUnknown` after a write).
         """
+        if not isinstance(self.body, dict):
+            raise self.bad_response("it is not an object")
         try:
             return kind.read(self.body)
         except ValidationError as error:

@@ -106,7 +106,7 @@ def _slots(response: Response) -> list[Slot]:
         raise response.bad_response("there are no dates in it")
     try:
         spots = [Spot.model_validate(spot) for day in dates for spot in day.get("spots") or ()]
-    except (ValidationError, AttributeError):
+    except (ValidationError, AttributeError, TypeError):
         raise response.bad_response("a spot has no time") from None
     free = {spot.start: Slot(spot.start, spot.spots_left) for spot in spots if spot.is_free}
     return sorted(free.values())
