@@ -14,7 +14,7 @@ from operations.users.onboarding import NotOnboarded, Outcome
 FATAL_ERRORS = (Unauthorised, Forbidden, PlanLimit, LimitReached)
 """Errors that would occur for every other line too."""
 MAX_UNANSWERED = 5
-"""Number of consecutive lines without a response after which meetergo counts as down."""
+"""Number of consecutive lines without a usable response after which meetergo counts as down."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ class ImportRun:
             self.remaining = lines[done:]
             advance()
             if unanswered == MAX_UNANSWERED and self.remaining:
-                self.stopped = f"line {line.number}: meetergo did not answer for {MAX_UNANSWERED} lines in a row"
+                self.stopped = f"line {line.number}: meetergo gave no usable answer for {MAX_UNANSWERED} lines in a row"
                 return
 
     def as_json(self) -> dict[str, Any]:

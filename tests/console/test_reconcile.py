@@ -59,6 +59,15 @@ def test_it_fails_if_a_host_cannot_be_read(three_hosts: Provider) -> None:
 
 
 @ON_SQLITE
+def test_it_does_not_say_that_nothing_differs_if_no_host_can_be_read(three_hosts: Provider) -> None:
+    three_hosts.meetergo.users.clear()
+    done = reconcile(three_hosts, "--dry-run")
+    assert done.exit_code == 1
+    assert done.stdout.count("not read: ") == 3
+    assert done.stdout.splitlines()[-1] == "0 appointments of 0 hosts read."
+
+
+@ON_SQLITE
 def test_it_fails_with_a_message_if_the_key_is_expired(three_hosts: Provider) -> None:
     three_hosts.meetergo.expire(three_hosts.meetergo.key)
     done = reconcile(three_hosts, "--dry-run")

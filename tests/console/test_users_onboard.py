@@ -264,8 +264,15 @@ def test_a_provider_that_is_down_stops_the_run(operator: Operator, tmp_path: Pat
     operator.meetergo.inject_faults(LIST, *[InjectedAnswer(500)] * 5)
     done = operator.run("users", "onboard", file)
     assert done.exit_code == 1
-    assert "45 are left" in done.stderr
+    assert "no usable answer for 5 lines in a row. 45 are left" in done.stderr
     assert not operator.users()
+
+
+@ON_SQLITE
+def test_one_line_that_is_left_is_counted_as_one(operator: Operator, tmp_path: Path) -> None:
+    operator.meetergo.inject_faults(LIST, InjectedAnswer(403))
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
+    assert "1 is left: run it again" in done.stderr
 
 
 @ON_SQLITE

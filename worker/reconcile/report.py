@@ -81,6 +81,11 @@ class ReconcileReport:
         """Whether everything was read and meetergo knows all local bookings that were looked up."""
         return not (self.error_summary or self.unknown)
 
+    @property
+    def is_in_step(self) -> bool:
+        """Whether nothing differs in what was read, if anything was."""
+        return not (self.drifts or self.stopped) and (self.hosts > 0 or not self.read_errors)
+
     def summary(self) -> dict[str, Any]:
         """Counts that are safe to log."""
         return {**self.counts, "unread": len(self.read_errors), "unmapped": self.unmapped, "left": self.left}

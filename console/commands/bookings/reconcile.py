@@ -136,7 +136,7 @@ def _summary(report: ReconcileReport, is_dry: bool) -> str:
     if report.drifts:
         outcome = "would be repaired" if is_dry else "handed to the worker"
         return f"{read}: {count(len(report.drifts), 'differs', 'differ')} and {outcome}."
-    return f"{read}." if report.stopped else f"{read}: nothing differs."
+    return f"{read}: nothing differs." if report.is_in_step else f"{read}."
 
 
 def _as_json(report: ReconcileReport) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from console.cli.arguments import BOOKING_ROOT_OPTION
 from console.cli.stores import NO_TIMEOUT, open_database
 from console.cli.types import CallersPath
 from console.render import tables
-from operations.text import printable
+from operations.text import count, printable
 
 if TYPE_CHECKING:
     from operations.users.host_file import HostRow
@@ -162,8 +162,7 @@ def _report(import_run: ImportRun, file: Path, dry_run: bool, as_json: bool) -> 
         click.echo(f"Interrupted with {import_run.remaining_count} to go: run it again to continue.", err=True)
         raise SystemExit(EXIT_INTERRUPTED)
     if import_run.stopped:
-        raise click.ClickException(
-            f"{import_run.stopped}. {import_run.remaining_count} are left: run it again to continue"
-        )
+        left = count(import_run.remaining_count, "is left", "are left")
+        raise click.ClickException(f"{import_run.stopped}. {left}: run it again to continue")
     if import_run.failed:
         raise SystemExit(1)
