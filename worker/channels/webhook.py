@@ -7,10 +7,12 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPResponse
 from typing import cast
 from urllib.parse import unquote
 
 from standardwebhooks import Webhook
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 from urllib3.util import Url, parse_url
@@ -57,6 +59,20 @@ TYPES: dict[NotificationKind, BookingEventType] = {
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+class FinalResponse(HTTPResponse):
+    """A response after the interim ones, such as 103 Early Hints (RFC 9110, 15.2): Python itself skips 100 only."""
+
+    def begin(self) -> None:
+        """Read the head. Python calls it once for each request."""
+        super().begin()
+        while 101 < self.status < 200:
+            self.headers = None  # type: ignore[assignment]  # or the next head would not be read
+            super().begin()
+
+
+HTTPConnection.response_class = FinalResponse  # of all that urllib3 sends in this process, through any proxy
 
 
 class WebhookChannel:
@@ -158,6 +174,10 @@ def _address(text: str) -> Url:
         raise ValueError("it is not a URL") from None
     if not url.host:
         raise ValueError("it names no host")
+    try:
+        url.host.encode("idna")
+    except UnicodeError:
+        raise ValueError("a part of its host is empty, or longer than 63 characters") from None
     return url
 
 

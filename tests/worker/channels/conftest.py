@@ -3,7 +3,7 @@
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -178,6 +178,7 @@ class Platform(ThreadingHTTPServer):
 
     Attributes:
         answer: status and headers of every answer.
+        interim: statuses of interim responses before it.
         received: path, headers (names in lower case) and body of each request.
     """
 
@@ -186,6 +187,7 @@ class Platform(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
         self.answer: tuple[int, dict[str, str]] = (200, {})
+        self.interim: Sequence[int] = ()
         self.body = b""
         self.received: list[tuple[str, dict[str, str], bytes]] = []
 
@@ -201,6 +203,10 @@ class _Answers(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.received.append((self.path, headers, body))
+        for interim in self.server.interim:
+            self.send_response_only(interim)
+            self.send_header("Link", "</style.css>; rel=preload")
+            self.end_headers()
         status, answer_headers = self.server.answer
         self.send_response(status)
         for name, value in answer_headers.items():

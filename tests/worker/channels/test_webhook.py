@@ -2,6 +2,7 @@ import base64
 import hashlib
 import hmac
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,6 +77,17 @@ def test_an_overloaded_platform_is_retried_after_the_requested_delay(channel, pl
         channel.send(make_message())
 
     assert failure.value.retry_after == timedelta(seconds=90)
+
+
+@pytest.mark.parametrize("interim", [[100], [102, 102], [103], [100, 103, 199]])
+@pytest.mark.parametrize("status", [200, 503])
+def test_interim_responses_are_skipped(channel, platform, make_message, interim, status):
+    platform.interim, platform.answer = interim, (status, {})
+
+    with nullcontext() if status == 200 else pytest.raises(Transient, match=r"^the platform answered 503$"):
+        channel.send(make_message())
+
+    assert len(platform.received) == 1
 
 
 def test_410_is_final(channel, platform, make_message):
@@ -156,7 +168,17 @@ def test_without_a_valid_secret_the_error_names_the_setting(secret, settings):
 
 
 @pytest.mark.parametrize(
-    "url", ["https:", "https://", "https:///s3cret", "https://host:s3cret/", "https://host:99999/"]
+    "url",
+    [
+        "https:",
+        "https://",
+        "https:///s3cret",
+        "https://host:s3cret/",
+        "https://host:99999/",
+        "https://s3cret..example/",
+        f"https://s3cret.{64 * 'a'}.example/",
+        f"https://s3cret.{64 * 'ä'}.example/",
+    ],
 )
 def test_an_incomplete_url_is_rejected_without_being_quoted(url, settings):
     with pytest.raises(UnusableChannel) as failure:
