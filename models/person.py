@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import parseaddr
 from typing import Any
-from unicodedata import normalize
+from unicodedata import category, normalize
 from urllib.parse import unquote
 
 from meetergo.guests import Identity
@@ -157,14 +157,16 @@ def person_from(email: str = "", phone: str = "", name: str = "") -> Person:
 
 
 def normalize_text(text: str) -> str:
-    """Normalize a text for comparison: case, width and composition do not matter."""
-    return " ".join(normalize("NFKC", text).casefold().split())
+    """Normalize a text for comparison: case, width, composition and invisible characters do not matter."""
+    if not text.isascii():
+        text = "".join(character for character in normalize("NFKC", text) if category(character) != "Cf")
+    return " ".join(text.casefold().split())
 
 
 def normalize_address(text: str) -> str:
     """Normalize a typed address for comparison; its domain becomes ASCII."""
-    text = text.strip().removeprefix("mailto:")
-    address = normalize_text((parseaddr(text)[1] or text) if "<" in text else text)
+    text = normalize_text(text).removeprefix("mailto:")
+    address = (parseaddr(text)[1] or text if "<" in text else text).rstrip(".")
     local, at, domain = address.rpartition("@")
     with suppress(UnicodeError):
         domain = domain.encode("idna").decode("ascii")
@@ -188,7 +190,9 @@ def normalize_phone(text: str) -> str:
 def identities(details: Details) -> Identities:
     """Return the e-mails, numbers and full names of an attendee."""
     text = {name.lower(): str(value) for name, value in details.items() if isinstance(value, str | int) and value}
-    emails = {normalize_address(value) for name, value in text.items() if "mail" in name and "@" in value}
+    emails = {
+        address for name, value in text.items() if "mail" in name and "@" in (address := normalize_address(value))
+    }
     phones = {normalize_phone(value) for name, value in text.items() if "phone" in name}
     names = {normalize_text(text[each]) for each in ("fullname", "name") if each in text}
     if {"firstname", "lastname"} <= text.keys():
@@ -213,11 +217,18 @@ def find_guests(value: Any, name: str = "") -> Iterator[Details]:
 
 
 def body_as_json(body: bytes) -> Any:
-    """Parse a body as JSON; return it as text if it is not JSON."""
+    """Parse a body as JSON; return it as text if it is not JSON, or an object has a name twice and so hides a value."""
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=_with_unique_names)
     except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")
+
+
+def _with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        raise ValueError
+    return unique
 
 
 def _is_same_number(one: str, other: str) -> bool:

@@ -66,6 +66,12 @@ def assert_gone(harness: Harness, *traces: str) -> None:
         ("STRASSE@example.com", "straße@example.com"),
         ("jane@bücher.example", "jane@xn--bcher-kva.example"),
         ("jane@xn--bcher-kva.example", "jane@BÜCHER.example"),
+        ("\u202ajane@example.com\u202c", JANE),
+        (JANE, "\u202ajane@example.com\u202c"),
+        ("ja\u200bne@example.com", JANE),
+        ("jane\uff20example.com", JANE),
+        ("jane@example.com.", JANE),
+        (f"MAILTO:{JANE}", JANE),
     ],
 )
 @pytest.mark.parametrize("raw", [True, False], ids=["as it is", "escaped"])
@@ -90,6 +96,15 @@ def test_an_address_that_changed_since_is_found_by_the_guests_id(harness: Harnes
     )
     assert run(asked).exit_code == 0
     assert_gone(harness, "old@example.com", "new@example.com", "Miller")
+
+
+def test_a_guest_whom_a_repeated_name_hides_in_the_body_is_found(harness: Harness) -> None:
+    """The last value of a name counts, and the bytes of the others are stored, too."""
+    body = json.dumps(created("b1")).replace('"attendees":', f'"attendees": {json.dumps([guest()])}, "attendees":')
+    harness.process(body.encode())
+    assert len(harness.booking().attendees) == 1
+    assert run(JANE).exit_code == 0
+    assert_gone(harness, JANE, "Miller", "guest-jane-1")
 
 
 def test_the_same_guest_in_another_booking_is_found_by_the_id(harness: Harness) -> None:
