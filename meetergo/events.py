@@ -31,6 +31,10 @@ Json = Any
 
 KIND_RANK = {"booking_created": 1, "booking_rescheduled": 2, "booking_cancelled": 3}
 AUTHORITY_RANK = 4
+SPELLINGS = {name.replace("_", ""): name for name in (*KIND_RANK, "new_employee")} | {
+    "bookingcanceled": "booking_cancelled"
+}
+"""Letters and digits of an event's name, in lower case -> the name. Its case and separators say nothing."""
 NOT_CANCELLED = {"status": "confirmed", "cancelled_by": None, "cancel_reason": None}
 """Facts of an appointment read from the API that is not cancelled."""
 NOT_SHOWN = {"location": None, "meeting_link": None}
@@ -138,7 +142,8 @@ def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) 
     )
     if event_type is None:
         raise UnreadableBody("the body names no event: neither 'webhookType' nor 'event' is there")
-    event_type = event_type[:100]
+    letters = "".join(filter(str.isalnum, event_type[:100])).lower()
+    event_type = SPELLINGS.get(letters, event_type[:100])
     inner = _inner(outer)
     if is_too_deep:
         raise UnreadableBody(TOO_DEEP, event_type, _booking_id(event_type, inner))

@@ -1,5 +1,6 @@
 """Every documented form of an event yields the same facts."""
 
+import json
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -221,3 +222,27 @@ def test_repr_of_an_event_names_no_person() -> None:
 def test_a_version_consists_of_time_kind_and_digest() -> None:
     body = payload("booking_cancelled")
     assert parsed_event("booking_cancelled").version == f"{1705248000_000000:020d}-3-{sha256(body).hexdigest()[:16]}"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        (" booking_created\n", "booking_created"),
+        ("BOOKING_CREATED", "booking_created"),
+        ("booking.rescheduled", "booking_rescheduled"),
+        ("bookingCancelled", "booking_cancelled"),
+        ("booking-canceled", "booking_cancelled"),
+        ("NewEmployee", "new_employee"),
+    ],
+)
+@pytest.mark.parametrize("form", ["", "_old"])
+def test_an_event_is_known_in_every_spelling_of_its_name(spelling: str, name: str, form: str) -> None:
+    body = payload(f"{name}{form}")
+    event = read(body.replace(json.dumps(name).encode(), json.dumps(spelling).encode()), RECEIVED)
+    assert type(event) is type(read(body, RECEIVED))
+    assert event.type == name
+
+
+@pytest.mark.parametrize("name", ["booking", "booking_created_2", "rebooking_created", "form_submission", "Ünbekannt "])
+def test_another_event_keeps_its_name(name: str) -> None:
+    assert read(payload("form_submission", webhookType=name), RECEIVED).type == name
