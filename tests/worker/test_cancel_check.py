@@ -175,6 +175,19 @@ def test_a_response_without_the_cancelled_flag_is_no_confirmation(confirming: Pr
     assert "does not say" in last(confirming).last_error
 
 
+@ON_SQLITE
+def test_a_response_about_another_booking_is_no_confirmation(confirming: Provider) -> None:
+    host = confirming.add_host()
+    booking_id, other = confirming.book(host), confirming.book(host, 1)
+    confirming.deliver_all()
+    record = webhook(confirming.meetergo, confirming.meetergo.appointments[other], isCancelled=True)
+    confirming.meetergo.inject_faults(ONE, InjectedAnswer(200, json.dumps(record).encode()))
+    confirming.harness.process(cancelled(confirming, booking_id))
+    assert [confirming.harness.booking(each).status for each in (booking_id, other)] == ["confirmed", "confirmed"]
+    assert last(confirming).status == "pending"
+    assert "it is another appointment" in last(confirming).last_error
+
+
 def test_while_meetergo_does_not_respond_only_one_cancel_asks(confirming: Provider) -> None:
     booked = [confirming.book(confirming.add_host(number)) for number in range(3)]
     confirming.deliver_all()

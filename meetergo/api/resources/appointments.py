@@ -30,8 +30,13 @@ class Appointments(Resource):
 
         Raises:
             NotFound: there is none, or the acting user may not see it.
+            BadResponse: the answer is another appointment.
         """
-        return self._session.get(_path(appointment_id)).one(Appointment)
+        response = self._session.get(_path(appointment_id))
+        appointment = response.one(Appointment)
+        if appointment.id.lower() != appointment_id.lower():
+            raise response.bad_response("it is another appointment")
+        return appointment
 
     def list(
         self,

@@ -21,7 +21,7 @@ ROUTES_WITH_A_USER: dict[str, Callable[[Meetergo], object]] = {
     "GET /webhooks": lambda client: client.webhooks.list(),
     "DELETE /webhooks/1": lambda client: client.webhooks.delete(1),
     "PATCH /v4/personal-page/me": lambda client: client.personal_page.update(primary_color="#0066cc"),
-    "GET /v4/appointment/a-1": lambda client: client.appointments.get("a-1"),
+    "GET /v4/appointment/x": lambda client: client.appointments.get("x"),
 }
 EVERY_ROUTE = ROUTES_WITHOUT_A_USER | ROUTES_WITH_A_USER
 
