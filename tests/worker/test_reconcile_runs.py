@@ -50,6 +50,17 @@ def test_the_next_run_starts_with_the_remaining_hosts_of_an_interrupted_one(thre
     assert three_hosts.harness.notification_kinds() == ["created"] * 3
 
 
+@ON_SQLITE
+@pytest.mark.parametrize("created_at", ["2199-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_booking_made_in_the_future_hides_no_later_one(provider: Provider, created_at: str) -> None:
+    """The next run reads the list of new bookings back to the latest that is known."""
+    host = provider.add_host()
+    provider.meetergo.appointments[provider.book(host)]["createdAt"] = created_at
+    provider.reconcile()
+    with provider.harness.services.database.read_only() as session:
+        assert not [at for at in session.scalars(select(ReconcileCursor.created_until)) if at and at > provider.clock()]
+
+
 def test_a_host_who_takes_longer_than_a_run_does_not_starve_the_others(provider: Provider) -> None:
     hosts = [provider.add_host(number) for number in (1, 2)]
     for number in range(12):

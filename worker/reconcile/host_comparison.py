@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from meetergo.api.defaults import PAGE_SIZE
 from meetergo.api.errors import ApiError, Unauthorised, Unavailable
-from meetergo.events import UnreadableBody
+from meetergo.events import MAX_CLOCK_AHEAD, UnreadableBody
 from models.drift import Drift, drift
 from worker.reconcile.hosts import ComparedHost
 from worker.reconcile.local_bookings import LocalBookings
@@ -90,7 +90,8 @@ class HostComparison:
         seen_until = created_until and created_until - OVERLAP
         for asked_at, page in self._pages(self.appointments.newest_first(since)):
             self._compare(asked_at, page)
-            created = [appointment.created_at for appointment in page if appointment.created_at]
+            latest = asked_at + MAX_CLOCK_AHEAD  # a time beyond it would hide all later bookings
+            created = [each.created_at for each in page if each.created_at and each.created_at <= latest]
             created_until = max([*created, *([created_until] if created_until else [])], default=None)
             if len(page) == PAGE_SIZE and seen_until and created and created[-1] < seen_until:
                 return created_until, False
