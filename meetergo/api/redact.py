@@ -21,7 +21,8 @@ PATTERNS = {
 
 
 def redact(text: str, sent: Any = None) -> str:
-    """Return a line that is safe to log: no key, address, e-mail, phone number, or person from the request.
+    """Return a line that is safe to show: no key, address, e-mail, phone number, person from the request, or control
+    character.
 
     Args:
         text: meetergo's message.
@@ -31,7 +32,8 @@ def redact(text: str, sent: Any = None) -> str:
         text = re.sub(rf"(?<!\w){re.escape(quote)}(?!\w)", "[person]", text, flags=re.IGNORECASE)
     for name, pattern in PATTERNS.items():
         text = pattern.sub(name, text)
-    return " ".join(text.split())[:MAX_LENGTH]
+    line = " ".join(text.split())[:MAX_LENGTH]
+    return line if line.isprintable() else "".join(filter(str.isprintable, line))
 
 
 def _personal_values(sent: Any, *, is_personal: bool = False) -> Iterator[str]:

@@ -71,6 +71,10 @@ def test_long_messages_are_truncated() -> None:
     assert len(redact("word " * 1000)) == 300
 
 
+def test_no_message_has_control_characters() -> None:
+    assert redact("\x1b[31mred\x1b[0m\r\n\u202etxt.exe\x07 end") == "[31mred[0m txt.exe end"
+
+
 def test_errors_say_what_to_do() -> None:
     assert str(errors.KeyExpired("no")) == "no: make a new key in meetergo and configure it"
 
