@@ -473,7 +473,7 @@ class EmployeeBody:
         fields = Fields(body, ignored)
         return cls(
             id=fields.read(identifier, "id") or None,
-            email=fields.read(text, "email") or None,
+            email=(fields.read(text, "email") or "").strip() or None,
             company_id=fields.read(identifier, "companyId") or None,
             ignored=ignored.names,
         )

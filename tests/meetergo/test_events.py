@@ -246,3 +246,9 @@ def test_an_event_is_known_in_every_spelling_of_its_name(spelling: str, name: st
 @pytest.mark.parametrize("name", ["booking", "booking_created_2", "rebooking_created", "form_submission", "Ünbekannt "])
 def test_another_event_keeps_its_name(name: str) -> None:
     assert read(payload("form_submission", webhookType=name), RECEIVED).type == name
+
+
+def test_blanks_around_an_employees_address_say_nothing() -> None:
+    event = read(payload("new_employee", email=" new.user@example.com\n"), RECEIVED)
+    assert isinstance(event, EmployeeEvent)
+    assert event.email == "new.user@example.com"
