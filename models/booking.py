@@ -44,7 +44,7 @@ from models.facts import (
 )
 from models.platform_user import PlatformUser
 from runtime.bulk import insert_missing
-from runtime.database import JsonValue, Model, dialect_options, is_postgresql, partial_index, table_of
+from runtime.database import JsonValue, Model, RowsDiscarded, dialect_options, is_postgresql, partial_index, table_of
 
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked", "erased"]
@@ -117,6 +117,9 @@ class Booking(Model):
         """Lock and return bookings by key (see `booking_key`), creating those that do not exist yet.
 
         Rows are locked in the order of ids, so that two workers cannot deadlock.
+
+        Raises:
+            RowsDiscarded: a trigger of the platform's keeps new ones out of the table, or changes their ids.
         """
         defaults = dict(status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
         times = dict(as_of=now, created_at=now, updated_at=now, revision=0)
@@ -127,7 +130,9 @@ class Booking(Model):
         insert_missing(session, cls, new, "id")
         rows = session.scalars(
             cls._lock_query(), {"ids": [row["id"] for row in new]}, execution_options={"populate_existing": True}
-        )
+        ).all()
+        if len(rows) < len(new):
+            raise RowsDiscarded(cls.__tablename__)
         return {row.id: row for row in rows}
 
     @classmethod

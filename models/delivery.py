@@ -203,7 +203,7 @@ class Delivery(Retryable, Model):
         if inserted.rowcount < len(rows):
             ids = {row[0] for row in rows}
             if len(ids) > len(core.scalars(select(cls.id).where(cls.id.in_(ids))).all()):
-                raise RowsDiscarded
+                raise RowsDiscarded(cls.__tablename__)
 
     @property
     def encrypted_body(self) -> EncryptedBody:

@@ -32,7 +32,7 @@ from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE_AFTER, NOW, Delivery
 from models.retryable import Moment, Retryable, retryable_indexes
 from runtime.bulk import insert_missing
-from runtime.database import Model, database_now, partial_index, table_of, update_rows
+from runtime.database import Model, RowsDiscarded, database_now, partial_index, table_of, update_rows
 
 RESEND_COLUMNS = (
     "account",
@@ -325,7 +325,9 @@ class Notification(Retryable, Model):
         rows = session.scalars(query, {"now": now, "limit": limit}).all()
         if rows:
             lease = {"ids": [row.id for row in rows], "until": now + SEND_LEASE, "holder": worker}
-            session.execute(cls._lease_statement(), lease)
+            leased = session.execute(cls._lease_statement(), lease)
+            if leased.rowcount < len(rows):  # type: ignore[attr-defined]
+                raise RowsDiscarded(cls.__tablename__)  # they would be sent again and again
         return rows
 
     @classmethod
@@ -368,14 +370,20 @@ class Notification(Retryable, Model):
 
         Returns:
             The number of rows whose lease the worker still had. The new holders of the others record their results.
+
+        Raises:
+            RowsDiscarded: it still has one that did not end.
         """
         for row in sent:
             row.finish(now)
         if not sent:
             return 0
-        done = {"ids": [row.id for row in sent], "holder": worker, "now": now}
-        result = session.execute(cls._finish_statement(), done)
-        return int(result.rowcount)  # type: ignore[attr-defined]
+        ids = [row.id for row in sent]
+        done = {"ids": ids, "holder": worker, "now": now}
+        finished = int(session.execute(cls._finish_statement(), done).rowcount)  # type: ignore[attr-defined]
+        if finished < len(sent) and cls.get_claimed(session, ids, worker):
+            raise RowsDiscarded(cls.__tablename__)
+        return finished
 
     @classmethod
     @cache

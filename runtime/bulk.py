@@ -21,6 +21,7 @@ from runtime.database import (
     TABLE_OPTION,
     JsonValue,
     Model,
+    RowsDiscarded,
     Utc,
     in_range,
     is_postgresql,
@@ -85,15 +86,20 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
         session: session that executes the statement.
         rows: rows of one table whose key is `id`.
         only: attributes to write; all if none is given.
+
+    Raises:
+        RowsDiscarded: a trigger of the platform's keeps some as they were, without an error.
     """
     if not rows:
         return
     model: type[Model] = type(rows[0])
     table, values = qualified_name(session, model), [_key_and_values(row, only) for row in rows]
     if is_postgresql(session):
-        _execute_for_all(session, _update_from_rows(model, table, only), model, values)
+        updated = _execute_for_all(session, _update_from_rows(model, table, only), model, values)
     else:
-        _execute_for_each(session, _update_by_id(model, table, only), model, values)
+        updated = _execute_for_each(session, _update_by_id(model, table, only), model, values)
+    if updated < len(rows):
+        raise RowsDiscarded(table_of(model).name)
 
 
 def _insert(session: Session, model: type[Model], values: Sequence[Values], suffix: str = "") -> int:

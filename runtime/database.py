@@ -94,6 +94,7 @@ TABLE_OPTION = "meetergo_inbox_table"
 DIALECT_OPTIONS = "meetergo_inbox_dialect_options"
 """Key in the `info` of an index; see `dialect_options`."""
 PROBE_BYTES = 16 * 1024
+PROBE_STATUS = "done"
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -187,10 +188,13 @@ class Model(DeclarativeBase):
 
 
 class RowsDiscarded(Failure, SQLAlchemyError):
-    """The database reported no error, but does not have the rows that it was given."""
+    """The database reported no error, but a table does not have what was written to it."""
 
-    def __init__(self) -> None:
-        super().__init__("the database discards new rows of deliveries without an error: look at that table's triggers")
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            f"the database discards or changes what is written to {table}, without an error: look at that table's"
+            " triggers"
+        )
 
 
 class Database:
@@ -278,9 +282,10 @@ class Database:
     def probe_write(self) -> None:
         """Ask whether a delivery could be stored and ended now, by an INSERT and an UPDATE that are rolled back.
 
-        A read-only or full database, a standby, a revoked right and a failing trigger all answer reads. On PostgreSQL
-        the transaction around them is committed: without its synchronous standby, a server takes writes and ends no
-        commit. Each call leaves two dead rows there for the next vacuum: call it at most once a second.
+        A read-only or full database, a standby, a revoked right and a trigger that fails or writes something else all
+        answer reads. On PostgreSQL the transaction around them is committed: without its synchronous standby, a server
+        takes writes and ends no commit. Each call leaves two dead rows there for the next vacuum: call it at most once
+        a second.
 
         Raises:
             SQLAlchemyError: it could not, or the database does not answer.
@@ -293,7 +298,7 @@ class Database:
                     connection.execute(self._probe_insert, row)
                     updated = connection.execute(self._probe_update, {"probe_id": row["id"]})
                     if updated.rowcount != 1:  # not that of the INSERT: a trigger may put rows into a child table
-                        raise RowsDiscarded
+                        raise RowsDiscarded("deliveries")
             finally:
                 undone.rollback()
 
@@ -319,7 +324,8 @@ def _probe_statements(schema: str | None) -> tuple[Insert, Update]:
     ]
     times = [column(name, DateTime(timezone=True)) for name in ("received_at", "due_at")]
     deliveries = table("deliveries", *columns, *times, schema=schema)
-    return insert(deliveries), update(deliveries).where(deliveries.c.id == bindparam("probe_id")).values(attempts=1)
+    is_as_inserted = (deliveries.c.id == bindparam("probe_id"), deliveries.c.status == PROBE_STATUS)
+    return insert(deliveries), update(deliveries).where(*is_as_inserted).values(attempts=1)
 
 
 def _probe_row() -> dict[str, Any]:
@@ -332,7 +338,7 @@ def _probe_row() -> dict[str, Any]:
         body=bytes(PROBE_BYTES),
         received_at=now,
         due_at=now,
-        status="done",
+        status=PROBE_STATUS,
         attempts=0,
     )
 

@@ -1,4 +1,4 @@
-"""A trigger that discards new rows of a table without an error, as a platform may have on its own tables."""
+"""A trigger that discards rows of a table, or their changes, without an error, as a platform may have on its tables."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,19 +7,20 @@ from sqlalchemy import text
 
 from runtime.database import Database, schema_of
 
-SQLITE = "CREATE TRIGGER discard BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END"
+SQLITE = "CREATE TRIGGER discard BEFORE {event} ON {table} WHEN {when} BEGIN SELECT RAISE(IGNORE); END"
 POSTGRESQL = (
     "CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
-    "CREATE TRIGGER discard BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION discard()",
+    "CREATE TRIGGER discard BEFORE {event} ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION discard()",
 )
 
 
 @contextmanager
-def discarding(database: Database, table: str) -> Iterator[None]:
+def discarding(database: Database, table: str, event: str = "INSERT", when: str = "1 = 1") -> Iterator[None]:
     """Have the trigger on a table until the block ends."""
     is_sqlite = not database.supports_skip_locked
     name = table if is_sqlite else f"{schema_of(database.engine)}.{table}"
-    _execute(database, *(statement.format(table=name) for statement in ((SQLITE,) if is_sqlite else POSTGRESQL)))
+    names = {"table": name, "event": event, "when": when}
+    _execute(database, *(statement.format(**names) for statement in ((SQLITE,) if is_sqlite else POSTGRESQL)))
     try:
         yield
     finally:

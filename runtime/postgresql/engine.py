@@ -26,6 +26,7 @@ SESSION_SETTINGS = {
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
     "array_nulls": "on",
+    "quote_all_identifiers": "off",
     "default_transaction_isolation": ISOLATION.lower(),
 }
 """Settings that the driver or our code relies on, and that a database or role may override."""

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from models.delivery import Delivery, NewDelivery
 from operations.store_errors import StoreError, store_error_message
 from runtime.database import EARLIEST, Database, RowsDiscarded
 from runtime.encryption import EncryptedBody
 from tests.discarding_trigger import discarding
+from tests.raw_sql import sql
 
 NOW = datetime(2026, 5, 4, 9, 30, 15, 123456, tzinfo=UTC)
 BEFORE_TIME = datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))
@@ -50,7 +51,34 @@ def test_a_trigger_that_silently_discards_deliveries_is_an_error_and_a_repeat_is
             Delivery.accept(connection, [known, new])
         with pytest.raises(StoreError) as error:
             database.probe_write()
-        assert store_error_message(error.value).startswith("the database discards new rows of deliveries")
+        assert store_error_message(error.value).startswith("the database discards or changes what is written")
         with database.one_statement() as connection:
             Delivery.accept(connection, [known])
     database.probe_write()
+
+
+CHANGING = {
+    "postgresql": (
+        "CREATE FUNCTION upper_status() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN NEW.status := upper(NEW.status); RETURN NEW; END'",
+        "CREATE TRIGGER upper_status BEFORE INSERT ON deliveries FOR EACH ROW EXECUTE FUNCTION upper_status()",
+    ),
+    "sqlite": (
+        "CREATE TRIGGER upper_status AFTER INSERT ON deliveries BEGIN"
+        " UPDATE deliveries SET status = upper(status) WHERE id = NEW.id; END",
+    ),
+}
+
+
+def test_a_trigger_that_changes_the_status_is_reported(database: Database) -> None:
+    """Nobody would handle these rows: `PENDING` is not a status."""
+    with database.engine.begin() as connection:
+        for statement in CHANGING[connection.dialect.name]:
+            connection.execute(sql(connection, statement))
+    try:
+        with pytest.raises(RowsDiscarded, match="changes what is written to deliveries"):
+            database.probe_write()
+    finally:
+        with database.engine.begin() as connection:
+            is_sqlite = connection.dialect.name == "sqlite"
+            connection.execute(text(f"DROP {'TRIGGER upper_status' if is_sqlite else 'FUNCTION upper_status CASCADE'}"))

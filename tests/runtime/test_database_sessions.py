@@ -25,6 +25,7 @@ ODD_SESSION_SETTINGS = {
     "client_encoding": "LATIN1",
     "extra_float_digits": "-15",
     "array_nulls": "off",
+    "quote_all_identifiers": "on",
     "synchronous_commit": "off",
 }
 

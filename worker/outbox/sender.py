@@ -19,7 +19,7 @@ from models.claim import Claim
 from models.notification import MEETING_OVER, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
 from models.retryable import Turn, waiting_accounts
-from runtime.database import Database
+from runtime.database import Database, RowsDiscarded
 from runtime.errors import Permanent, describe, log_fields
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
 from worker.channels.log import LogChannel
@@ -42,6 +42,7 @@ POLL_SECONDS = 0.25
 """Seconds between checks for notifications to other destinations while messages are being sent."""
 MAX_REFUSAL_TIME = timedelta(hours=1)
 """Time after which a temporary refusal becomes permanent: see `TemporaryRefusal`."""
+UNRECORDED = (DBAPIError, RowsDiscarded)
 log = structlog.get_logger()
 
 
@@ -273,7 +274,7 @@ class OutboxSender:
             try:
                 with self._write_lock:
                     return self._record(attempts)
-            except DBAPIError:  # down, or not writable for a while
+            except UNRECORDED:  # down, or not writable for a while
                 if time.monotonic() > until:
                     return self._record_each(attempts)
                 time.sleep(1)
@@ -284,7 +285,7 @@ class OutboxSender:
         A trigger of the platform may fail, for example, and the message would be sent again and again.
 
         Raises:
-            DBAPIError: the database cannot be written.
+            SQLAlchemyError: the database cannot be written.
         """
         recorded = list[SendAttempt]()
         with self._write_lock:
@@ -292,7 +293,7 @@ class OutboxSender:
             for each in attempts:
                 try:
                     recorded += self._record([each])
-                except DBAPIError as error:
+                except UNRECORDED as error:
                     recorded += self._record([each._replace(error=_unrecorded(each, error), skip_reason="")])
         return recorded
 
@@ -388,7 +389,7 @@ def _reason_to_skip(notification: Notification, now: datetime) -> str:
     return MEETING_OVER if notification.is_meeting_over(now) else ""
 
 
-def _unrecorded(attempt: SendAttempt, error: DBAPIError) -> Permanent:
+def _unrecorded(attempt: SendAttempt, error: SQLAlchemyError) -> Permanent:
     what = "it was not sent, and" if attempt.error or attempt.skip_reason else "it was sent, but"
     return Permanent(f"{what} that could not be recorded: {': '.join(log_fields(error).values())}")
 

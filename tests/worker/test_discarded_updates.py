@@ -1,0 +1,73 @@
+"""A trigger of the platform discards changes of our rows without an error: nothing is repeated for ever, or wrong."""
+
+from datetime import timedelta
+
+import pytest
+
+from devtools.send import samples
+from models.booking import BookingChange
+from models.delivery import Delivery
+from models.notification import Notification
+from runtime.database import Database, RowsDiscarded
+from tests.discarding_trigger import discarding
+from tests.worker.harness import AT, START, Harness
+from tests.worker.test_sender import Flaky, channel, make_due  # noqa: F401 - a fixture
+from worker.outbox import sender
+
+BOOKING = "b1"
+CREATED = samples.created(BOOKING, START, AT)
+
+
+def test_a_delivery_that_cannot_end_is_an_outage_and_is_handled_afterwards(
+    harness: Harness, database: Database
+) -> None:
+    harness.deliver(CREATED, samples.created("b2", START, AT))
+    with discarding(database, "deliveries", "UPDATE"), pytest.raises(RowsDiscarded, match="written to deliveries"):
+        harness.process_due()
+    assert harness.all(BookingChange) == []
+    harness.process_due()
+    assert {row.status for row in harness.all(Delivery)} == {"done"}
+    assert harness.notification_kinds() == ["created", "created"]
+
+
+@pytest.mark.parametrize("event", ["INSERT", "UPDATE"])
+def test_a_booking_that_does_not_take_a_change_fails_its_delivery(
+    harness: Harness, database: Database, event: str
+) -> None:
+    harness.deliver(CREATED, samples.created("b2", START, AT))
+    with discarding(database, "bookings", event, f"NEW.id = '{BOOKING}'"):
+        harness.process_due()
+    failed, done = sorted(harness.all(Delivery), key=lambda delivery: delivery.status == "done")
+    assert (failed.status, done.status, done.booking_id) == ("pending", "done", "b2")
+    assert "discards or changes what is written to bookings" in failed.last_error
+    assert [change.booking_id for change in harness.changes()] == ["b2"]
+
+
+def test_a_notification_whose_lease_is_discarded_is_not_sent(
+    harness: Harness,
+    database: Database,
+    channel: Flaky,  # noqa: F811 - as above
+) -> None:
+    harness.process(CREATED)
+    with discarding(database, "notifications", "UPDATE"), pytest.raises(RowsDiscarded, match="to notifications"):
+        harness.send_all()
+    assert channel.taken == []
+    harness.send_all()
+    assert len(channel.taken) == 1
+
+
+def test_a_notification_that_cannot_end_is_sent_once(
+    harness: Harness,
+    database: Database,
+    channel: Flaky,  # noqa: F811 - as above
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sender, "MAX_RECORDING_TIME", timedelta(0))
+    harness.process(CREATED)
+    with discarding(database, "notifications", "UPDATE", "NEW.status = 'done'"):
+        for _ in range(2):
+            harness.send_all()
+            make_due(harness, timedelta(0))
+    (row,) = harness.all(Notification)
+    assert (len(channel.taken), row.status) == (1, "dead")
+    assert row.last_error.startswith("it was sent, but that could not be recorded: the database discards")
