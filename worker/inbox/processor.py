@@ -323,7 +323,10 @@ class InboxProcessor:
             Delivery.isolate_all(session, batch.ids)
 
     def _fail(self, delivery_id: str, error: Exception) -> None:
-        """Fail only the delivery whose own transaction failed. If its error cannot be stored, store only its type."""
+        """Fail only the delivery whose own transaction failed. If its error cannot be stored, store only its type.
+
+        If failed attempts cannot be stored, such as without the right to use their sequence, the row still says so.
+        """
         try:
             self._write_failure(delivery_id, error)
         except Exception:
@@ -335,7 +338,9 @@ class InboxProcessor:
             if delivery is None or delivery.status != "pending":
                 return
             delivery.fail(error, self.clock())
-            FailedAttempt.record(session, delivery, self.clock())
+            session.flush()
+            with suppress(DBAPIError), session.begin_nested():
+                FailedAttempt.record(session, delivery, self.clock())
         self._report([Outcome(delivery, error)])
 
     def _note_stuck(self, batch: _Batch) -> None:
