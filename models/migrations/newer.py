@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Table, column, inspect, select, table, text
+from sqlalchemy.engine.reflection import ObjectKind
 
 from models.migrations.takeover import VERSION_TABLE
 from runtime.database import Model, schema_of
@@ -84,8 +85,11 @@ def hidden_version(connection: Connection, version: str | None) -> str | None:
 
 
 def missing(connection: Connection) -> list[str]:
-    """Return the tables and columns that this version uses and the database lacks, such as `bookings.location`."""
-    columns = inspect(connection).get_multi_columns(schema=schema_of(connection))
+    """Return the tables and columns that this version uses and the database lacks, such as `bookings.location`.
+
+    A view is as good as a table: a platform may have put one of its hosts in the place of `platform_users`.
+    """
+    columns = inspect(connection).get_multi_columns(schema=schema_of(connection), kind=ObjectKind.ANY)
     found = {name: {each["name"] for each in of_table} for (_, name), of_table in columns.items()}
     lacking: list[str] = []
     for each in _tables():

@@ -69,6 +69,16 @@ def test_rows_that_came_without_their_sequences_have_new_ids_after_them(database
         assert session.scalars(select(PlatformUser.id).order_by(PlatformUser.id)).all() == [7, 8]
 
 
+def test_a_view_in_the_place_of_a_table_is_none_that_is_missing(empty_database: Database) -> None:
+    migrate(empty_database.engine)
+    with empty_database.engine.begin() as connection:
+        connection.execute(sql(connection, "ALTER TABLE platform_users RENAME TO hosts_of_the_platform"))
+        schema = f"{DEFAULT_SCHEMA}." if empty_database.supports_skip_locked else ""
+        view = f"CREATE VIEW {schema}platform_users AS SELECT * FROM {schema}hosts_of_the_platform"
+        connection.execute(text(view))
+    assert migrate(empty_database.engine) == []
+
+
 def test_the_migrations_can_be_reverted_and_repeated(tmp_path: object) -> None:
     database = Database(f"sqlite:///{tmp_path}/undone.db")
     migrate(database.engine)
