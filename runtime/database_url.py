@@ -49,7 +49,7 @@ def check_database_url(url: str) -> str:
     except (ArgumentError, ValueError, TypeError):
         raise ValueError(f"{EXAMPLES}; {ESCAPES}") from None
     if parts.drivername == SQLITE:
-        _check_sqlite(parts)
+        _check_sqlite(url, parts)
         return url
     if parts.drivername != POSTGRESQL:
         raise ValueError(EXAMPLES)
@@ -92,11 +92,13 @@ def driver_options(url: URL) -> dict[str, Any]:
     return {name: read(str(url.query[name])) for name, read in OPTIONS.items() if name in url.query}
 
 
-def _check_sqlite(parts: URL) -> None:
-    if parts.query:
+def _check_sqlite(url: str, parts: URL) -> None:
+    if "?" in url:  # without a "=", what follows is no option to SQLAlchemy, and no part of the name either
         raise ValueError("an SQLite URL takes no options: remove what follows the '?'")
     if parts.host or not parts.database or parts.database == ":memory:":
         raise ValueError("it names no file, but all processes must share one: write 'sqlite:///data/inbox.db'")
+    if parts.database.startswith(("~/", "file:")):
+        raise ValueError("neither '~' nor 'file:' has a meaning in it: write the whole path, 'sqlite:////path/inbox.db'")
 
 
 def _check_postgresql(parts: URL) -> None:
