@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, delete, func, select
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
@@ -21,7 +21,7 @@ from models.notification import Notification
 from models.reconciliation import Reconciliation
 from models.run import Run
 from runtime.contention import in_transaction
-from runtime.database import Database
+from runtime.database import Database, RowsDiscarded
 
 BATCH_SIZE = 1000
 """Rows per transaction: few enough that no other transaction has to wait noticeably."""
@@ -52,10 +52,10 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
         Table -> number of deleted rows.
 
     Raises:
-        DBAPIError: the database is down; or it refuses to delete some rows, to which a table of the platform may refer,
-            and all others were deleted.
+        SQLAlchemyError: the database is down; or it refuses to delete some rows, to which a table of the platform may
+            refer, or which a trigger keeps, and all others were deleted.
     """
-    refusals = list[DBAPIError]()
+    refusals = list[SQLAlchemyError]()
     interventions = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
     incidents = select(Incident.id).where(Incident.ended_at < now - keep["dead"]).order_by(Incident.ended_at)
     started_at = Reconciliation.started_at
@@ -85,7 +85,7 @@ def _old(model: Any, status: str, before: datetime) -> Select[Any]:
     return select(model.id).where(model.ended_at < before, model.status == status).order_by(model.ended_at)
 
 
-def _prune(database: Database, model: Any, old: Select[Any], refusals: list[DBAPIError]) -> int:
+def _prune(database: Database, model: Any, old: Select[Any], refusals: list[SQLAlchemyError]) -> int:
     removed, limit = 0, BATCH_SIZE if database.supports_skip_locked else SQLITE_BATCH_SIZE
     kept = list[Any]()
     while len(kept) < limit:
@@ -100,7 +100,7 @@ def _prune(database: Database, model: Any, old: Select[Any], refusals: list[DBAP
     return removed
 
 
-def _prune_some(session: Session, model: Any, old: Select[Any]) -> tuple[int, dict[Any, DBAPIError]]:
+def _prune_some(session: Session, model: Any, old: Select[Any]) -> tuple[int, dict[Any, SQLAlchemyError]]:
     """Delete some rows. Returns their number, and which of them stay, with the reason."""
     ids = session.scalars(old.with_for_update(skip_locked=True)).all()
     if _delete(session, model, ids) is None:
@@ -109,13 +109,15 @@ def _prune_some(session: Session, model: Any, old: Select[Any]) -> tuple[int, di
     return len(ids), {key: error for key, error in errors.items() if error}
 
 
-def _delete(session: Session, model: Any, ids: Sequence[Any]) -> DBAPIError | None:
+def _delete(session: Session, model: Any, ids: Sequence[Any]) -> SQLAlchemyError | None:
     """Delete rows, all or none. Returns why the database refused to."""
     try:
         with session.begin_nested():
-            session.execute(delete(model).where(model.id.in_(ids)))
+            deleted: Any = session.execute(delete(model).where(model.id.in_(ids)))
+            if deleted.rowcount < len(ids):
+                raise RowsDiscarded(model.__tablename__)
     except OperationalError:
         raise
-    except DBAPIError as error:
+    except (DBAPIError, RowsDiscarded) as error:
         return error
     return None

@@ -12,6 +12,7 @@ from redis.exceptions import (
 )
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
+from sqlalchemy.orm.exc import StaleDataError
 
 from operations.errors import MIGRATE_COMMAND, first_line
 from runtime.database import RowsDiscarded, is_schema_outdated
@@ -21,7 +22,7 @@ PASSWORD_REQUIRED = ("NOAUTH", "Authentication required", "must be called with t
 READ_ONLY_SQLSTATE, DISK_FULL_SQLSTATE, INSUFFICIENT_PRIVILEGE_SQLSTATE = "25006", "53100", "42501"
 TABLES_MISSING = f"the database does not have the tables of this version: {MIGRATE_COMMAND}"
 
-StoreError = (DBAPIError, NoConnectionFree, RedisError, RowsDiscarded)
+StoreError = (DBAPIError, NoConnectionFree, RedisError, RowsDiscarded, StaleDataError)
 """Exceptions of a failing store; any other SQLAlchemy error is a bug."""
 
 
@@ -33,6 +34,8 @@ def store_error_message(error: Exception) -> str:
         return TABLES_MISSING
     if isinstance(error, RowsDiscarded):
         return str(error)
+    if isinstance(error, StaleDataError):
+        return f"a row did not change, because a trigger discards that, or was deleted meanwhile: {first_line(error)}"
     cause, message = getattr(error, "orig", None), first_line(error)
     code, sqlstate = getattr(cause, "sqlite_errorcode", 0) & 0xFF, getattr(cause, "sqlstate", None)
     if sqlstate == READ_ONLY_SQLSTATE or code == sqlite3.SQLITE_READONLY:

@@ -193,7 +193,7 @@ class RowsDiscarded(Failure, SQLAlchemyError):
     def __init__(self, table: str) -> None:
         super().__init__(
             f"the database discards or changes what is written to {table}, without an error: look at that table's"
-            " triggers"
+            " triggers and row-level security"
         )
 
 

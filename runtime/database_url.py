@@ -98,7 +98,9 @@ def _check_sqlite(url: str, parts: URL) -> None:
     if parts.host or not parts.database or parts.database == ":memory:":
         raise ValueError("it names no file, but all processes must share one: write 'sqlite:///data/inbox.db'")
     if parts.database.startswith(("~/", "file:")):
-        raise ValueError("neither '~' nor 'file:' has a meaning in it: write the whole path, 'sqlite:////path/inbox.db'")
+        raise ValueError(
+            "neither '~' nor 'file:' has a meaning in it: write the whole path, 'sqlite:////path/inbox.db'"
+        )
 
 
 def _check_postgresql(parts: URL) -> None:

@@ -13,7 +13,8 @@ from models import retention
 from models.delivery import Delivery
 from models.notification import Notification
 from models.retention import prune
-from runtime.database import Database
+from runtime.database import Database, RowsDiscarded
+from tests.discarding_trigger import discarding
 from tests.raw_sql import sql
 
 KEEP = {"done": timedelta(days=1), "dead": timedelta(days=1)}
@@ -72,3 +73,17 @@ def test_a_row_to_which_the_platform_refers_stays_and_keeps_no_other(
     with database.read_only() as session:
         left = [session.scalar(select(func.count()).select_from(model)) for model in (Delivery, Notification)]
     assert left == [1, 0]
+
+
+def test_rows_that_a_trigger_keeps_are_reported_and_keep_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a platform that marks rows as deleted instead: they would be deleted again and again."""
+    for name in ("BATCH_SIZE", "SQLITE_BATCH_SIZE"):
+        monkeypatch.setattr(retention, name, OLD_ROWS // 6)
+    fill(database, OLD_ROWS, datetime.now(UTC))
+    with discarding(database, "deliveries", "DELETE"), pytest.raises(RowsDiscarded, match="written to deliveries"):
+        prune(database, datetime.now(UTC), KEEP)
+    with database.read_only() as session:
+        left = [session.scalar(select(func.count()).select_from(model)) for model in (Delivery, Notification)]
+    assert left == [OLD_ROWS, 0]

@@ -1,15 +1,20 @@
 """What a store's error tells an operator: the real errors of both databases and of Redis."""
 
+from datetime import UTC, datetime
+
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
-from operations.store_errors import store_error_message
+from models.delivery import Delivery, NewDelivery
+from operations.store_errors import StoreError, store_error_message
 from runtime.database import Database
+from runtime.encryption import BodyCipher
 from runtime.redis.client import connect
 from tests.broken_databases import read_only_database
+from tests.discarding_trigger import discarding
 
 ON_POSTGRESQL = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
@@ -60,3 +65,13 @@ def test_a_user_of_redis_without_permissions(redis: Redis, redis_url: str) -> No
         guest.get("key")
     redis.acl_deluser("guest")
     assert "the Redis user in REDIS_URL lacks a permission" in store_error_message(raised.value)
+
+
+def test_a_change_that_a_trigger_discards(database: Database) -> None:
+    """A command that ends a delivery, for example, through the ORM."""
+    with database.one_statement() as connection:
+        Delivery.accept(connection, [NewDelivery.from_body(b"{}", "default", datetime.now(UTC), BodyCipher([]))])
+    with discarding(database, "deliveries", "UPDATE"), pytest.raises(StoreError) as raised:
+        with database.transaction() as session:
+            session.scalars(select(Delivery)).one().ignore("not ours", datetime.now(UTC))
+    assert store_error_message(raised.value).startswith("a row did not change, because a trigger discards that")

@@ -1,4 +1,4 @@
-"""Failed attempts cannot be stored: a role lacks the right to use their sequence, or a trigger of the platform fails."""
+"""Failed attempts cannot be stored: a role may not use their sequence, or a trigger of the platform fails."""
 
 from collections.abc import Iterator
 
