@@ -18,7 +18,7 @@ from models.account import is_of
 from models.booking import BookingChange
 from runtime.bulk import insert_missing
 from runtime.contention import in_transaction
-from runtime.database import Database, Model, update_rows
+from runtime.database import Database, Model, RowsDiscarded, update_rows
 
 NUMBERED_AT_ONCE = 1_000
 """Maximum size of a batch. A long history is numbered batch by batch, as the first consumer reads it."""
@@ -99,7 +99,7 @@ def number_changes(database: Database, limit: int = NUMBERED_AT_ONCE) -> int:
         The number of changes numbered.
 
     Raises:
-        SQLAlchemyError: the database does not answer, or is not writable.
+        SQLAlchemyError: the database does not answer, is not writable, or discards the numbers.
     """
     with database.read_only() as session:
         if not has_unnumbered(session):
@@ -116,7 +116,8 @@ def _number(session: Session, limit: int) -> int:
     if ids:
         feed.last_batch += 1
         numbered = update(BookingChange).where(BookingChange.id.in_(ids)).values(feed_batch=feed.last_batch)
-        update_rows(session, numbered)
+        if update_rows(session, numbered) < len(ids):
+            raise RowsDiscarded(BookingChange.__tablename__)
     return len(ids)
 
 

@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from models.booking import Booking, BookingChange
 from models.change_feed import START, CursorGone, FeedCursor, end_of_feed, has_unnumbered, number_changes, read_changes
 from runtime.contention import in_transaction
-from runtime.database import Database
+from runtime.database import Database, RowsDiscarded
+from tests.discarding_trigger import discarding
 
 NOW = datetime(2026, 1, 15, 8, tzinfo=UTC)
 WRITERS, TRANSACTIONS = 4, 25
@@ -242,3 +243,13 @@ def test_a_cursor_of_a_database_that_was_restored_since_is_refused(database: Dat
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         FeedCursor.parse(text)
+
+
+def test_numbers_that_a_trigger_discards_are_an_error(database: Database) -> None:
+    """As where the platform keeps the changes as they were: a consumer would wait for ever."""
+    add_bookings(database, "b1")
+    with database.transaction() as session:
+        add_change(session, "b1")
+    with discarding(database, "booking_changes", "UPDATE"), pytest.raises(RowsDiscarded, match="to booking_changes"):
+        number_changes(database)
+    assert number_changes(database) == 1
