@@ -59,7 +59,8 @@ SQLITE_PRAGMAS = (
     SQLITE_SAVEPOINTS,
 )
 SQLITE_FILE = "sqlite_file"
-"""Key in the pool's `info` of a connection: path and identity of its file; None if it has none."""
+"""Key in the pool's `info` of a connection to a file: its path, in which links may come to lead elsewhere, and its
+identity."""
 POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS = 100
 POOL_TIMEOUT_SECONDS = 2
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
@@ -495,19 +496,20 @@ def is_schema_outdated(error: BaseException) -> bool:
     return isinstance(error, SQLAlchemyError) and str(cause).startswith(("no such table", "no such column"))
 
 
-def _create_sqlite(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:
+def _create_sqlite(_dialect: Any, record: Any, arguments: Sequence[Any], _options: Any) -> None:
     """Create the file with private permissions, which SQLite copies to its WAL and shared-memory files."""
-    if arguments and not str(arguments[0]).startswith(("file:", ":memory:")):
-        with suppress(OSError):  # it exists, or SQLite says why it cannot be opened
-            os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+    if not arguments or str(arguments[0]).startswith(("file:", ":memory:")):
+        return
+    path = Path(arguments[0])
+    with suppress(OSError):  # it exists, or SQLite says why it cannot be opened
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+    record.info[SQLITE_FILE] = path, _identity(path)
 
 
-def _prepare_sqlite(connection: Any, record: Any) -> None:
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # pysqlite must not begin on its own: see _begin_sqlite
     for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
-    _, _, path = connection.execute("PRAGMA database_list").fetchone()
-    record.info[SQLITE_FILE] = (Path(path), _identity(Path(path))) if path else None
 
 
 def _discard_replaced_sqlite(_connection: Any, record: Any, _proxy: Any) -> None:
@@ -516,7 +518,7 @@ def _discard_replaced_sqlite(_connection: Any, record: Any, _proxy: Any) -> None
     Raises:
         DisconnectionError: it was. The pool opens another connection.
     """
-    path, opened = record.info[SQLITE_FILE] or (None, None)
+    path, opened = record.info.get(SQLITE_FILE, (None, None))
     if path and _identity(path) != opened:
         raise DisconnectionError("the database's file was replaced")
 

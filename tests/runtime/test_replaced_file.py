@@ -57,3 +57,22 @@ def test_without_a_file_nothing_is_accepted(file: Path) -> None:
         accept(database, b"[]")
     assert is_schema_outdated(raised.value)
     database.close()
+
+
+def test_what_is_accepted_after_a_link_leads_elsewhere_is_where_it_leads(file: Path, tmp_path: Path) -> None:
+    """A link in the path as well, such as `current` of a deployment in releases."""
+    for release in ("1", "2"):
+        (tmp_path / release).mkdir()
+        shutil.copy(file, tmp_path / release / "inbox.db")
+    current = tmp_path / "current"
+    current.symlink_to("1")
+    database = Database(f"sqlite:///{current}/inbox.db")
+    accept(database, b"{}")
+    current.unlink()
+    current.symlink_to("2")
+    accept(database, b"[]")
+    database.close()
+    for release in ("1", "2"):
+        of_release = Database(f"sqlite:///{tmp_path / release}/inbox.db")
+        assert accepted(of_release) == 1
+        of_release.close()
