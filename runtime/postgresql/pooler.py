@@ -5,6 +5,7 @@ session: settings are made in each transaction, and no statement is prepared. Th
 session mode. A connection to the server itself makes its settings once, when it is opened.
 """
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
@@ -27,6 +28,8 @@ PER_TRANSACTION = "settings_per_transaction"
 SYNCHRONOUS_COMMIT = "synchronous_commit"
 """Where it is off, a crash of the server loses the last commits. We turn it on, unless the URL sets it: a 200 means
 that the delivery is on the disk. No other value is changed, since those are about standbys."""
+FROM_ENVIRONMENT = {"PGDATESTYLE": "DateStyle", "PGTZ": "timezone"}
+"""Variables of libpq -> the setting that it sends for each, which wins over `options`."""
 WORD = re.compile(r"(?:\\.|[^\s\\])+", re.DOTALL)
 SETTING = re.compile(r"(?:-c|--)(?P<name>[^=]+)=(?P<value>.*)", re.DOTALL)
 
@@ -82,6 +85,9 @@ class Connector:
             if not is_pooled:  # later connections begin with it
                 _execute(connection, f"SET {SYNCHRONOUS_COMMIT} = on")
         if not is_pooled:
+            for variable, name in FROM_ENVIRONMENT.items():
+                if variable in os.environ and name in self._settings:
+                    _execute(connection, "SELECT set_config(%s, %s, false)", (name, self._settings[name]))
             return connection
         if not self._may_prepare:
             connection.prepare_threshold = None
@@ -154,11 +160,13 @@ def _ask(connection: "psycopg.Connection[Any]") -> Server:
     return Server(pid != connection.info.backend_pid, synchronous_commit != "off")
 
 
-def _execute(connection: "psycopg.Connection[Any]", statement: LiteralString) -> "psycopg.Cursor[Any]":
+def _execute(
+    connection: "psycopg.Connection[Any]", statement: LiteralString, parameters: Sequence[str] = ()
+) -> "psycopg.Cursor[Any]":
     """Execute a statement outside of a transaction; close the connection if it fails."""
     try:
         connection.autocommit = True
-        cursor = connection.execute(statement, prepare=False)
+        cursor = connection.execute(statement, parameters, prepare=False)
         connection.autocommit = False
     except BaseException:
         connection.close()

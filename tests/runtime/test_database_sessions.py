@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, func, select, text
 from sqlalchemy.exc import OperationalError
 
 from models.booking import Booking
@@ -69,6 +69,23 @@ def test_a_database_with_settings_of_its_own_is_migrated_written_and_read(platfo
         assert session.scalar(text("SHOW transaction_isolation")) == "read committed"
         assert session.scalar(text("SHOW timezone")) == "UTC"
         assert session.scalar(text("SELECT interval '1 day'")) == timedelta(days=1)
+    database.close()
+
+
+def test_variables_of_libpq_change_no_session(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that the process shares with the platform, or with PostgreSQL itself."""
+    for name, value in {
+        "PGDATESTYLE": "German",
+        "PGTZ": "Asia/Kathmandu",
+        "PGOPTIONS": "-c bytea_output=escape",
+    }.items():
+        monkeypatch.setenv(name, value)
+    database = Database(postgresql_url)
+    with database.read_only() as session:
+        now = session.scalar(select(func.now()))
+        assert now is not None
+        assert now.utcoffset() == timedelta(0)
+        assert session.scalar(text("SHOW bytea_output")) == "hex"
     database.close()
 
 
