@@ -15,13 +15,14 @@ from sqlalchemy import make_url
 from benchmarks.service import DatabaseReader
 
 READ = """
-import sys
+import contextlib, sys
 for path in sys.argv[1:]:
-    with open(path, "rb", buffering=0) as file:
+    with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
         while file.read(2**20):
             pass
 """
-"""Run in a process of its own: closing an SQLite file releases all of a process's locks on it."""
+"""Run in a process of its own: closing an SQLite file releases all of a process's locks on it. PostgreSQL may remove
+a file meanwhile."""
 LONGEST_SECONDS = 60.0
 POLL_INTERVAL_SECONDS = 0.1
 VACUUMS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
