@@ -76,8 +76,9 @@ def preload(settings: "EncryptedStoreSettings") -> None:
     build_all()
     settings.database().close()
     settings.cipher()
-    gc.collect()
-    gc.freeze()  # else the collector of each fork would write to all of these objects, and so copy them
+    # Frozen, or the collector of each fork would write to all of these objects, and so copy them. Not collected before:
+    # forks would fill the holes, and so copy the pages around them. See Python's documentation of gc.freeze.
+    gc.freeze()
 
 
 class ForkedProcess:

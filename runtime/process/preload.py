@@ -13,5 +13,6 @@ def fork_with_imported(module: str) -> None:
     """
     multiprocessing.set_start_method("fork", force=True)  # Python 3.14 would put another process between
     import_module(module)
-    gc.collect()
-    gc.freeze()  # else the collector of each process would write to all of these objects, and so copy them
+    # Frozen, or the collector of each process would write to all of these objects, and so copy them. Not collected
+    # before: processes would fill the holes, and so copy their pages. See Python's documentation of gc.freeze.
+    gc.freeze()
