@@ -21,8 +21,7 @@ PATTERNS = {
 
 
 def redact(text: str, sent: Any = None) -> str:
-    """Return a line that is safe to show: no key, address, e-mail, phone number, person from the request, or control
-    character.
+    """Return a line that is safe to log and to print: without secrets, personal data and control characters.
 
     Args:
         text: meetergo's message.
