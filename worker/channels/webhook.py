@@ -7,12 +7,13 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.client import HTTPResponse
 from typing import cast
 from urllib.parse import unquote
 
 from standardwebhooks import Webhook
-from urllib3.connection import HTTPConnection
+from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 from urllib3.util import Url, parse_url
@@ -72,7 +73,11 @@ class FinalResponse(HTTPResponse):
             super().begin()
 
 
-HTTPConnection.response_class = FinalResponse  # of all that urllib3 sends in this process, through any proxy
+@cache
+def _with_final_responses(pool: type[HTTPConnectionPool]) -> type[HTTPConnectionPool]:
+    """Return the same kind of pool, direct or through a proxy, whose connections read `FinalResponse`."""
+    connection = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), {"response_class": FinalResponse})
+    return cast("type[HTTPConnectionPool]", type(pool.__name__, (pool,), {"ConnectionCls": connection}))
 
 
 class WebhookChannel:
@@ -100,6 +105,8 @@ class WebhookChannel:
         self._clock = clock
         self._timeout = timeout
         self._pool = pool_for(url, timeout)
+        pools = self._pool.pool_classes_by_scheme
+        self._pool.pool_classes_by_scheme = {scheme: _with_final_responses(pool) for scheme, pool in pools.items()}
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "WebhookChannel":

@@ -1,14 +1,17 @@
 """The signed POST uses the environment's proxy, as Apprise does."""
 
 import base64
+import http.client
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from urllib3.connection import HTTPConnection
 
 from worker.channels import UnusableChannel, open_channel
+from worker.channels.webhook import FinalResponse
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -109,3 +112,13 @@ def test_a_socks_proxy_is_used(monkeypatch, settings):
     monkeypatch.setenv("https_proxy", "socks5h://user:pa55@127.0.0.1:1080")
 
     assert open_channel("https://platform.example/", settings())._pool.proxy_url == "socks5h://127.0.0.1:1080"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("proxy_url", ["", "http://127.0.0.1:1", "https://127.0.0.1:1", "socks5h://127.0.0.1:1"])
+def test_all_of_our_connections_skip_interim_responses_and_no_others(scheme, proxy_url, monkeypatch, settings):
+    monkeypatch.setenv(f"{scheme}_proxy", proxy_url)
+    channel = open_channel(f"{scheme}://platform.example/", settings())
+
+    assert channel._pool.connection_from_url(channel._address).ConnectionCls.response_class is FinalResponse
+    assert HTTPConnection.response_class is http.client.HTTPResponse  # Apprise's connections
