@@ -4,7 +4,6 @@ A fork has none of its parent's threads, so it may be made only of a process tha
 and no open connection: of `make run` itself before it opens any, or else of multiprocessing's fork server.
 """
 
-import gc
 import os
 import shlex
 import signal
@@ -21,6 +20,7 @@ from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.process.child_processes import parent_death_preexec, request_parent_death_signal
+from runtime.process.preload import freeze_before_fork
 
 if TYPE_CHECKING:
     from runtime.settings import EncryptedStoreSettings
@@ -76,9 +76,7 @@ def preload(settings: "EncryptedStoreSettings") -> None:
     build_all()
     settings.database().close()
     settings.cipher()
-    # Frozen, or the collector of each fork would write to all of these objects, and so copy them. Not collected before:
-    # forks would fill the holes, and so copy the pages around them. See Python's documentation of gc.freeze.
-    gc.freeze()
+    freeze_before_fork()
 
 
 class ForkedProcess:

@@ -13,6 +13,13 @@ def fork_with_imported(module: str) -> None:
     """
     multiprocessing.set_start_method("fork", force=True)  # Python 3.14 would put another process between
     import_module(module)
-    # Frozen, or the collector of each process would write to all of these objects, and so copy them. Not collected
-    # before: processes would fill the holes, and so copy their pages. See Python's documentation of gc.freeze.
+    freeze_before_fork()
+
+
+def freeze_before_fork() -> None:
+    """Freeze all objects, or the collector of each fork would write to all of them, and so copy their pages.
+
+    Nothing is collected before: forks would fill the holes, and so copy the pages around them. See Python's
+    documentation of gc.freeze.
+    """
     gc.freeze()
