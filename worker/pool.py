@@ -26,6 +26,7 @@ from runtime.errors import first_line
 from runtime.metrics_server import MetricsServer
 from runtime.outage import LOG_INTERVAL, Outage
 from runtime.process.child_processes import stop_with_parent
+from runtime.process.preload import freeze_before_fork
 from runtime.process.stop_signal import StopEvent
 from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName
 from runtime.redis.allowed_jobs import REJECTION, OwnJob, RejectedJob
@@ -184,7 +185,7 @@ class WorkerPool:
         stop = StopEvent()
         for signum in STOP_SIGNALS:
             signal.signal(signum, lambda *_: stop.set())
-        gc.freeze()  # imported objects live forever: exempt them from garbage collection
+        freeze_before_fork()
         gc.set_threshold(GC_THRESHOLD)
         targets = self._targets()
         running = {targets[0]: _start(targets[0], replaces=UNKNOWN_PROCESS)} | {
