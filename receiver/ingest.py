@@ -14,7 +14,6 @@ from typing import NamedTuple, TypeVar
 import structlog
 from redis.exceptions import RedisError
 
-from models.account import DEFAULT
 from models.delivery import Delivery, NewDelivery, pack
 from receiver.auth import AuthenticatedRequest
 from runtime.contention import is_contention
@@ -276,11 +275,10 @@ def _log_accepted(new_deliveries: Sequence[NewDelivery]) -> None:
     for new_delivery in new_deliveries:
         ids.setdefault(new_delivery.account, []).append(new_delivery.id)
     for account, ids_of_account in ids.items():
-        named = {} if account == DEFAULT else {"account": account}
         if len(ids_of_account) == 1:
-            log.info("delivery.accepted", delivery_id=ids_of_account[0], **named)
+            log.info("delivery.accepted", delivery_id=ids_of_account[0], account=account)
         else:
-            info_for_each("delivery.accepted", "delivery_id", ids_of_account, **named)
+            info_for_each("delivery.accepted", "delivery_id", ids_of_account, account=account)
 
 
 def _resume(batch: Sequence[Waiting], *, is_stored: bool) -> None:

@@ -28,6 +28,8 @@ MAX_WAIT_SECONDS = 0.1
 PLACEHOLDER = "<value>"
 MULTILINE_FIELDS = ("traceback", "exception", "stack")
 """Fields of several lines; our own code made them, so they need no escaping."""
+DEFAULT_ACCOUNT = "default"
+"""The account of the settings; `models.account` names it too."""
 
 
 class StderrLogger:
@@ -120,7 +122,7 @@ def configure(level: int = logging.INFO) -> None:
         renderer = structlog.dev.ConsoleRenderer()
         shared.append(_escape)  # JSON escapes by itself
     structlog.configure(
-        processors=[*shared, renderer],
+        processors=[_omit_default_account, *shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: stderr_logger,
         cache_logger_on_first_use=True,
@@ -133,6 +135,13 @@ def configure(level: int = logging.INFO) -> None:
     for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # a line for each, at import
+
+
+def _omit_default_account(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Name the account only in lines about another company than that of the settings: few installations have one."""
+    if event.get("account") == DEFAULT_ACCOUNT:
+        del event["account"]
+    return event
 
 
 def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

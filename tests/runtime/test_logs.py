@@ -15,6 +15,7 @@ from threading import Thread
 import pytest
 import structlog
 
+from models.account import DEFAULT
 from runtime import logs
 
 HOSTILE_VALUE = "b1\x1b[2J\x1b]0;title\x07\r\nfake line\x9b31m\u202egnol\x7f"
@@ -118,6 +119,16 @@ def test_a_line_for_each_id_is_the_line_of_a_single_one(
     )
     expected = [_without_time(line).replace(ids[0], each) for each in ids]
     assert [_without_time(each) for each in lines] == expected
+
+
+def test_a_line_names_the_account_unless_it_is_that_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write() -> None:
+        for account in (DEFAULT, "berlin"):
+            structlog.get_logger().info("delivery.done", account=account)
+            logs.info_for_each("delivery.accepted", "delivery_id", ["a", "b"], account=account)
+
+    lines = logged(monkeypatch, write, is_terminal=False)
+    assert [json.loads(line).get("account") for line in lines] == [None] * 3 + ["berlin"] * 3
 
 
 def _without_time(line: str) -> str:

@@ -455,7 +455,7 @@ class InboxProcessor:
             pending_event = "confirming" if awaits_check else "retrying"
             log.info(
                 f"delivery.{pending_event if delivery.status == 'pending' else delivery.status}",
-                **({} if delivery.account == DEFAULT else {"account": delivery.account}),
+                account=delivery.account,
                 delivery_id=delivery.id,
                 booking_id=delivery.booking_id,
                 type=delivery.event,

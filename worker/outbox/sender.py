@@ -373,7 +373,7 @@ class OutboxSender:
         self.metrics.notification(recorded)
         log.info(
             f"notification.{'retrying' if recorded.status == 'pending' else recorded.status}",
-            **({} if recorded.account == DEFAULT else {"account": recorded.account}),
+            account=recorded.account,
             notification_id=recorded.message_id,
             delivery_id=recorded.delivery_id,
             booking_id=recorded.booking_id,

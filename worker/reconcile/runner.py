@@ -173,16 +173,15 @@ def reconcile_on_schedule(
         The report; None if another run is in progress, or if the client cannot be opened.
     """
     ends = time.monotonic() + (max_duration - MAX_REQUEST_WAIT).total_seconds()
-    about = {} if account == DEFAULT else {"account": account}
     try:
         with settings.api_client(settings.redis(), share=BULK_SHARE, max_wait=MAX_REQUEST_WAIT) as client:
             stores = (services.database, services.job_queue, services.inbox.cipher)
             reconciler = open_reconciler(settings, *stores, client, account)
             return reconciler.run(should_stop=lambda: stop.is_set() or time.monotonic() > ends)
     except AlreadyRunning:
-        log.info("reconcile.already_running", **about)
+        log.info("reconcile.already_running", account=account)
     except ApiError as error:
-        log.error("reconcile.stopped", error=str(error), **about)
+        log.error("reconcile.stopped", error=str(error), account=account)
     return None
 
 
@@ -299,8 +298,7 @@ class ReconcileRun:
             row = session.get_one(Reconciliation, self._row_id)
             self._count(row)
             row.ended_at, row.error = self._reconciler.clock(), self.report.error_summary
-        about = {} if self._account == DEFAULT else {"account": self._account}
-        found = {"reconciliation_id": self._row_id, **about, **self.report.summary()}
+        found = {"reconciliation_id": self._row_id, "account": self._account, **self.report.summary()}
         if self.report.stopped:
             log.error("reconcile.stopped", error=self.report.stopped, **found)
         else:
