@@ -1,12 +1,13 @@
 """Search: filters for bookings, deliveries and notifications."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Select, and_, func, literal, or_, select
+from sqlalchemy import Boolean, Select, and_, false, func, literal, or_, select
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -25,44 +26,59 @@ class BookingSearch:
 
     Attributes:
         status: confirmed or cancelled.
+        booking_id: the booking's key.
+        booking_ids: keys of bookings, such as those of one guest.
         platform_user: `external_id` of the host who owns it.
-        host: the same, or the host's e-mail address, or a part of the name.
-        guest: a part of a guest's name, e-mail address or number.
+        host: the same, or the host's e-mail address, or a part of the name; no index supports it.
+        guest: a part of a guest's name, e-mail address or number; no index supports it.
         since: starts at or after this, UTC.
         until: starts before this, UTC.
         account: the account that they belong to.
     """
 
     status: BookingStatus | None = None
+    booking_id: str | None = None
+    booking_ids: tuple[str, ...] | None = None
     platform_user: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
     host: str | None = None
     guest: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     account: str | None = None
 
-    def bookings(self) -> Select[Booking]:
+    def bookings(self, session: Session) -> Select[Booking]:
         """Select the matching bookings, latest start first, those without a start last."""
-        query = select(Booking).order_by(Booking.starts_at.desc().nulls_last(), Booking.id.desc())
+        query = select(Booking).where(*self.conditions(session))
         if self.status:
             query = query.where(Booking.status == self.status)
         if self.account:
             query = query.where(*is_of(Booking, self.account))
+        return query.order_by(Booking.starts_at.desc().nulls_last(), Booking.id.desc())
+
+    def conditions(self, session: Session) -> Sequence[ColumnElement[bool]]:
+        """Return all conditions but those on status and account, whose indexes fit some lists only."""
+        found: list[ColumnElement[bool]] = []
+        if self.booking_id:
+            found.append(Booking.id == self.booking_id)
+        if self.booking_ids is not None:
+            found.append(Booking.id.in_(self.booking_ids))
         if self.platform_user:
-            owner = select(PlatformUser.id).where(PlatformUser.external_id == self.platform_user)
-            query = query.where(Booking.platform_user_id.in_(owner))
+            owner = PlatformUser.by_external_id(session, self.platform_user)
+            found.append(Booking.platform_user_id == owner.id if owner else false())
         if self.host:
             is_host = or_(
                 PlatformUser.external_id == self.host,
                 func.lower(PlatformUser.email) == self.host.lower(),
-                lower_contains(PlatformUser.name, self.host),
+                func.lower(PlatformUser.name).contains(self.host.lower(), autoescape=True),
             )
-            query = query.where(Booking.platform_user_id.in_(select(PlatformUser.id).where(is_host)))
+            found.append(Booking.platform_user_id.in_(select(PlatformUser.id).where(is_host)))
         if self.guest:
-            query = query.where(has_guest(self.guest))
+            found.append(has_guest(self.guest))
         if self.since:
-            query = query.where(Booking.starts_at >= self.since)
-        return query.where(Booking.starts_at < self.until) if self.until else query
+            found.append(Booking.starts_at >= self.since)
+        if self.until:
+            found.append(Booking.starts_at < self.until)
+        return found
 
 
 @dataclass(frozen=True)
@@ -150,11 +166,6 @@ def has_guest(text: str) -> _HasGuest:
     """Return the condition for bookings with such a guest, in any case (SQLite: of ASCII letters)."""
     escaped = text.lower().replace("/", "//").replace("%", "/%").replace("_", "/_")
     return _HasGuest(Booking.attendees, literal(f"%{escaped}%"))
-
-
-def lower_contains(column: Any, text: str) -> Any:
-    """Return the condition that a column contains a text, in any case."""
-    return func.lower(column).contains(text.lower(), autoescape=True)
 
 
 @compiles(_HasGuest)

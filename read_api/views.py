@@ -16,7 +16,7 @@ from models.account import DEFAULT, Account, is_of
 from models.booking import Booking, BookingChange
 from models.change_feed import START, CursorGone, FeedCursor, end_of_feed, last_batch, number_changes, read_changes
 from models.platform_user import PlatformUser
-from operations.bookings.search import BookingFilter, conditions
+from models.search import BookingSearch
 from operations.keyset import Conditions, KeysetPage, fetch_page, parse_key
 from read_api.auth import account_to_read
 from read_api.openapi import document
@@ -67,11 +67,11 @@ class _ReadChanges(NamedTuple):
 def list_bookings() -> Response:
     """List bookings: by id, or with `since` or `until` by their start."""
     parameters = _query(BookingsQuery)
-    wanted = BookingFilter(host=parameters.host, since=parameters.since, until=parameters.until)
+    wanted = BookingSearch(platform_user=parameters.host, since=parameters.since, until=parameters.until)
     by_start = parameters.since or parameters.until
     key: tuple[Any, ...] = (Booking.starts_at, Booking.id) if by_start else (Booking.id,)
     with _database().read_only() as session:
-        query, slow = select(*COLUMNS).where(*conditions(session, wanted)), dict[str, str]()
+        query, slow = select(*COLUMNS).where(*wanted.conditions(session)), dict[str, str]()
         account = _scope(session)
         if account == DEFAULT:
             slow["account"] = account

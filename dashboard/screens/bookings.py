@@ -18,12 +18,13 @@ from dashboard.stores import current
 from dashboard.times import now
 from models import timeline
 from models.account import account_of
-from models.booking import Booking
+from models.booking import Booking, BookingStatus
 from models.intervention import Intervention
 from models.platform_user import PlatformUser
+from models.search import BookingSearch
 from operations.bookings.preview import preview
 from operations.bookings.refresh import RefreshResult, open_refresher
-from operations.bookings.search import BookingFilter, BookingTab, bookings_in
+from operations.bookings.search import BookingTab, bookings_in
 from operations.errors import OperationError
 from operations.keyset import count_tabs, key_text, parse_key
 from operations.lookup import IdNotFound, find_booking_id
@@ -39,7 +40,7 @@ TABS: dict[BookingTab, str] = {
     "untimed": N_("Without a time"),
 }
 FILTERS = ("account", "booking", "host", "guest", "state", "since", "until")
-STATES = ("confirmed", "cancelled")
+STATES: tuple[BookingStatus, ...] = get_args(BookingStatus)
 ENTRIES_PER_PAGE = 50
 WORKER_TIMEOUT = timedelta(seconds=5)
 """How long the page waits for the worker before it says that none has corrected the booking yet."""
@@ -150,13 +151,13 @@ def _show(
     )
 
 
-def _filter(session: Session) -> BookingFilter:
+def _filter(session: Session) -> BookingSearch:
     search = row_search(session)
     state = text_of("state")
-    return BookingFilter(
-        status=state if state in STATES else None,
+    return BookingSearch(
+        status=next((status for status in STATES if status == state), None),
         booking_id=search.booking_id,
-        host=search.platform_user,
+        platform_user=search.platform_user,
         since=search.since,
         until=search.until,
         booking_ids=search.booking_ids,

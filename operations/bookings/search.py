@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from models.account import DEFAULT, is_of
 from models.booking import Booking
-from models.platform_user import PlatformUser
+from models.search import BookingSearch
 
 BookingTab = Literal["all", "upcoming", "cancelled", "unhosted", "untimed"]
 SHOWN_LENGTH = 200
@@ -79,30 +79,7 @@ class BookingList:
         return [getattr(columns, name) == value for name, value in wanted.items() if value]
 
 
-@dataclass(frozen=True)
-class BookingFilter:
-    """Filters for a list of bookings; None means no filter.
-
-    Attributes:
-        status: confirmed or cancelled.
-        booking_id: the provider's booking id.
-        host: `external_id` of the host.
-        since: starts at or after this, UTC.
-        until: starts before this, UTC.
-        booking_ids: ids of bookings, such as those of one guest.
-        account: name of the account.
-    """
-
-    status: str | None = None
-    booking_id: str | None = None
-    host: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    booking_ids: tuple[str, ...] | None = None
-    account: str | None = None
-
-
-def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: datetime) -> BookingList:
+def bookings_in(session: Session, tab: BookingTab, wanted: BookingSearch, now: datetime) -> BookingList:
     """Return a tab of the bookings that match a filter."""
     query: Select[Any] = select(*COLUMNS)
     is_untimed = Booking.starts_at.is_(None)
@@ -115,12 +92,12 @@ def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: d
     elif tab == "unhosted":
         # `+ 0` disables the index on hosts: SQLite would read all bookings without a host instead of the given ids.
         query = query.where((Booking.platform_user_id + 0).is_(None))
-    query = query.where(*conditions(session, wanted))
+    query = query.where(*wanted.conditions(session))
     forced = {"upcoming": "confirmed", "cancelled": "cancelled"}.get(tab)
     if forced and wanted.status and wanted.status != forced:
         query = query.where(false())
     status = forced or wanted.status
-    has_few = bool(wanted.host or wanted.booking_id) or wanted.booking_ids is not None
+    has_few = bool(wanted.platform_user or wanted.booking_id) or wanted.booking_ids is not None
     if status == "cancelled" and tab in ("all", "cancelled") and not has_few:
         # A literal, as in the index of cancelled bookings.
         is_cancelled = Booking.status == literal(status, literal_execute=True)
@@ -139,20 +116,3 @@ def next_of_host(session: Session, user_id: int, now: datetime, limit: int) -> S
 def by_ids(session: Session, ids: Sequence[str]) -> Sequence[Any]:
     """Return the bookings with these ids, in the order of their ids."""
     return session.execute(select(*SHORT_COLUMNS).where(Booking.id.in_(ids)).order_by(Booking.id)).all()
-
-
-def conditions(session: Session, wanted: BookingFilter) -> Sequence[ColumnElement[bool]]:
-    """Return the conditions of a filter that indexes support: all but the status."""
-    found: list[ColumnElement[bool]] = []
-    if wanted.booking_id:
-        found.append(Booking.id == wanted.booking_id)
-    if wanted.host:
-        owner = PlatformUser.by_external_id(session, wanted.host)
-        found.append(Booking.platform_user_id == owner.id if owner else false())
-    if wanted.since:
-        found.append(Booking.starts_at >= wanted.since)
-    if wanted.until:
-        found.append(Booking.starts_at < wanted.until)
-    if wanted.booking_ids is not None:
-        found.append(Booking.id.in_(wanted.booking_ids))
-    return found

@@ -91,5 +91,5 @@ def test_bookings_are_found_by_guest_and_host(harness: Harness) -> None:
     )
     with harness.services.database.read_only() as session:
         for criteria, expected in OF_PEOPLE:
-            found = session.scalars(BookingSearch(**criteria).bookings()).all()
+            found = session.scalars(BookingSearch(**criteria).bookings(session)).all()
             assert sorted(row.id for row in found) == expected, criteria

@@ -62,7 +62,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     from operations import lookup, serialize
 
     with read_only_session() as session:
-        query = BookingSearch(**chosen).bookings()
+        query = BookingSearch(**chosen).bookings(session)
         if before:
             query = query.where(_comes_after(lookup.find_booking(session, before)))
         found, remaining = fetch_page(session, query, limit)
