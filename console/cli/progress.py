@@ -13,8 +13,6 @@ from rich.console import Console
 if TYPE_CHECKING:
     from runtime.process.stop_signal import StopEvent
 
-EXIT_INTERRUPTED = 130
-
 
 class RateParam(click.ParamType[float]):
     """A rate: 50/s, 100/m, 1000/h."""
@@ -58,9 +56,11 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[[int], object]]:
     Yields:
         A function to call with the number of newly finished items.
     """
-    from rich.progress import Progress  # late: lists and `status` start without it
+    # Late: lists and `status` start without it.
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total)
         yield lambda number: bar.advance(task, number)

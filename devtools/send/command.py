@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.cli.progress import EXIT_INTERRUPTED, RateParam, progress_bar, stop_on_interrupt
+from console.app import EXIT_INTERRUPTED
+from console.cli.progress import RateParam, progress_bar, stop_on_interrupt
 from console.cli.types import CallersPath
 from devtools.send import samples
 from devtools.send.plan import DEFAULT_MIX_SIZE, MIX, RepeatsParam, SendPlan

@@ -41,14 +41,14 @@ class ImportRun:
         return len(self.remaining)
 
     def run(
-        self, lines: Sequence[HostRow], onboard_host: Callable[[HostEntry], Outcome], advance: Callable[[], object]
+        self, lines: Sequence[HostRow], onboard_host: Callable[[HostEntry], Outcome], advance: Callable[[int], object]
     ) -> None:
         """Process all lines, or stop where it is useless to continue.
 
         Args:
             lines: lines in the file's order.
             onboard_host: onboards one host.
-            advance: called after each line.
+            advance: called with the number of lines just processed.
         """
         unanswered, self.remaining = 0, lines
         for done, line in enumerate(lines, 1):
@@ -62,7 +62,7 @@ class ImportRun:
                 self.failed.append((line, str(error)))
                 unanswered += 1
             self.remaining = lines[done:]
-            advance()
+            advance(1)
             if unanswered == MAX_UNANSWERED and self.remaining:
                 self.stopped = f"line {line.number}: meetergo gave no usable answer for {MAX_UNANSWERED} lines in a row"
                 return

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from console.app import EXIT_INTERRUPTED
 from console.cli.audit import audited
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
-from console.cli.progress import EXIT_INTERRUPTED, RateParam, progress_bar, stop_on_interrupt
+from console.cli.progress import RateParam, progress_bar, stop_on_interrupt
 from console.cli.stores import worker_services
 from console.render import tables
 from operations.text import CONSOLE_COMMAND, count

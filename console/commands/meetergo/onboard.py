@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from console.app import EXIT_INTERRUPTED
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import api_client
 from console.cli.arguments import BOOKING_ROOT_OPTION
+from console.cli.progress import progress_bar
 from console.cli.stores import NO_TIMEOUT, open_database
 from console.cli.types import CallersPath
 from console.render import tables
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from operations.users.import_run import ImportRun
 
 MAX_SHOWN = 20
-EXIT_INTERRUPTED = 130
 INTERRUPTED = "interrupted"
 FAILED_SUFFIX = ".failed"
 UNUSED_REDIS_URL = "redis://127.0.0.1"
@@ -80,7 +77,7 @@ def onboard(
         onboarding = Onboarding(meetergo, database, Directory(meetergo), account, booking_root)
         onboard_host = onboarding.plan if dry_run else onboarding.apply
         try:
-            with _progress_bar("Onboarding", len(chosen)) as advance:
+            with progress_bar("Onboarding", len(chosen)) as advance:
                 import_run.run(chosen, onboard_host, advance)
         except KeyboardInterrupt:
             import_run.stopped = INTERRUPTED
@@ -107,16 +104,6 @@ def _read(file: Path, numbers: frozenset[int] | None) -> list[HostRow]:
     for warning in warnings:
         click.echo(f"Warning: {printable(warning)}", err=True)
     return checked
-
-
-@contextmanager
-def _progress_bar(title: str, total: int) -> Iterator[Callable[[], object]]:
-    """Show a progress bar on a terminal; show nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
 
 
 def _failed_file(file: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from console.app import EXIT_INTERRUPTED
 from console.cli.accounts import ACCOUNT_OPTION, DEFAULT, only_default
 from console.cli.confirm import confirm_or_exit
 from console.cli.registrations import open_registrations
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from operations.webhooks.registrations import Registrations
     from operations.webhooks.rotation import Rotation
 
-EXIT_INTERRUPTED = 130
 FORCE_OPTION = click.option(
     "--force", is_flag=True, help="Also change webhooks that post to another host than PUBLIC_URL's."
 )
