@@ -119,7 +119,6 @@ class AlertSettings(WaitingSettings):
 class ComparisonSettings(ApiSettings):
     """Settings of the comparison with the provider; `reconcile_days` is how far ahead to look for changes."""
 
-    webhook_account: Account = "default"
     reconcile_days: int = Field(90, ge=1, le=3650)
 
     @property
