@@ -1,11 +1,11 @@
 """Retryable rows: inbox and outbox rows are tried until they are done or dead."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from string import ascii_letters, digits
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Index, Select, String, Text, TextClause, and_, false, literal, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -15,6 +15,8 @@ from meetergo.retry_after import MAX_RETRY_AFTER
 from models.account import DEFAULT, IS_OTHER
 from runtime.database import database_now, partial_index, update_rows
 from runtime.errors import Permanent, Transient, cause_of, describe
+
+T = TypeVar("T")
 
 Status = Literal["pending", "done", "dead"]
 Moment = datetime | ColumnElement[datetime]
@@ -189,7 +191,7 @@ def waiting_accounts(session: Session, model: type[Retryable]) -> Sequence[str]:
 
 @dataclass
 class Turn:
-    """Round robin: while rows of several accounts wait, each batch takes those of one account.
+    """Round robin: while rows of several accounts wait, each batch takes those of one, and delays others by no more.
 
     Attributes:
         account: the account whose rows were claimed last. The first is drawn: a process may live for one batch only,
@@ -198,9 +200,21 @@ class Turn:
 
     account: str = field(default_factory=lambda: random.choice(ascii_letters + digits))  # noqa: S311 - guards nothing
 
-    def order(self, accounts: Sequence[str]) -> Sequence[str]:
-        """Return the accounts in the order of their turns: by name, beginning after the last one."""
-        return sorted(accounts, key=lambda name: (name <= self.account, name))
+    def take(self, session: Session, model: type[Retryable], claim: Callable[..., Sequence[T]]) -> Sequence[T]:
+        """Claim rows of the account whose turn it is: the next by name, after the last one, that has some.
+
+        Args:
+            session: session of the transaction.
+            model: deliveries or notifications.
+            claim: claims due rows of an `account`.
+        """
+        waiting = [DEFAULT, *waiting_accounts(session, model)]
+        for account in sorted(waiting, key=lambda name: (name <= self.account, name)):
+            claimed = claim(account=account)
+            if claimed:
+                self.account = account
+                return claimed
+        return ()
 
 
 def backoff(attempts: int, error: Exception) -> timedelta:

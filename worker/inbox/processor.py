@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -19,7 +20,7 @@ from models.booking import Booking
 from models.claim import Claim
 from models.delivery import DUE_KINDS, Delivery, DueKind, DueRow
 from models.incident import Incident
-from models.retryable import Turn, waiting_accounts
+from models.retryable import Turn
 from runtime.contention import is_contention
 from runtime.database import Database, shorten_lock_timeout
 from runtime.encryption import BodyCipher
@@ -278,10 +279,12 @@ class InboxProcessor:
         """Fill a batch up to the limits for rows and for bytes, but with at least one row."""
         most = BATCH if self.database.supports_skip_locked else MAX_SQLITE_ROWS
         limit = min(MAX_ROWS[batch.kind], self._limit.limit, most)
+        claim = partial(Delivery.claim_due, session, batch.kind, self.clock(), limit)
         if batch.is_shared and among is None:
-            due = self._claim_in_turn(session, batch, limit)
+            due = self._turns[batch.kind].take(session, Delivery, claim)
+            batch.has_more = bool(due)
         else:
-            due = Delivery.claim_due(session, batch.kind, self.clock(), limit, among)
+            due = claim(among)
         batch.rows, bytes_left = [], MAX_BATCH_BYTES
         for row in due:
             bytes_left -= row.size
@@ -290,17 +293,6 @@ class InboxProcessor:
             batch.rows.append(row)
         batch.has_more = batch.has_more or len(due) == limit or len(batch.rows) < len(due)
         return batch
-
-    def _claim_in_turn(self, session: Session, batch: _Batch, limit: int) -> Sequence[DueRow]:
-        """Claim rows of the account whose turn it is, so that one with many waits delays others by a batch at most."""
-        waiting = [DEFAULT, *waiting_accounts(session, Delivery)]
-        turn = self._turns[batch.kind]
-        for account in turn.order(waiting):
-            due = Delivery.claim_due(session, batch.kind, self.clock(), limit, account=account)
-            if due:
-                turn.account, batch.has_more = account, True
-                return due
-        return ()
 
     def _isolate(self, batch: _Batch, error: Exception) -> None:
         """Isolate the rows of a failed transaction, which rolled back good rows too: each is tried alone from now on.

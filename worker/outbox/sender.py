@@ -13,12 +13,11 @@ import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from models.account import DEFAULT
 from models.attempt import FailedAttempt
 from models.claim import Claim
 from models.notification import MEETING_OVER, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
-from models.retryable import Turn, waiting_accounts
+from models.retryable import Turn
 from runtime.database import Database, RowsDiscarded
 from runtime.errors import Permanent, describe, log_fields
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
@@ -151,14 +150,7 @@ class OutboxSender:
     def _claim(self, session: Session, now: datetime, unavailable: Collection[str]) -> Sequence[Notification]:
         """Claim due notifications; while several accounts have some, those of the one whose turn it is."""
         claim = partial(Notification.claim, session, now, BATCH, self.worker, excluding=unavailable)
-        if not self._is_shared:
-            return claim()
-        for account in self._turn.order([DEFAULT, *waiting_accounts(session, Notification)]):
-            claimed = claim(account=account)
-            if claimed:
-                self._turn.account = account
-                return claimed
-        return ()
+        return self._turn.take(session, Notification, claim) if self._is_shared else claim()
 
     def _route(
         self, session: Session, rows: Sequence[Notification]
