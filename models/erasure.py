@@ -24,7 +24,7 @@ from models.employee import Employee
 from models.facts import ATTENDEE
 from models.intervention import Intervention
 from models.notification import Notification
-from models.person import MIN_ID_LENGTH, Details, Person, body_as_json, find_guests, person_from
+from models.person import MIN_ID_LENGTH, Details, Person, body_as_json, find_guests
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
 from models.run import Run
@@ -139,7 +139,7 @@ def find(database: Database, cipher: BodyCipher, person: Person, account: str | 
 
 
 def erase(
-    database: Database, cipher: BodyCipher, who: str | Person, now: datetime, found: PersonMatches | None = None
+    database: Database, cipher: BodyCipher, person: Person, now: datetime, found: PersonMatches | None = None
 ) -> ErasureResult:
     """Remove a guest from bookings, changes, notifications and deliveries, one booking at a time.
 
@@ -148,14 +148,13 @@ def erase(
     Args:
         database: the database.
         cipher: decrypts bodies.
-        who: an e-mail address, or a person.
+        person: whom to erase.
         now: the time, UTC.
         found: the result of `find`, if it was called.
 
     Returns:
         The numbers of changed rows. A second run finds nothing.
     """
-    person = person_from(who) if isinstance(who, str) else who
     found = found or find(database, cipher, person, account=None)
     erased = ErasureResult(unopened=len(found.unopened), hosts=found.hosts, skipped=[*found.skipped])
 

@@ -17,6 +17,7 @@ from devtools.send import samples
 from models import erasure
 from models.booking import Booking
 from models.notification import Notification
+from models.person import person_from
 from models.platform_user import PlatformUser
 from operations.users import calendar
 from operations.users.calendar import CalendarSigner
@@ -263,7 +264,7 @@ def test_an_erased_guest_vanishes(harness: Harness, client: FlaskClient, link: L
     assert email.encode() in before.data.replace(b"\r\n ", b"")
 
     services = harness.services
-    erasure.erase(services.database, services.inbox.cipher, email, later(10))
+    erasure.erase(services.database, services.inbox.cipher, person_from(email), later(10))
 
     after = client.get(path, headers={"If-None-Match": before.headers["ETag"]})
     assert after.status_code == 200

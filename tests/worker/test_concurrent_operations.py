@@ -17,6 +17,7 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.erasure import erase
 from models.notification import Notification
+from models.person import person_from
 from models.platform_user import PlatformUser
 from models.reencryption import reencrypt
 from models.retention import prune
@@ -51,7 +52,7 @@ def bodies(turn: int) -> list[dict[str, Any]]:
 
 
 def erase_one_person(services: Services, turn: int) -> None:
-    erase(services.database, services.inbox.cipher, f"guest-{turn + 2}@example.com", datetime.now(UTC))
+    erase(services.database, services.inbox.cipher, person_from(f"guest-{turn + 2}@example.com"), datetime.now(UTC))
 
 
 def reencrypt_all(services: Services, _turn: int) -> None:
@@ -141,7 +142,7 @@ def test_operators_commands_work_beside_the_workers(open_harness: Callable[..., 
 
 
 def _erase(services: Services) -> object:
-    return erase(services.database, services.inbox.cipher, "guest-2@example.com", datetime.now(UTC))
+    return erase(services.database, services.inbox.cipher, person_from("guest-2@example.com"), datetime.now(UTC))
 
 
 def _tell_again(services: Services) -> object:

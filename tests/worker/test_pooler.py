@@ -20,6 +20,7 @@ from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.erasure import erase
+from models.person import person_from
 from models.retention import prune
 from models.search import RowSearch
 from operations.replay.dry_run import dry_run
@@ -95,7 +96,9 @@ def test_what_is_received_is_processed_sent_replayed_and_erased(
     harness.send_all()
     assert judge(database, sent) == []
 
-    assert erase(services.database, services.inbox.cipher, "guest-2@example.com", datetime.now(UTC)).bookings
+    assert erase(
+        services.database, services.inbox.cipher, person_from("guest-2@example.com"), datetime.now(UTC)
+    ).bookings
     with database.read_only() as session:
         left = session.scalars(select(Delivery.body)).all()
     assert not [body for body in left if b"guest-2@" in body]

@@ -14,10 +14,11 @@ from devtools.send import samples
 from models.attempt import FailedAttempt
 from models.booking import BookingChange
 from models.delivery import Delivery
-from models.erasure import erase
+from models.erasure import ErasureResult, erase
 from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
+from models.person import person_from
 from models.reconciliation import Reconciliation
 from models.retention import BATCH_SIZE, prune
 from models.run import Run
@@ -42,6 +43,10 @@ def snapshot(harness: Harness) -> str:
         queries = [sql(session, f"SELECT * FROM {table}") for table in tables]
         assert queries
         return "\n".join(str(tuple(row)) for query in queries for row in session.execute(query))
+
+
+def erase_guest(harness: Harness, email: str) -> ErasureResult:
+    return erase(harness.services.database, harness.services.inbox.cipher, person_from(email), datetime.now(UTC))
 
 
 def test_bodies_are_encrypted_at_rest_and_processed(open_harness: Callable[..., Harness]) -> None:
@@ -162,14 +167,14 @@ def test_an_erased_guest_is_removed_everywhere(open_harness: Callable[..., Harne
     harness.process(
         CREATED, LEFT, samples.created("b2", START, AT), json.dumps({"who": "guest-2@example.com"}).encode()
     )
-    erased = erase(harness.services.database, harness.services.inbox.cipher, "GUEST-2@Example.com", datetime.now(UTC))
+    erased = erase_guest(harness, "GUEST-2@Example.com")
     assert (erased.bookings, erased.deliveries, erased.waiting, erased.unopened) == (1, 3, 0, 0)
     left = snapshot(harness).lower()
     assert "guest-2@example.com" not in left
     assert "guest 2" not in left
     assert [person["email"] for person in harness.booking().attendees] == ["guest-1@example.com"]
     assert harness.booking("b2").attendees == [samples.guest(1)]
-    again = erase(harness.services.database, harness.services.inbox.cipher, "guest-2@example.com", datetime.now(UTC))
+    again = erase_guest(harness, "guest-2@example.com")
     assert again.deliveries == again.bookings == 0
 
 
@@ -184,7 +189,7 @@ def test_an_error_and_a_reason_that_quote_the_guest_are_redacted(harness: Harnes
             Intervention.record(
                 session, "replayed", session.merge(row), AT, by="the operator", reason="guest-1@example.com"
             )
-    erase(harness.services.database, harness.services.inbox.cipher, "guest-1@example.com", datetime.now(UTC))
+    erase_guest(harness, "guest-1@example.com")
     assert "guest-1@example.com" not in snapshot(harness)
     assert len(harness.all(FailedAttempt)) == len(harness.all(Intervention)) == 2
 
@@ -194,7 +199,7 @@ def test_every_spelling_of_a_non_ascii_address_is_found(harness: Harness) -> Non
     harness.deliver(json.dumps(samples.created("b1", START, AT, attendees=[guest]), ensure_ascii=False).encode())
     harness.deliver(samples.attendee_left("b1", START, later(1)) | {"attendees": [guest]})
     harness.process_due()
-    erase(harness.services.database, harness.services.inbox.cipher, "zoë@example.com", datetime.now(UTC))
+    erase_guest(harness, "zoë@example.com")
     assert "example.com" not in snapshot(harness).replace("host@example.com", "")
 
 
@@ -204,7 +209,7 @@ def test_a_body_that_cannot_be_changed_is_named_and_stops_no_other(harness: Harn
     harness.process_due()
     with harness.services.database.transaction() as session:
         session.execute(sql(session, f"UPDATE deliveries SET received_at = 'long ago' WHERE id = '{broken}'"))
-    erased = erase(harness.services.database, harness.services.inbox.cipher, "guest-1@example.com", datetime.now(UTC))
+    erased = erase_guest(harness, "guest-1@example.com")
     assert (erased.deliveries, erased.skipped) == (1, [f"delivery {broken}: ValueError"])
     with harness.services.database.read_only() as session:
         assert session.get_one(Delivery, whole).body == b""
@@ -224,7 +229,7 @@ def test_pending_deliveries_are_not_erased_and_the_command_says_so(harness: Harn
 
 def test_a_bookings_changes_still_yield_its_row_after_an_erasure(harness: Harness) -> None:
     harness.process(CREATED, LEFT)
-    erase(harness.services.database, harness.services.inbox.cipher, "guest-2@example.com", datetime.now(UTC))
+    erase_guest(harness, "guest-2@example.com")
     replayed: dict[str, object] = {}
     for change in harness.changes():
         replayed |= change.after
@@ -233,7 +238,7 @@ def test_a_bookings_changes_still_yield_its_row_after_an_erasure(harness: Harnes
 
 def test_pending_notifications_are_sent_without_the_erased_guest(harness: Harness) -> None:
     harness.process(CREATED)
-    erase(harness.services.database, harness.services.inbox.cipher, "guest-2@example.com", datetime.now(UTC))
+    erase_guest(harness, "guest-2@example.com")
     with harness.services.database.read_only() as session:
         (payload,) = session.scalars(select(Notification.payload))
         assert session.scalars(select(BookingChange)).all()
