@@ -210,7 +210,7 @@ def _query(session: Session, source: str) -> Select[Any]:
         abort(400, _("Select deliveries first, or choose all that match."))
     matching = deliveries_of(tab_of_request(), row_search(session, source), is_bounded=False)
     query: Select[Any] = matching.query.with_only_columns(Delivery)
-    return query.where(*matching.unindexed_filters(Delivery)) if matching.has_unindexed_filters else query
+    return query.where(*matching.unindexed_filters(Delivery))
 
 
 def _described_selection() -> dict[str, Any]:
