@@ -9,8 +9,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import socket
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
 from runtime.process.http_server import HealthCheck, start_http_server
-from runtime.settings import EXIT_BAD_SETTING, MetricsSettings
+from runtime.settings import MetricsSettings, check_port_free
 from runtime.version import VERSION
 
 if TYPE_CHECKING:
@@ -109,18 +107,7 @@ def port_of(settings: MetricsSettings, kind: ProcessKind) -> int | None:
     if settings.metrics_port is None:
         return None
     port = settings.metrics_port + PORT_OFFSETS[kind]
-    try:
-        family, _, _, _, address = socket.getaddrinfo(settings.metrics_host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        place = f"port {port} of {settings.metrics_host}"
-        print(
-            f"METRICS_PORT cannot be used: {kind} would listen on {place}: {error.strerror} (see .env.example).",
-            file=sys.stderr,
-        )
-        raise SystemExit(EXIT_BAD_SETTING) from None
+    check_port_free("METRICS_PORT", settings.metrics_host, port)
     return port
 
 

@@ -172,5 +172,5 @@ def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path, module: str, offset:
     with socket.create_server(("127.0.0.1", first + offset)):
         done = run_forked(tmp_path, env, module)
     assert done.returncode == 2
-    assert f"port {first + offset} of 127.0.0.1: Address already in use" in done.stdout
+    assert f"port {first + offset} of 127.0.0.1: it is taken" in done.stdout
     assert "Traceback" not in done.stdout
