@@ -84,6 +84,11 @@ class Reconciliation(Model):
     unknown: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
 
+    @property
+    def differed(self) -> int:
+        """The number of bookings that differed from the provider's."""
+        return self.missed + self.changed + self.cancelled + self.revived
+
     @classmethod
     def list_query(cls) -> Select[Any]:
         """Select the columns of all runs."""

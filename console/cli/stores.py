@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from runtime.database import Database
     from runtime.settings import DatabaseSettings
     from worker.services import Services
+    from worker.settings import WorkerSettings
 
 STATEMENT_TIMEOUT = timedelta(seconds=20)
 """A search by error text may have to read a whole table."""
 NO_TIMEOUT = timedelta(0)
 """For commands that may take any time, such as an erasure, or one that calls meetergo in between."""
+UNUSED_REDIS_URL = "redis://127.0.0.1"
 
 
 @contextmanager
@@ -62,3 +64,10 @@ def worker_services() -> Iterator[Services]:
         yield services
     finally:
         services.database.close()
+
+
+def channel_settings() -> WorkerSettings:
+    """Load the settings that channels are opened with: the worker's, but no Redis is needed."""
+    from worker.settings import WorkerSettings
+
+    return WorkerSettings.load(redis_url=UNUSED_REDIS_URL)

@@ -18,9 +18,8 @@ from operations.text import NO_VALUE, age, count, moment
 from runtime.queue import QUEUES, QueueName
 from worker.maintenance.conditions import CONDITIONS
 
-DRIFTS = ("missed", "changed", "cancelled", "revived")
 COUNT_COLUMNS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "delayed", "failed", "workers")
-COUNTS = ("hosts", "appointments", *DRIFTS, "unknown")
+COUNTS = ("hosts", "appointments", "missed", "changed", "cancelled", "revived", "unknown")
 ACCOUNT_COLUMNS = [
     Column("account"),
     Column("state"),
@@ -180,6 +179,5 @@ def _last_run(stats: Stats) -> str | None:
     if not last:
         return None
     ended = age(last.ended_at, stats.at)
-    differed = sum(getattr(last, name) for name in DRIFTS)
     read = f"{count(last.appointments, 'appointment', 'appointments')} of {count(last.hosts, 'host', 'hosts')}"
-    return f"{ended}: {read}, {differed} differed, {last.unknown} unknown to meetergo"
+    return f"{ended}: {read}, {last.differed} differed, {last.unknown} unknown to meetergo"

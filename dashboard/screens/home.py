@@ -29,7 +29,6 @@ from runtime.queue import QUEUES
 screen = ScreenBlueprint("home", N_("Home"), home="show")
 
 CHARTS_LIFETIME = timedelta(seconds=5)
-DRIFTS = ("missed", "changed", "cancelled", "revived")
 TASKS = {
     "wake": N_("wake"),
     "sweep": N_("sweep"),
@@ -149,7 +148,7 @@ def _charts(session: Session) -> Charts:
 
 def _differed(stats: Stats) -> int:
     last = stats.reconcile_status and stats.reconcile_status.last
-    return sum(getattr(last, name) for name in DRIFTS) if last else 0
+    return last.differed if last else 0
 
 
 def took(length: timedelta | None) -> str:

@@ -12,7 +12,7 @@ from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import api_client
 from console.cli.arguments import BOOKING_ROOT_OPTION
 from console.cli.progress import progress_bar
-from console.cli.stores import NO_TIMEOUT, open_database
+from console.cli.stores import NO_TIMEOUT, channel_settings, open_database
 from console.cli.types import CallersPath
 from console.render import tables
 from operations.text import count, printable
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 MAX_SHOWN = 20
 INTERRUPTED = "interrupted"
 FAILED_SUFFIX = ".failed"
-UNUSED_REDIS_URL = "redis://127.0.0.1"
-"""Opening channels needs the worker's settings but no Redis."""
 
 
 class LineNumbersParam(click.ParamType[frozenset[int]]):
@@ -89,7 +87,6 @@ def onboard(
 
 def _read(file: Path, numbers: frozenset[int] | None) -> list[HostRow]:
     from operations.users.host_file import HostFileError, check_channels, read_host_file
-    from worker.settings import WorkerSettings
 
     try:
         lines = read_host_file(file)
@@ -100,7 +97,7 @@ def _read(file: Path, numbers: frozenset[int] | None) -> list[HostRow]:
     chosen = [line for line in lines if numbers is None or line.number in numbers]
     if not any(line.entry and line.entry.channels for line in chosen):
         return chosen
-    checked, warnings = check_channels(chosen, WorkerSettings.load(redis_url=UNUSED_REDIS_URL))
+    checked, warnings = check_channels(chosen, channel_settings())
     for warning in warnings:
         click.echo(f"Warning: {printable(warning)}", err=True)
     return checked

@@ -13,7 +13,7 @@ import click
 from console.cli.accounts import ACCOUNT, DEFAULT
 from console.cli.api_client import api_client
 from console.cli.audit import BY_OPTION
-from console.cli.stores import NO_TIMEOUT, open_database, read_only_session
+from console.cli.stores import NO_TIMEOUT, channel_settings, open_database, read_only_session
 from console.render import tables
 from console.render.tables import Column, as_json
 from operations.text import CONSOLE_COMMAND, age, count, printable
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from operations.accounts import AccountValues
     from operations.settings import AccountSettings
 
-UNUSED_REDIS_URL = "redis://127.0.0.1"
-"""Opening channels needs the worker's settings but no Redis."""
 COLUMNS = [
     Column("account"),
     Column("state"),
@@ -191,12 +189,11 @@ def _enable(name: str, by: str, *, is_active: bool) -> bool:
 def _values(given: dict[str, Any]) -> AccountValues:
     """Return the values as given, and ask for the API key."""
     from operations.accounts import AccountValues, check_channels
-    from worker.settings import WorkerSettings
 
     asks_key, expires = given.pop("asks_key"), given.pop("api_key_expires")
     channels = tuple(url for url in given["channels"] if url) if given["channels"] else None
     if channels:
-        check_channels(channels, WorkerSettings.load(redis_url=UNUSED_REDIS_URL))
+        check_channels(channels, channel_settings())
     if asks_key and given["api_key_from"]:
         raise click.UsageError("--api-key and --api-key-from exclude each other")
     last_day: date | None = expires and expires.date()
