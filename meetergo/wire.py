@@ -481,14 +481,15 @@ class EmployeeBody:
 
 def storable(value: Any, body: bytes) -> Any:
     """Return the value of a JSON body without NUL and lone surrogates, which no database stores."""
-    return _cleaned(value) if UNSTORABLE.search(body) else value
+    return without_unstorable(value) if UNSTORABLE.search(body) else value
 
 
-def _cleaned(value: Any) -> Any:
+def without_unstorable(value: Any) -> Any:
+    """Return a JSON value without NUL characters, and with a question mark for each lone surrogate."""
     if isinstance(value, str):
         return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
-        return [_cleaned(item) for item in value]
+        return [without_unstorable(item) for item in value]
     if isinstance(value, dict):
-        return {_cleaned(name): _cleaned(item) for name, item in value.items()}
+        return {without_unstorable(name): without_unstorable(item) for name, item in value.items()}
     return value

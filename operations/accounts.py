@@ -221,4 +221,4 @@ def _row(session: Session, name: str, *, locked: bool = False) -> Account:
 
 
 def _record(session: Session, reason: str, account: str, now: datetime, by: str) -> None:
-    session.add(Intervention(kind="configured", account=account, by=by[:255], reason=reason, at=now))
+    Intervention.record_act(session, "configured", now, by=by, reason=reason, account=account)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, String, Table, func, insert, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
+from meetergo.wire import without_unstorable
 from models.migrate import advance_sequences, migrate
 from models.migrations.newer import is_up_to_date
 from operations.errors import MIGRATE_COMMAND, OperationError, first_line
@@ -162,18 +163,7 @@ def _storable(table: Table, row: Row) -> Row:
     for name, value in row.items():
         if isinstance(value, bytes) and isinstance(table.c[name].type, String):
             raise OperationError(_refusal(table, row, f"{name} holds bytes instead of text"))
-    return {name: _without_nul(value) for name, value in row.items()}
-
-
-def _without_nul(value: Any) -> Any:
-    """Remove NUL characters and replace lone surrogates, as is done when a webhook contains them."""
-    if isinstance(value, str):
-        return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_nul(name): _without_nul(item) for name, item in value.items()}
-    return value
+    return {name: without_unstorable(value) for name, value in row.items()}
 
 
 def _count(connection: Connection, table: Table) -> int:
