@@ -51,7 +51,7 @@ def _is_of(dialect: str) -> Callable[..., bool]:
 
 
 def test_migrating_twice_does_nothing(database: Database) -> None:
-    migrate(database.engine)
+    assert migrate(database.engine) == []
 
 
 def test_rows_that_came_without_their_sequences_have_new_ids_after_them(database: Database) -> None:

@@ -317,7 +317,7 @@ def test_a_setting_that_cannot_be_used_stops_the_process_with_a_sentence(
 
 def test_the_trigger_never_raises_when_redis_is_away() -> None:
     job_queue = JobQueue(connect("redis://127.0.0.1:1"))
-    job_queue.trigger_drain("inbox")
+    assert not job_queue.trigger_drain("inbox")
     job_queue.force_drain("outbox")
     job_queue.drain_started("inbox")
     job_queue.enqueue_scheduled("inbox")
