@@ -53,8 +53,7 @@ def create(
         values: `channel` and `location`, if they differ from the meeting type's.
     """
     now, zone = utc_text(company.now()), company.users[host_ids[0]]["timezone"]
-    first_guest = attendees[0].get("email") or attendees[0].get("phone") or ""
-    booking_id = company.new_id("appointment", meeting_type["id"], utc_text(interval.start), first_guest)
+    booking_id = company.new_id("appointment", meeting_type["id"], utc_text(interval.start), _address_of(attendees[0]))
     channel = values.get("channel") or meeting_type["meetingInfo"]["channel"]
     link = None if channel in LINKLESS else f"https://meet.example/{booking_id[:8]}"
     record = {
@@ -185,13 +184,13 @@ def _rules_of_deleted_type(record: Record) -> Record:
 
 
 def _add_attendees(company: Company, record: Record, attendees: list[Record]) -> None:
-    for attendee in attendees:
-        address = attendee.get("email") or attendee.get("phone") or ""
-        record["attendees"] = [
-            *record["attendees"],
-            {"id": company.new_id("attendee", record["id"], address), **attendee},
-        ]
+    added = [{"id": company.new_id("attendee", record["id"], _address_of(guest)), **guest} for guest in attendees]
+    record["attendees"] = [*record["attendees"], *added]
     _update_attendee_ids(record)
+
+
+def _address_of(attendee: Record) -> str:
+    return attendee.get("email") or attendee.get("phone") or ""
 
 
 def _remove_attendee(record: Record, attendee_id: str) -> None:
