@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,15 @@ RIGHTS = text(
 FOLDER = Path(__file__).parent / "migrations"
 VIEWS = ("bookings_v1", "booking_hosts_v1", "booking_changes_v1")
 """Views for platforms; no process of this service reads them."""
-SEQUENCES = text(
-    "SELECT sequencename, coalesce(last_value, 0) FROM pg_sequences WHERE schemaname = :schema"
-    " AND has_sequence_privilege(format('%I.%I', schemaname, sequencename), 'UPDATE')"
+MIGRATION_OF_VIEWS = "models.migrations.versions.0015_accounts"
+"""The migration that defined the views last."""
+LAST_ID = text(
+    "SELECT coalesce(last_value, 0) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+    " JOIN pg_sequences ON (schemaname, sequencename) = (nspname, relname)"
+    " WHERE pg_class.oid = CAST(pg_get_serial_sequence(:table, :column) AS regclass)"
+    " AND has_sequence_privilege(pg_class.oid, 'UPDATE')"
 )
-SET_SEQUENCE = text("SELECT setval(CAST(format('%I.%I', CAST(:schema AS text), CAST(:name AS text)) AS regclass), :id)")
+SET_LAST_ID = text("SELECT setval(CAST(pg_get_serial_sequence(:table, :column) AS regclass), :id)")
 
 
 def check_encoding(engine: Engine) -> str | None:
@@ -107,6 +112,7 @@ def _migrate(engine: Engine, version: str) -> list[str]:
         command.upgrade(config, version)
         if version == HEAD:
             _check_tables(connection, schema)
+            notes += _create_missing_views(connection, schema)
             notes += advance_sequences(connection, schema)
         return notes + _describe(before, version_of(connection)) + _shared_prefix(connection, schema)
 
@@ -193,13 +199,12 @@ def _in_the_way(schema: str | None, what: str) -> str:
 
 
 def _check_tables(connection: Connection, schema: str | None) -> None:
-    """Check that each table, column and view is there, whatever the version says.
+    """Check that each table and column is there, whatever the version says.
 
     Raises:
         UnusableDatabase: one is not.
     """
-    views = inspect(connection).get_view_names(schema=schema)
-    lacking = [*missing(connection), *(name for name in VIEWS if name not in views)]
+    lacking = missing(connection)
     if lacking:
         place = f"{schema}.{VERSION_TABLE}" if schema else VERSION_TABLE
         raise UnusableDatabase(
@@ -208,24 +213,48 @@ def _check_tables(connection: Connection, schema: str | None) -> None:
         )
 
 
+def _create_missing_views(connection: Connection, schema: str | None) -> list[str]:
+    """Create views that somebody has dropped. The migrations have left our schema as the search path.
+
+    Returns:
+        Notes for the operator.
+    """
+    views = inspect(connection).get_view_names(schema=schema)
+    dropped = [name for name in VIEWS if name not in views]
+    if not dropped:
+        return []
+    migration = import_module(MIGRATION_OF_VIEWS)
+    definitions = dict(zip(migration.VIEWS, (migration.BOOKINGS, migration.CHANGES, migration.HOSTS), strict=True))
+    dialect = migration.POSTGRESQL if schema else migration.SQLITE
+    for name in dropped:
+        definition = definitions[name].format_map({**dialect, **migration.WITH_ACCOUNT, "or_replace": ""})
+        connection.execute(text(definition))
+    rights = " Grant the platform's role the right to read what is new (see docs/platform.md)." if schema else ""
+    return [f"Created again what had been dropped: {', '.join(dropped)}.{rights}"]
+
+
 def advance_sequences(connection: Connection, schema: str | None) -> list[str]:
     """Advance PostgreSQL's sequences that are behind their rows: copies and logical replication leave them behind.
 
-    Otherwise each new row would fail, as its id exists.
+    Otherwise each new row would fail, as its id exists. A sequence is found by its column, not by its name: a platform
+    may have one of that name.
 
     Returns:
         Notes for the operator.
     """
     if not schema:
         return []
-    last_values: dict[str, int] = dict(connection.execute(SEQUENCES, {"schema": schema}).all())
     behind = []
+    quote = connection.dialect.identifier_preparer.quote
     for table in Model.metadata.sorted_tables:
         key = table.autoincrement_column
-        name = f"{table.name}_{key.name}_seq" if key is not None else ""
-        highest = connection.scalar(select(func.max(key))) if name in last_values else None
-        if highest is not None and highest > last_values[name]:
-            connection.execute(SET_SEQUENCE, {"schema": schema, "name": name, "id": highest})
+        if key is None:
+            continue
+        of_key = {"table": f"{quote(schema)}.{quote(table.name)}", "column": key.name}
+        last = connection.scalar(LAST_ID, of_key)
+        highest = None if last is None else connection.scalar(select(func.max(key)))
+        if highest is not None and highest > last:
+            connection.execute(SET_LAST_ID, {**of_key, "id": highest})
             behind.append(table.name)
     if not behind:
         return []

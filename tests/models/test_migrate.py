@@ -10,13 +10,13 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import select, text
+from sqlalchemy import inspect, select, text
 
 from benchmarks.growth.fill import fill
 from models.migrate import FOLDER, migrate, schema_transaction, unqualified_tables
 from models.migrations.takeover import VERSION_TABLE
 from models.platform_user import PlatformUser
-from runtime.database import Database, Model
+from runtime.database import Database, Model, schema_of
 from runtime.database_url import DEFAULT_SCHEMA
 from tests.another_database import another_database
 from tests.raw_sql import sql
@@ -67,6 +67,50 @@ def test_rows_that_came_without_their_sequences_have_new_ids_after_them(database
         session.add(PlatformUser(external_id="8"))
     with database.read_only() as session:
         assert session.scalars(select(PlatformUser.id).order_by(PlatformUser.id)).all() == [7, 8]
+
+
+def test_a_sequence_of_the_platforms_with_the_name_of_ours_is_left_alone(postgresql_url: str) -> None:
+    """In a schema that both use, ours was given another name."""
+    with another_database(postgresql_url, "shared") as url:
+        database = Database(url, schema="public")
+        with database.core_transaction() as connection:
+            connection.execute(text("CREATE SEQUENCE public.notifications_id_seq"))
+            connection.execute(text("CREATE SEQUENCE public.platform_users_id_seq"))
+        migrate(database.engine)
+        with database.core_transaction() as connection:
+            columns = "(id, external_id, account, timezone, language)"
+            row = "(7, '7', 'default', 'Europe/Berlin', 'en')"
+            connection.execute(text(f"INSERT INTO public.platform_users {columns} VALUES {row}"))
+        assert [note for note in migrate(database.engine) if "platform_users" in note]
+        with database.transaction() as session:
+            session.add(PlatformUser(external_id="8"))
+        with database.core_transaction() as connection:
+            taken = connection.scalar(text("SELECT is_called FROM public.platform_users_id_seq"))
+            ids = connection.scalars(text("SELECT id FROM public.platform_users ORDER BY id")).all()
+        assert (taken, ids) == (False, [7, 8])
+        database.close()
+
+
+@pytest.mark.parametrize("name", ["bookings_v1", "booking_hosts_v1", "booking_changes_v1"])
+def test_a_view_that_was_dropped_is_created_again(empty_database: Database, name: str) -> None:
+    migrate(empty_database.engine)
+    before = _views(empty_database)
+    schema = f"{DEFAULT_SCHEMA}." if empty_database.supports_skip_locked else ""
+    with empty_database.engine.begin() as connection:
+        connection.execute(text(f"DROP VIEW {schema}{name}"))
+    (note,) = migrate(empty_database.engine)
+    assert note.startswith(f"Created again what had been dropped: {name}.")
+    assert ("Grant" in note) == empty_database.supports_skip_locked
+    assert _views(empty_database) == before
+    assert migrate(empty_database.engine) == []
+
+
+def _views(database: Database) -> set[tuple[str, str]]:
+    """Return each view's name and definition, with blanks collapsed."""
+    inspector, schema = inspect(database.engine), schema_of(database.engine)
+    names = inspector.get_view_names(schema=schema)
+    definitions = {name: inspector.get_view_definition(name, schema=schema) or "" for name in names}
+    return {(name, " ".join(definition.split())) for name, definition in definitions.items()}
 
 
 def test_a_view_in_the_place_of_a_table_is_none_that_is_missing(empty_database: Database) -> None:

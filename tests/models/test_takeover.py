@@ -299,6 +299,16 @@ def test_a_migrated_database_needs_no_right_to_create(platform_url: str, open_da
         database.close()
 
 
+def test_sequences_that_our_role_may_not_see_are_left_alone(platform_url: str, open_database: Open) -> None:
+    with role(platform_url, "clerk") as url:
+        administer(platform_url, "CREATE SCHEMA secret", "CREATE TABLE secret.files (id serial PRIMARY KEY)")
+        administer(platform_url, "CREATE SCHEMA meetergo_inbox AUTHORIZATION clerk")
+        database = open_database(url)
+        migrate(database.engine)
+        assert migrate(database.engine) == []
+        database.close()
+
+
 def test_a_version_that_row_level_security_hides_is_called_that(
     platform_url: str, open_database: Open, tmp_path: Path, redis_url: str
 ) -> None:
