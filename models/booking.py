@@ -401,6 +401,8 @@ class BookingChange(Model):
         columns: all public columns of the booking after it; known only where it was made, for its notifications.
     """
 
+    KEY = ("booking_id", "revision")
+    """The columns of the unique index."""
     is_late = False
     columns = MappingProxyType[str, Any]({})
 

@@ -19,7 +19,16 @@ from sqlalchemy.sql.elements import ColumnElement
 from models.attempt import FailedAttempt
 from models.delivery import Delivery
 from models.notification import Notification
-from runtime.database import Database, Model, database_now, insert_into, qualified_name, table_of, update_rows
+from runtime.database import (
+    Database,
+    Model,
+    RowsDiscarded,
+    database_now,
+    insert_into,
+    qualified_name,
+    table_of,
+    update_rows,
+)
 
 Queue = Literal["inbox", "outbox"]
 Row = Delivery | Notification
@@ -60,12 +69,14 @@ class Claim(Model):
         SQLite has one writer: there this must not be called inside a transaction.
 
         Raises:
+            RowsDiscarded: a trigger of the platform's discards it, without an error.
             SQLAlchemyError: the database is down.
         """
         if database.supports_skip_locked:
             values = dict(worker=worker, queue=queue, row_ids=json.dumps(list(row_ids)))
             with database.one_statement() as connection:
-                connection.exec_driver_sql(INSERT_WITHOUT_FSYNC.format(qualified_name(connection, cls)), values)
+                statement = INSERT_WITHOUT_FSYNC.format(qualified_name(connection, cls))
+                cls._check_written(connection.exec_driver_sql(statement, values))
             return
         with database.unsynced_transaction() as session:
             cls.write(session, worker, queue, row_ids, now)
@@ -75,7 +86,13 @@ class Claim(Model):
         """Like `record`, in the caller's transaction."""
         values = dict(worker=worker, queue=queue, row_ids=list(row_ids), claimed_at=database_now(session, now))
         insert = insert_into(session, cls).values(values)
-        session.execute(insert.on_conflict_do_update(index_elements=["worker"], set_=values))
+        upsert = insert.on_conflict_do_update(index_elements=["worker"], set_=values)
+        cls._check_written(session.execute(upsert, execution_options={"preserve_rowcount": True}))
+
+    @classmethod
+    def _check_written(cls, result: Any) -> None:
+        if result.rowcount < 1:
+            raise RowsDiscarded(cls.__tablename__)
 
     @classmethod
     def release(cls, session: Session, worker: str) -> None:

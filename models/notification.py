@@ -31,7 +31,7 @@ from models.account import DEFAULT, IS_OTHER, is_of
 from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE_AFTER, NOW, Delivery
 from models.retryable import Moment, Retryable, retryable_indexes
-from runtime.bulk import insert_missing
+from runtime.bulk import check_inserted, insert_missing
 from runtime.database import Model, RowsDiscarded, database_now, partial_index, table_of, update_rows
 
 RESEND_COLUMNS = (
@@ -64,6 +64,9 @@ class Notification(Retryable, Model):
     so that every attempt sends the same. `is_late` means that a replay or a late delivery caused it: it is only sent
     while its recipient has nothing newer. `claimed_by` names the worker that holds its lease.
     """
+
+    KEY = ("booking_id", "key")
+    """The columns of the unique index."""
 
     __tablename__ = "notifications"
     __table_args__ = (
@@ -134,6 +137,9 @@ class Notification(Retryable, Model):
 
         Returns:
             The number of new rows.
+
+        Raises:
+            RowsDiscarded: a trigger of the platform's keeps some out of the table, without an error.
         """
         last_keys = {_recipient_of(row): row["key"] for row in rows if row["is_late"] and row["status"] == "pending"}
         if last_keys:
@@ -145,7 +151,10 @@ class Notification(Retryable, Model):
             else {**row, **ended, "ended_at": row["created_at"]}
             for row in rows
         ]
-        return insert_missing(session, cls, rows_to_insert, "booking_id", "key")
+        inserted = insert_missing(session, cls, rows_to_insert, *cls.KEY)
+        if inserted < len(rows):
+            check_inserted(session, cls, rows_to_insert, *cls.KEY)
+        return inserted
 
     @classmethod
     def superseded_ids(cls, session: Session, now: datetime) -> Sequence[int]:

@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
-from sqlalchemy import Dialect, TextClause, text
+from sqlalchemy import Dialect, TextClause, func, select, text, tuple_
 from sqlalchemy.orm import Session, make_transient, make_transient_to_detached
 from sqlalchemy.types import TypeEngine
 
@@ -50,14 +50,24 @@ def modified(session: Session, model: type[Row]) -> list[Row]:
     return [row for row in session.dirty if isinstance(row, model) and session.is_modified(row)]
 
 
-def insert_all(session: Session, rows: Sequence[Any]) -> None:
-    """Insert new rows of one table. Their generated ids stay unknown."""
+def insert_all(session: Session, rows: Sequence[Any], *key: str) -> None:
+    """Insert new rows of one table. Their generated ids stay unknown.
+
+    Args:
+        session: session that executes the statement.
+        rows: rows of one table.
+        key: the columns of a key that no other row has.
+
+    Raises:
+        RowsDiscarded: a trigger of the platform's keeps some out of the table, without an error.
+    """
     if not rows:
         return
     model: type[Model] = type(rows[0])
     columns = _columns(model)
     values = [_values(row, columns) for row in rows]
-    _insert(session, model, values)
+    if _insert(session, model, values) < len(rows):
+        check_inserted(session, model, values, *key)
 
 
 def attach(session: Session, *rows: Any) -> None:
@@ -77,6 +87,19 @@ def insert_missing(session: Session, model: type[Model], values: Sequence[Values
     if not values:
         return 0
     return _insert(session, model, values, f" ON CONFLICT ({', '.join(key)}) DO NOTHING")
+
+
+def check_inserted(session: Session, model: type[Model], values: Sequence[Values], *key: str) -> None:
+    """Check that rows are there of which the database reports fewer: a trigger may put them into a child table.
+
+    Raises:
+        RowsDiscarded: some are not.
+    """
+    table = table_of(model)
+    keys = {tuple(row[column] for column in key) for row in values}
+    are_these = tuple_(*(table.c[column] for column in key)).in_(keys)
+    if session.execute(select(func.count()).select_from(table).where(are_these)).scalar_one() < len(keys):
+        raise RowsDiscarded(table.name)
 
 
 def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:

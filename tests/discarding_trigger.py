@@ -27,6 +27,23 @@ def discarding(database: Database, table: str, event: str = "INSERT", when: str 
         _execute(database, *(("DROP TRIGGER discard",) if is_sqlite else ("DROP FUNCTION discard() CASCADE",)))
 
 
+@contextmanager
+def putting_into_child(database: Database, table: str) -> Iterator[None]:
+    """Have a trigger on a table of PostgreSQL that puts new rows into a child, as before there were partitions."""
+    name = f"{schema_of(database.engine)}.{table}"
+    body = f"BEGIN INSERT INTO {name}_child VALUES (NEW.*); RETURN NULL; END"
+    _execute(
+        database,
+        f"CREATE TABLE {name}_child () INHERITS ({name})",
+        f"CREATE FUNCTION put_into_{table}() RETURNS trigger LANGUAGE plpgsql AS '{body}'",
+        f"CREATE TRIGGER put BEFORE INSERT ON {name} FOR EACH ROW EXECUTE FUNCTION put_into_{table}()",
+    )
+    try:
+        yield
+    finally:
+        _execute(database, f"DROP FUNCTION put_into_{table}() CASCADE", f"DROP TABLE {name}_child")
+
+
 def _execute(database: Database, *statements: str) -> None:
     with database.transaction() as session:
         for statement in statements:

@@ -1,15 +1,16 @@
 """A trigger of the platform discards changes of our rows without an error: nothing is repeated for ever, or wrong."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from devtools.send import samples
-from models.booking import BookingChange
+from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from runtime.database import Database, RowsDiscarded
-from tests.discarding_trigger import discarding
+from tests.discarding_trigger import discarding, putting_into_child
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_sender import Flaky, channel, make_due  # noqa: F401 - a fixture
 from worker.outbox import sender
@@ -41,6 +42,48 @@ def test_a_booking_that_does_not_take_a_change_fails_its_delivery(
     assert (failed.status, done.status, done.booking_id) == ("pending", "done", "b2")
     assert "discards or changes what is written to bookings" in failed.last_error
     assert [change.booking_id for change in harness.changes()] == ["b2"]
+
+
+@pytest.mark.parametrize("table", ["booking_changes", "notifications"])
+@pytest.mark.parametrize("settings", [{}, {"platform_hook": "tests.worker.hooks:do_nothing"}], ids=["alone", "hook"])
+def test_a_change_or_notification_that_is_not_stored_fails_its_delivery(
+    open_harness: Callable[..., Harness], database: Database, table: str, settings: dict[str, str]
+) -> None:
+    harness = open_harness(notify_default="log://", **settings)
+    harness.deliver(CREATED, samples.created("b2", START, AT))
+    with discarding(database, table, "INSERT", f"NEW.booking_id = '{BOOKING}'"):
+        harness.process_due()
+    failed, done = sorted(harness.all(Delivery), key=lambda delivery: delivery.status == "done")
+    assert (failed.status, done.status, done.booking_id) == ("pending", "done", "b2")
+    assert f"discards or changes what is written to {table}" in failed.last_error
+    assert [change.booking_id for change in harness.changes()] == ["b2"]
+    assert [row.booking_id for row in harness.all(Notification)] == ["b2"]
+    assert [booking.id for booking in harness.all(Booking)] == ["b2"]
+
+
+def test_changes_and_notifications_may_be_put_into_child_tables(harness: Harness, database: Database) -> None:
+    if not database.supports_skip_locked:
+        pytest.skip("SQLite's tables have no children")
+    harness.deliver(CREATED, samples.created("b2", START, AT))
+    with putting_into_child(database, "booking_changes"), putting_into_child(database, "notifications"):
+        harness.process_due()
+        assert {row.status for row in harness.all(Delivery)} == {"done"}
+        assert sorted(change.booking_id for change in harness.changes()) == ["b1", "b2"]
+        assert harness.notification_kinds() == ["created", "created"]
+
+
+def test_without_a_claim_nothing_is_processed(harness: Harness, database: Database) -> None:
+    """A row that kills the worker would do so for ever."""
+    harness.deliver(CREATED)
+    with discarding(database, "claims", "INSERT"), pytest.raises(RowsDiscarded, match="written to claims"):
+        harness.process_due()
+    assert harness.changes() == []
+    harness.process_due()
+    with discarding(database, "claims", "INSERT"), pytest.raises(RowsDiscarded, match="written to claims"):
+        harness.send_all()
+    assert [(row.status, row.attempts) for row in harness.all(Notification)] == [("pending", 0)]
+    harness.send_all()
+    assert [row.status for row in harness.all(Notification)] == ["done"]
 
 
 def test_a_notification_whose_lease_is_discarded_is_not_sent(

@@ -166,7 +166,7 @@ class PendingChanges:
         changes, self._changes = self._changes, []
         bookings = [change.booking for change in changes]
         update_all(self._session, bookings)
-        insert_all(self._session, changes)
+        insert_all(self._session, changes, *BookingChange.KEY)
         attach(self._session, *bookings)
         self._attached += bookings
         for number, change in enumerate(changes):
@@ -220,7 +220,7 @@ class PendingChanges:
 
     def _write(self, bookings: Iterable[Booking]) -> None:
         update_all(self._session, [*bookings])
-        insert_all(self._session, self._changes)
+        insert_all(self._session, self._changes, *BookingChange.KEY)
         self._changes = []
         self._created += Notification.insert_new(self._session, self._notifications)
         self._notifications = []
