@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, MetaData, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 import models.tables  # noqa: F401 - so that all tables are known
-from models.migrations.newer import find_newer, hidden_version, missing, version_of
+from models.migrations.newer import find_newer, hidden_version, missing, restricted_tables, version_of
 from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
 from runtime.contention import with_retry
 from runtime.database import DIALECT_OPTIONS, NAMING_CONVENTION, SQLITE_SAVEPOINTS, Model, schema_of
@@ -114,6 +114,8 @@ def _migrate(engine: Engine, version: str) -> list[str]:
             _check_tables(connection, schema)
             notes += _create_missing_views(connection, schema)
             notes += advance_sequences(connection, schema)
+            restricted = restricted_tables(connection)
+            notes += [f"Warning: {restricted}."] if restricted else []
         return notes + _describe(before, version_of(connection)) + _shared_prefix(connection, schema)
 
 

@@ -66,6 +66,8 @@ def _check_stores(stats: Stats, snapshot: StatusSnapshot) -> Iterator[Finding]:
         yield Finding(snapshot.hidden_version, None, "version_hidden", {"message": snapshot.hidden_version})
     elif snapshot.is_schema_outdated:
         yield Finding("the database does not have the tables of this version", MIGRATE_COMMAND, "schema")
+    if snapshot.restricted_tables:
+        yield Finding(snapshot.restricted_tables, None, "row_security", {"message": snapshot.restricted_tables})
     for error in stats.errors:
         if not is_schema_outdated(error):
             message = store_error_message(error)

@@ -10,7 +10,14 @@ from sqlalchemy.orm import Session
 
 from models.account import DEFAULT, Account
 from models.delivery import Delivery
-from models.migrations.newer import NewerDatabase, find_newer, hidden_version, newest_known, version_of
+from models.migrations.newer import (
+    NewerDatabase,
+    find_newer,
+    hidden_version,
+    newest_known,
+    restricted_tables,
+    version_of,
+)
 from models.reconciliation import Reconciliation
 from models.retryable import Status
 from models.stats import Stats, collect_stats
@@ -55,6 +62,7 @@ class StatusSnapshot:
         key_days_left: days until the API key expires, if known.
         newer_database: set if a newer version has migrated the database.
         hidden_version: why the version of the database cannot be read, if so.
+        restricted_tables: which tables row-level security keeps from us, if any.
         accounts: the accounts, `default` first; empty if there is no other.
     """
 
@@ -64,6 +72,7 @@ class StatusSnapshot:
     key_days_left: int | None
     newer_database: NewerDatabase | None = None
     hidden_version: str | None = None
+    restricted_tables: str | None = None
     accounts: Sequence[AccountStatus] = ()
 
 
@@ -73,7 +82,7 @@ def take_snapshot(
     """Query both stores; one that is down raises nothing. For `limit` see `collect_stats`."""
     stats = collect_stats(database, job_queue, now, limit)
     expires = settings.meetergo_api_key_expires
-    newer, hidden, is_outdated = _check_version(database, stats)
+    newer, hidden, restricted, is_outdated = _check_schema(database, stats)
     return StatusSnapshot(
         stats,
         is_outdated,
@@ -81,6 +90,7 @@ def take_snapshot(
         (expires - now.date()).days if expires else None,
         newer,
         hidden,
+        restricted,
         _accounts(database) if limit is None and stats.rows is not None else (),
     )
 
@@ -109,17 +119,18 @@ def _count_by_account(session: Session, status: Status) -> dict[str, int]:
     return dict(session.execute(rows).all())
 
 
-def _check_version(database: Database, stats: Stats) -> tuple[NewerDatabase | None, str | None, bool]:
-    """Return the database's version if it is newer, why it cannot be read, if so, and whether tables are missing."""
+def _check_schema(database: Database, stats: Stats) -> tuple[NewerDatabase | None, str | None, str | None, bool]:
+    """Return what is wrong with the schema: see the last attributes of `StatusSnapshot`, and `is_schema_outdated`."""
     if stats.is_database_down:
-        return None, None, False
+        return None, None, None, False
     try:
         with database.read_only() as session:
             connection = session.connection()
             version = version_of(connection)
             newer, hidden = find_newer(connection, version), hidden_version(connection, version)
+            restricted = restricted_tables(connection)
     except SQLAlchemyError:
-        return None, None, stats.is_schema_outdated
+        return None, None, None, stats.is_schema_outdated
     if newer:
-        return newer, None, bool(newer.obstacles)
-    return None, hidden, not hidden and (stats.is_schema_outdated or version != newest_known())
+        return newer, None, restricted, bool(newer.obstacles)
+    return None, hidden, restricted, not hidden and (stats.is_schema_outdated or version != newest_known())

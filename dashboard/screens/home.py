@@ -309,6 +309,7 @@ def _unmapped(values: dict[str, Any]) -> Card:
 CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
     "newer": lambda values: Card(_("The database is of a newer version"), values["message"]),
     "version_hidden": lambda values: Card(_("The version of the database is hidden"), values["message"]),
+    "row_security": lambda values: Card(_("The database keeps rows from us"), values["message"]),
     "schema": lambda _values: Card(
         _("The database does not have the tables of this version"), command="bin/inbox migrate"
     ),

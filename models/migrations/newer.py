@@ -15,6 +15,15 @@ from runtime.database import Model, schema_of
 VERSIONS = Path(__file__).parent / "versions"
 HIDES_ROWS = text("SELECT current_user WHERE row_security_active(to_regclass(:name))")
 
+RESTRICTED = text(
+    "SELECT current_user, array_agg(CAST(relname AS text) ORDER BY relname) FROM pg_class"
+    " WHERE relnamespace = to_regnamespace(:schema) AND relname = ANY(:names) AND row_security_active(oid)"
+    " AND EXISTS (SELECT FROM unnest(CAST('{r,a,w,d}' AS text[])) AS command WHERE NOT EXISTS ("
+    "SELECT FROM pg_policy WHERE polrelid = pg_class.oid AND polpermissive AND polcmd IN ('*', command)"
+    " AND EXISTS (SELECT FROM unnest(polroles) AS role WHERE role = 0 OR pg_has_role(role, 'USAGE'))))"
+)
+"""Tables with row-level security where no policy lets our role select, insert, update or delete. Role 0 is PUBLIC."""
+
 
 @dataclass(frozen=True)
 class NewerDatabase:
@@ -81,6 +90,26 @@ def hidden_version(connection: Connection, version: str | None) -> str | None:
     return (
         f"row-level security hides the row of {name} from the role {role}, so the version of the tables is unknown."
         f" Let the owner of the table run: ALTER TABLE {name} DISABLE ROW LEVEL SECURITY"
+    )
+
+
+def restricted_tables(connection: Connection) -> str | None:
+    """Return a sentence on the tables whose rows row-level security keeps from us without an error; None if none are.
+
+    It asks for those of our tables whose models are imported.
+    """
+    if connection.dialect.name != "postgresql":
+        return None
+    quote = connection.dialect.identifier_preparer.quote
+    schema = quote(schema_of(connection) or "")
+    names = [table.name for table in Model.metadata.sorted_tables]
+    role, tables = connection.execute(RESTRICTED, {"schema": schema, "names": names}).one()
+    if not tables:
+        return None
+    return (
+        f"row-level security keeps rows of {', '.join(tables)} from the role {role}, without an error: it has no policy"
+        " for each of SELECT, INSERT, UPDATE and DELETE. Let the owner of the tables create one, or run: "
+        + "; ".join(f"ALTER TABLE {schema}.{quote(table)} DISABLE ROW LEVEL SECURITY" for table in tables)
     )
 
 
