@@ -16,7 +16,7 @@ import models.tables  # noqa: F401 - so that all tables are known
 from models.migrations.newer import find_newer, hidden_version, missing, restricted_tables, version_of
 from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
 from runtime.contention import with_retry
-from runtime.database import DIALECT_OPTIONS, NAMING_CONVENTION, SQLITE_SAVEPOINTS, Model, schema_of
+from runtime.database import DIALECT_OPTIONS, NAMING_CONVENTION, SQLITE_SAVEPOINTS, Model, create_file, schema_of
 from runtime.database_url import DEFAULT_SCHEMA
 from runtime.errors import first_line
 
@@ -89,6 +89,10 @@ def migrate(engine: Engine, version: str = HEAD) -> list[str]:
         SQLAlchemyError: the database does not answer, or is not writable.
         CommandError: a migration cannot be found.
     """
+    try:
+        create_file(engine)
+    except OSError as error:
+        raise UnusableDatabase(f"the file {engine.url.database} cannot be made: {error.strerror}") from error
     return with_retry(lambda: _migrate(engine, version))
 
 

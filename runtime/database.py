@@ -61,6 +61,8 @@ SQLITE_PRAGMAS = (
 SQLITE_FILE = "sqlite_file"
 """Key in the pool's `info` of a connection to a file: its path, in which links may come to lead elsewhere, and its
 identity."""
+NO_FILE = ("file:", ":memory:")
+"""Beginnings of what SQLite takes in the place of a path."""
 POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS = 100
 POOL_TIMEOUT_SECONDS = 2
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
@@ -455,7 +457,7 @@ def open_engine(url: str, pool_size: int, statement_timeout: timedelta, pre_ping
         options["execution_options"] = {"schema_translate_map": {DEFAULT_SCHEMA: None if is_sqlite else schema}}
     if is_sqlite:
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}, **options)
-        event.listen(engine, "do_connect", _create_sqlite)
+        event.listen(engine, "do_connect", _find_sqlite)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "checkout", _discard_replaced_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -496,14 +498,30 @@ def is_schema_outdated(error: BaseException) -> bool:
     return isinstance(error, SQLAlchemyError) and str(cause).startswith(("no such table", "no such column"))
 
 
-def _create_sqlite(_dialect: Any, record: Any, arguments: Sequence[Any], _options: Any) -> None:
-    """Create the file with private permissions, which SQLite copies to its WAL and shared-memory files."""
-    if not arguments or str(arguments[0]).startswith(("file:", ":memory:")):
+def create_file(engine: Engine) -> None:
+    """Create the file of SQLite with private permissions, which SQLite copies to its WAL and shared-memory files.
+
+    Nothing else creates it: otherwise, a file that is gone for a while would come back empty.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+    path = engine.url.database or ""
+    if engine.dialect.name == "sqlite" and path and not path.startswith(NO_FILE):
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+
+
+def _find_sqlite(_dialect: Any, record: Any, arguments: Sequence[Any], _options: Any) -> None:
+    if not arguments or str(arguments[0]).startswith(NO_FILE):
         return
     path = Path(arguments[0])
-    with suppress(OSError):  # it exists, or SQLite says why it cannot be opened
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
-    record.info[SQLITE_FILE] = path, _identity(path)
+    identity = _identity(path)
+    if identity is None:
+        raise sqlite3.OperationalError(
+            f"there is no file {path}: bring it back, or let bin/inbox migrate make a new one"
+        )
+    record.info[SQLITE_FILE] = path, identity
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -593,7 +611,7 @@ def _open_write_queue(database: str) -> int:
     Raises:
         OSError: it cannot be opened, or the database has no path.
     """
-    if not database or database.startswith(("file:", ":memory:")):
+    if not database or database.startswith(NO_FILE):
         raise FileNotFoundError(database)
     return os.open(database + WRITE_QUEUE_SUFFIX, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, FILE_MODE)
 

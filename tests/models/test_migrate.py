@@ -16,7 +16,7 @@ from benchmarks.growth.fill import fill
 from models.migrate import FOLDER, migrate, schema_transaction, unqualified_tables
 from models.migrations.takeover import VERSION_TABLE
 from models.platform_user import PlatformUser
-from runtime.database import Database, Model, schema_of
+from runtime.database import Database, Model, create_file, schema_of
 from runtime.database_url import DEFAULT_SCHEMA
 from tests.another_database import another_database
 from tests.raw_sql import sql
@@ -198,6 +198,7 @@ def downgrade(database: Database, version: str) -> None:
 
 def test_sqlite_waits_for_a_writer_and_keeps_foreign_keys(tmp_path: object) -> None:
     database = Database(f"sqlite:///{tmp_path}/pragmas.db")
+    create_file(database.engine)
     with database.engine.connect() as connection:
         values = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()

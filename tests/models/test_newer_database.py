@@ -16,7 +16,7 @@ from models.migrations.newer import VERSIONS, find_newer, newest_known, version_
 from models.migrations.takeover import VERSION_TABLE
 from operations.copy_database import count_rows
 from operations.errors import OperationError
-from runtime.database import Database, schema_of
+from runtime.database import Database, create_file, schema_of
 from tests.another_database import another_database
 from tests.console.cli import run_cli_in
 from tests.raw_sql import sql
@@ -134,6 +134,7 @@ def changed(database: Database, statement: str) -> Iterator[Connection]:
 
 
 def test_a_database_of_this_version_or_without_tables_is_not_newer(own_database: Database) -> None:
+    create_file(own_database.engine)
     with own_database.engine.connect() as connection:
         assert find_newer(connection, version_of(connection)) is None
     migrate(own_database.engine)

@@ -16,7 +16,7 @@ from models.migrations.newer import is_up_to_date, newest_known
 from models.migrations.takeover import NEW_TABLES, VERSION_TABLE, UnusableDatabase
 from models.platform_user import PlatformUser
 from models.tables import Booking
-from runtime.database import Database, schema_of
+from runtime.database import Database, create_file, schema_of
 from tests.another_database import another_database
 from tests.console.cli import run_cli_in
 from tests.raw_sql import sql
@@ -370,6 +370,7 @@ def test_tables_whose_rows_row_level_security_keeps_from_us_are_named(
 @pytest.mark.parametrize("kind", ["TABLE bookings (id int)", "VIEW notifications AS SELECT 1 AS one"])
 def test_what_is_in_the_way_is_named(url: str, open_database: Open, kind: str) -> None:
     database = open_database(url, "public")
+    create_file(database.engine)
     with database.engine.begin() as connection:
         connection.execute(text(f"CREATE {kind}"))
     name = kind.split()[1]

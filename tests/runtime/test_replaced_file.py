@@ -9,8 +9,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from models.delivery import Delivery, NewDelivery
-from runtime.database import Database, is_schema_outdated
+from models.migrate import migrate
+from models.migrations.takeover import UnusableDatabase
+from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.private_files import GROUP_AND_OTHERS
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -49,13 +52,35 @@ def test_what_is_accepted_afterwards_is_in_the_new_file(file: Path) -> None:
     other.close()
 
 
-def test_without_a_file_nothing_is_accepted(file: Path) -> None:
-    database = Database(f"sqlite:///{file}")
+def test_without_a_file_nothing_is_accepted_and_none_is_made(file: Path) -> None:
+    """Such as while its folder is moved away, and a command has made that anew."""
+    database, away = Database(f"sqlite:///{file}"), file.with_name("away.db")
     accept(database, b"{}")
-    remove(file)
-    with pytest.raises(OperationalError) as raised:
-        accept(database, b"[]")
-    assert is_schema_outdated(raised.value)
+    database.close()  # its log is in the file
+    file.rename(away)
+    for opened in (database, Database(f"sqlite:///{file}")):
+        with pytest.raises(OperationalError, match=f"there is no file {file}: bring it back"):
+            accept(opened, b"[]")
+    assert not file.exists()
+    away.rename(file)
+    accept(database, b"[]")
+    assert accepted(database) == 2
+    database.close()
+
+
+def test_only_a_migration_makes_the_file(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/new.db")
+    migrate(database.engine)
+    accept(database, b"{}")
+    assert accepted(database) == 1
+    assert (tmp_path / "new.db").stat().st_mode & GROUP_AND_OTHERS == 0
+    database.close()
+
+
+def test_a_file_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/missing/inbox.db")
+    with pytest.raises(UnusableDatabase, match=r"missing/inbox.db cannot be made: No such file"):
+        migrate(database.engine)
     database.close()
 
 

@@ -13,7 +13,7 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import text
 
-from runtime.database import SQLITE_BUSY_TIMEOUT_SECONDS, WRITE_QUEUE_SUFFIX, Database
+from runtime.database import SQLITE_BUSY_TIMEOUT_SECONDS, WRITE_QUEUE_SUFFIX, Database, create_file
 from runtime.private_files import GROUP_AND_OTHERS
 
 BUSY_WRITERS, WRITES = 2, 25
@@ -36,6 +36,7 @@ def path(tmp_path: Path) -> str:
 @pytest.fixture
 def database(path: str) -> Iterator[Database]:
     database = Database(f"sqlite:///{path}")
+    create_file(database.engine)
     with database.transaction() as session:
         session.execute(text("CREATE TABLE turns (number INTEGER)"))
     yield database
