@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Select, and_, false, func, literal, or_, select
+from sqlalchemy import Boolean, Select, Text, and_, false, func, literal, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
@@ -69,7 +69,7 @@ class BookingSearch:
             is_host = or_(
                 PlatformUser.external_id == self.host,
                 func.lower(PlatformUser.email) == self.host.lower(),
-                func.lower(PlatformUser.name).contains(self.host.lower(), autoescape=True),
+                _Lower(PlatformUser.name).contains(self.host.lower(), autoescape=True),
             )
             found.append(Booking.platform_user_id.in_(select(PlatformUser.id).where(is_host)))
         if self.guest:
@@ -166,6 +166,23 @@ def has_guest(text: str) -> _HasGuest:
     """Return the condition for bookings with such a guest, in any case (SQLite: of ASCII letters)."""
     escaped = text.lower().replace("/", "//").replace("%", "/%").replace("_", "/_")
     return _HasGuest(Booking.attendees, literal(f"%{escaped}%"))
+
+
+class _Lower(FunctionElement[str]):
+    """A column in lower case, for LIKE: before version 18, PostgreSQL has none for nondeterministic collations."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_Lower)
+def _lower(element: _Lower, compiler: Any, **options: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_Lower, "postgresql")
+def _lower_on_postgresql(element: _Lower, compiler: Any, **options: Any) -> str:
+    return f'{_lower(element, compiler, **options)} COLLATE "C"'
 
 
 @compiles(_HasGuest)

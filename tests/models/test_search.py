@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.dialects import postgresql
 
 from devtools.send import samples
 from models.delivery import Delivery
@@ -93,3 +94,9 @@ def test_bookings_are_found_by_guest_and_host(harness: Harness) -> None:
         for criteria, expected in OF_PEOPLE:
             found = session.scalars(BookingSearch(**criteria).bookings(session)).all()
             assert sorted(row.id for row in found) == expected, criteria
+
+
+def test_a_part_of_a_hosts_name_is_compared_in_a_deterministic_collation() -> None:
+    """Before version 18, PostgreSQL knows no LIKE in others, which a platform's column may have."""
+    statement = BookingSearch(host="Jane").bookings().compile(dialect=postgresql.dialect())
+    assert 'lower(meetergo_inbox.platform_users.name) COLLATE "C" LIKE' in str(statement)
