@@ -1,9 +1,10 @@
 """A trigger of the platform discards changes of our rows without an error: nothing is repeated for ever, or wrong."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from devtools.send import samples
 from models.booking import Booking, BookingChange
@@ -13,6 +14,7 @@ from runtime.database import Database, RowsDiscarded
 from tests.discarding_trigger import discarding, putting_into_child
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_sender import Flaky, channel, make_due  # noqa: F401 - a fixture
+from worker.maintenance.sweeper import sweep
 from worker.outbox import sender
 
 BOOKING = "b1"
@@ -59,6 +61,20 @@ def test_a_change_or_notification_that_is_not_stored_fails_its_delivery(
     assert [change.booking_id for change in harness.changes()] == ["b2"]
     assert [row.booking_id for row in harness.all(Notification)] == ["b2"]
     assert [booking.id for booking in harness.all(Booking)] == ["b2"]
+
+
+@pytest.mark.parametrize("table", ["booking_changes", "bookings"])
+def test_a_booking_whose_change_is_not_stored_is_not_linked(harness: Harness, database: Database, table: str) -> None:
+    harness.process(CREATED)
+    harness.add_user(meetergo_user_id=samples.HOST_ID)
+    event = "UPDATE" if table == "bookings" else "INSERT"
+    with discarding(database, table, event), capture_logs() as logs:
+        sweep(harness.services, datetime.now(UTC))
+    (skipped,) = (entry for entry in logs if entry["event"] == "link.skipped")
+    assert (skipped["booking_id"], harness.booking().platform_user_id) == (BOOKING, None)
+    if table == "booking_changes":
+        assert skipped["error"].startswith("the database discards or changes what is written to booking_changes")
+    assert [change.kind for change in harness.changes()] == ["created"]
 
 
 def test_changes_and_notifications_may_be_put_into_child_tables(harness: Harness, database: Database) -> None:

@@ -113,9 +113,9 @@ class ChangeRecorder:
     def _record_change(self, session: Session, change: Change) -> Iterable[dict[str, Any]]:
         if isinstance(change, HostLinked):
             return self.planner.rows_for_linked_host(session, change)
-        session.add(change)
+        session.flush()
+        insert_all(session, [change], *BookingChange.KEY)
         if self.hook:
-            session.flush()
             self.hook(session, change.booking, change)
         return self.planner.rows_for(session, change)
 
