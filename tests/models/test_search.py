@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
 
 from devtools.send import samples
 from models.delivery import Delivery
@@ -98,5 +99,5 @@ def test_bookings_are_found_by_guest_and_host(harness: Harness) -> None:
 
 def test_a_part_of_a_hosts_name_is_compared_in_a_deterministic_collation() -> None:
     """Before version 18, PostgreSQL knows no LIKE in others, which a platform's column may have."""
-    statement = BookingSearch(host="Jane").bookings().compile(dialect=postgresql.dialect())
+    statement = BookingSearch(host="Jane").bookings(Session()).compile(dialect=postgresql.dialect())
     assert 'lower(meetergo_inbox.platform_users.name) COLLATE "C" LIKE' in str(statement)
