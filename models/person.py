@@ -19,6 +19,8 @@ MIN_PHONE_DIGITS = 6
 """Minimum number of digits of a phone number."""
 JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 PHONE_NUMBER = re.compile(r"\+?\(?\d[\d\s()/.\-\u2010-\u2015]{4,30}\d")
+NEEDLESS_IN_ADDRESS = re.compile(r'(?:"([^"\s@]+)"|\([^()@]*\))@')
+"""Comments, and quotes around plain text, before an @: `jane(home)@example.com` and `"jane"@example.com` are Jane."""
 NOT_INSIDE_ADDRESS = r"(?<![\w.+%\-])"
 """Lookbehind: the address is not the end of a longer one."""
 NOT_BEFORE_DOMAIN = r"(?![\w\-])(?!\.[\w])"
@@ -166,11 +168,15 @@ def normalize_text(text: str) -> str:
 def normalize_address(text: str) -> str:
     """Normalize a typed address for comparison; its domain becomes ASCII."""
     text = normalize_text(text).removeprefix("mailto:")
-    address = (parseaddr(text)[1] or text if "<" in text else text).rstrip(".")
+    address = _without_needless(parseaddr(text)[1] or text if "<" in text else text).rstrip(".")
     local, at, domain = address.rpartition("@")
     with suppress(UnicodeError):
         domain = domain.encode("idna").decode("ascii")
     return f"{local}{at}{domain}"
+
+
+def _without_needless(text: str) -> str:
+    return NEEDLESS_IN_ADDRESS.sub(r"\1@", text) if '"@' in text or ")@" in text else text
 
 
 def domain_variants(email: str) -> set[str]:
@@ -241,9 +247,11 @@ def _is_same_number(one: str, other: str) -> bool:
 
 
 def _decodings(text: str) -> Iterator[str]:
-    """Yield a normalized text, also with its JSON or URL escapes decoded."""
+    """Yield a normalized text, also with its JSON or URL escapes decoded, and with its addresses made plain."""
     normalized = normalize_text(text)
     yield normalized
+    if (plain := _without_needless(normalized)) != normalized:
+        yield plain
     if "\\u" in text:
         yield normalize_text(JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
     if "%" in text:

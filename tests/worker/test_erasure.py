@@ -72,6 +72,10 @@ def assert_gone(harness: Harness, *traces: str) -> None:
         ("jane\uff20example.com", JANE),
         ("jane@example.com.", JANE),
         (f"MAILTO:{JANE}", JANE),
+        ('"jane"@example.com', JANE),
+        (JANE, '"Jane"@example.com'),
+        ("jane(home)@example.com", JANE),
+        ("jane(home)@example.com", '"jane"@example.com'),
     ],
 )
 @pytest.mark.parametrize("raw", [True, False], ids=["as it is", "escaped"])

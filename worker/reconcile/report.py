@@ -83,8 +83,8 @@ class ReconcileReport:
 
     @property
     def is_in_step(self) -> bool:
-        """Whether nothing differs in what was read, if anything was."""
-        return not (self.drifts or self.stopped) and (self.hosts > 0 or not self.read_errors)
+        """Whether something was read, and nothing differs in it."""
+        return self.hosts > 0 and not (self.drifts or self.stopped)
 
     def summary(self) -> dict[str, Any]:
         """Counts that are safe to log."""
