@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from console.__main__ import cli
+from devtools.sandbox.faults.injector import InjectedAnswer
 from models.delivery import Delivery
 from tests.console.cli import ON_SQLITE
-from tests.worker.provider import Provider
+from tests.worker.provider import ME, Provider
 from worker.reconcile.runner import LOCK_NAME, exclusive
 
 
@@ -65,6 +66,12 @@ def test_it_does_not_say_that_nothing_differs_if_no_host_can_be_read(three_hosts
     assert done.exit_code == 1
     assert done.stdout.count("not read: ") == 3
     assert done.stdout.splitlines()[-1] == "0 appointments of 0 hosts read."
+
+
+@ON_SQLITE
+def test_it_does_not_say_that_nothing_differs_if_there_is_no_host_to_read(provider: Provider) -> None:
+    provider.meetergo.inject_faults(ME, InjectedAnswer(403, b"{}"))
+    assert reconcile(provider, "--dry-run").stdout == "0 appointments of 0 hosts read.\n"
 
 
 @ON_SQLITE
