@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import cast
 from urllib.parse import unquote
 
@@ -63,14 +63,29 @@ def _now() -> datetime:
 
 
 class FinalResponse(HTTPResponse):
-    """A response after the interim ones, such as 103 Early Hints (RFC 9110, 15.2): Python itself skips 100 only."""
+    """A response after the interim ones, such as 103 Early Hints (RFC 9110, 15.2): Python itself skips 100 only.
+
+    One whose headers cannot be read counts by its status alone: the request was handled.
+    """
 
     def begin(self) -> None:
         """Read the head. Python calls it once for each request."""
-        super().begin()
+        self._read_head()
         while 101 < self.status < 200:
-            self.headers = None  # type: ignore[assignment]  # or the next head would not be read
+            self._read_head()
+
+    def _read_head(self) -> None:
+        self.version, self.headers = 0, None  # type: ignore[assignment]  # or Python would not read a further head
+        try:
             super().begin()
+        except HTTPException:
+            if not self.version:  # there is no status line
+                raise
+            self.headers = self.msg = HTTPMessage()
+            self.chunked, self.length, self.will_close = False, 0, True
+        if len(set(",".join(self.headers.get_all("content-length", ())).split(","))) > 1:
+            del self.headers["content-length"]  # urllib3 would refuse the response
+            self.will_close = True
 
 
 @cache

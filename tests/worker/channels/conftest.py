@@ -229,6 +229,31 @@ def platform() -> Iterator[Platform]:
 
 
 @pytest.fixture
+def raw_platform() -> Iterator[Callable[[bytes], tuple[str, list[bytes]]]]:
+    """Open a platform that answers one request with these bytes; return its `host:port` and the requests."""
+    with ExitStack() as stack:
+
+        def opened(answer: bytes) -> tuple[str, list[bytes]]:
+            server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            received: list[bytes] = []
+
+            def serve() -> None:
+                connection, _ = server.accept()
+                with connection, connection.makefile("rb") as lines:
+                    head = b"".join(iter(lines.readline, b"\r\n"))
+                    length = int(head.lower().partition(b"content-length:")[2].split()[0])
+                    received.append(head + lines.read(length))
+                    connection.sendall(answer)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            stack.callback(thread.join)
+            return f"127.0.0.1:{server.getsockname()[1]}", received
+
+        yield opened
+
+
+@pytest.fixture
 def silent_server() -> Iterator[str]:
     """Return the `host:port` of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:

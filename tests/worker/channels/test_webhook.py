@@ -90,6 +90,41 @@ def test_interim_responses_are_skipped(channel, platform, make_message, interim,
     assert len(platform.received) == 1
 
 
+ODD_HEADERS = {
+    "too many": b"X-Filler: x\r\n" * 150,
+    "a long one": b"Set-Cookie: " + b"x" * 100_000 + b"\r\n",
+    "two lengths": b"Content-Length: 0\r\nContent-Length: 2\r\n",
+    "two lengths in one": b"Content-Length: 0, 2\r\n",
+    "no number": b"Content-Length: x\r\n",
+    "a negative length": b"Content-Length: -1\r\n",
+    "an unknown coding": b"Transfer-Encoding: gzip, chunked\r\nContent-Encoding: x\r\n",
+    "not a header": b"hello\r\nX-After: \xff\r\n",
+    "folded": b"X-Folded: a\r\n b\r\n",
+    "line ends": b"X-A: a\nX-B: b\n",
+}
+
+
+@pytest.mark.parametrize("headers", ODD_HEADERS.values(), ids=ODD_HEADERS)
+@pytest.mark.parametrize("status", [200, 503])
+def test_an_answer_with_odd_headers_counts_by_its_status(raw_platform, make_message, headers, status):
+    place, received = raw_platform(b"HTTP/1.1 %d Odd\r\n%b\r\nok" % (status, headers))
+    channel = WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24))
+
+    with nullcontext() if status == 200 else pytest.raises(Transient, match=r"^the platform answered 503$"):
+        channel.send(make_message())
+
+    assert len(received) == 1
+
+
+@pytest.mark.parametrize("answer", [b"", b"hello\r\n\r\n", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])
+def test_an_answer_without_a_status_counts_as_none(raw_platform, make_message, answer):
+    place, _ = raw_platform(answer)
+    channel = WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24))
+
+    with pytest.raises(Transient, match=r"^the platform could not be reached"):
+        channel.send(make_message())
+
+
 def test_410_is_final(channel, platform, make_message):
     platform.answer = (410, {})
 
