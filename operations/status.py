@@ -1,7 +1,7 @@
 """A snapshot of the system for `status`: statistics, schema, the API key's expiry."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import func, select
@@ -22,6 +22,7 @@ from models.reconciliation import Reconciliation
 from models.retryable import Status
 from models.stats import Stats, collect_stats
 from runtime.database import Database
+from runtime.process.misspelt import misspelt_settings
 from runtime.queue import JobQueue
 from runtime.settings import StoreSettings, WaitingSettings
 
@@ -64,6 +65,7 @@ class StatusSnapshot:
         hidden_version: why the version of the database cannot be read, if so.
         restricted_tables: which tables row-level security keeps from us, if any.
         accounts: the accounts, `default` first; empty if there is no other.
+        misspelt_settings: names in `.env` that are no setting -> the setting that is probably meant.
     """
 
     stats: Stats
@@ -74,6 +76,7 @@ class StatusSnapshot:
     hidden_version: str | None = None
     restricted_tables: str | None = None
     accounts: Sequence[AccountStatus] = ()
+    misspelt_settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def take_snapshot(
@@ -92,6 +95,7 @@ def take_snapshot(
         hidden,
         restricted,
         _accounts(database) if limit is None and stats.rows is not None else (),
+        misspelt_settings() if limit is None else {},
     )
 
 

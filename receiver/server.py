@@ -13,6 +13,7 @@ from granian.server import Server
 from receiver.settings import ReceiverSettings
 from runtime import logs
 from runtime.metrics_server import open_metrics_server
+from runtime.process.misspelt import warn_of_misspelt_settings
 from runtime.process.preload import fork_with_imported
 from runtime.process.wsgi import STOP_TIMEOUT
 from runtime.tracing import switch as tracing
@@ -39,6 +40,7 @@ def run() -> None:
     tracing.check()
     logs.configure()
     settings.cipher().warn_if_unencrypted()
+    warn_of_misspelt_settings()
     with (
         open_metrics_server(settings, "web") as metrics_server,
         metrics_server.serving() if metrics_server else nullcontext(),

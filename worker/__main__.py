@@ -5,6 +5,7 @@ from functools import partial
 
 from runtime import logs
 from runtime.metrics_server import open_metrics_server
+from runtime.process.misspelt import warn_of_misspelt_settings
 from runtime.process.reexec import reexec_without
 from runtime.queue import QUEUES, JobQueue, QueueName
 from runtime.redis import heartbeat
@@ -31,6 +32,7 @@ def main() -> None:
         reexec_without("MEETERGO_API_KEY")
     tracing.check()
     settings.cipher().warn_if_unencrypted()
+    warn_of_misspelt_settings()
     queues = tuple(dict.fromkeys(arguments.queues))
     with open_metrics_server(settings, "worker", partial(_is_alive, settings, queues)) as metrics_server:
         open_services(settings).database.close()

@@ -18,6 +18,7 @@ from models.retention import prune
 from runtime import logs
 from runtime.metrics_server import port_of
 from runtime.outage import Outage
+from runtime.process.misspelt import warn_of_misspelt_settings
 from runtime.process.stop_signal import StopEvent
 from runtime.redis import heartbeat
 from runtime.tracing import switch as tracing
@@ -72,6 +73,7 @@ def main() -> None:
     """Run each task when it is due, until asked to stop."""
     settings = ScheduleSettings.load()
     logs.configure()
+    warn_of_misspelt_settings()
     is_traced = tracing.start("scheduler")
     services = open_services(settings, settings.database(POOL_SIZE))
     exit_on_bad_setting(alerts)

@@ -14,7 +14,7 @@ from models.stats import RATE_WINDOW, Stats
 from operations.checks import Finding
 from operations.serialize import Json
 from operations.status import AccountStatus, StatusSnapshot
-from operations.text import NO_VALUE, age, count, moment
+from operations.text import NO_VALUE, age, count, moment, printable
 from runtime.queue import QUEUES, QueueName
 from worker.maintenance.conditions import CONDITIONS
 
@@ -53,6 +53,7 @@ def to_json(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Json:
         "next_runs": dict(stats.next_runs) if stats.jobs else None,
         "reconcile": _reconcile(stats.reconcile_status),
         "api_key_days_left": snapshot.key_days_left,
+        "misspelt_settings": dict(snapshot.misspelt_settings),
         **accounts,
     }
 
@@ -147,8 +148,14 @@ def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
         "schedule": (", ".join(runs) or "is not running") if stats.jobs else None,
         "incidents": "\n".join(_incidents(snapshot)) or None,
         "reconcile": _last_run(stats),
+        "settings": "\n".join(_misspelt(snapshot)) or None,
         "API key": None if snapshot.key_days_left is None else count(snapshot.key_days_left, "day left", "days left"),
     }
+
+
+def _misspelt(snapshot: StatusSnapshot) -> Iterator[str]:
+    for name, meant in snapshot.misspelt_settings.items():
+        yield f"{printable(name)} in .env is none: is {meant} meant?"
 
 
 def _redis_only(stats: Stats) -> str | None:

@@ -90,6 +90,19 @@ def test_a_healthy_system_has_no_findings(healthy: Harness) -> None:
     assert seen["api_key_days_left"] is None
 
 
+@ON_SQLITE
+def test_a_misspelt_setting_is_noted_and_needs_no_person(
+    healthy: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "settings" not in run_cli("status").stdout
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NOTIFY_DEFAULT", raising=False)
+    (tmp_path / ".env").write_text("NOTIFY_DEFUALT=log:\nAPP_PORT=8080\n")
+    assert "NOTIFY_DEFUALT in .env is none: is NOTIFY_DEFAULT meant?" in run_cli("status").stdout
+    assert findings() == []
+    assert looked()[1]["misspelt_settings"] == {"NOTIFY_DEFUALT": "NOTIFY_DEFAULT"}
+
+
 def test_dead_rows_need_a_person(healthy: Harness) -> None:
     healthy.process(b"not json")
     assert findings() == [("1 delivery is dead", "bin/inbox deliveries list --status dead")]
