@@ -7,7 +7,18 @@ from runtime.errors import Permanent
 from worker.channels.base import Message
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
+ANOTHER_CHANNEL = re.compile(r"[\s;|](?:log:|mailto:|[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
 MAX_PLACE_LENGTH = 255
+
+
+def check_is_one(url: str) -> None:
+    """Check that a channel's URL does not hold another one, which would be lost without a word.
+
+    Raises:
+        ValueError: it does.
+    """
+    if ANOTHER_CHANNEL.search(url):
+        raise ValueError("it holds another channel: separate channels by commas")
 
 
 class InvalidChannel:

@@ -3,7 +3,7 @@
 from importlib import import_module
 
 from worker.channels.base import Channel
-from worker.channels.invalid import SCHEME
+from worker.channels.invalid import SCHEME, check_is_one
 from worker.settings import WorkerSettings
 
 
@@ -31,6 +31,7 @@ def open_channel(url: str, settings: WorkerSettings) -> Channel:
     if not colon or not SCHEME.fullmatch(scheme.lower()):
         raise UnusableChannel("a channel is a URL, such as 'log:' or 'mailto:'")
     try:
+        check_is_one(url)
         module, _, name = CHANNELS.get(scheme.lower(), OTHERS).partition(":")
         channel: Channel = getattr(import_module(f"worker.channels.{module}"), name).open(url, settings)
         return channel

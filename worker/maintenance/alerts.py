@@ -26,6 +26,7 @@ from runtime.database import Database
 from runtime.errors import Failure, describe, log_fields
 from runtime.settings import UnusableSetting
 from worker.channels.apprise import AppriseChannel
+from worker.channels.invalid import check_is_one
 from worker.maintenance.alert_text import alert_text
 from worker.maintenance.conditions import CONDITIONS
 from worker.maintenance.incident_memory import IncidentMemory, notifier_lock
@@ -224,6 +225,7 @@ def _open(url: str) -> AppriseChannel:
     if not colon:
         raise UnusableAlert("ALERT_CHANNELS: each is a URL of Apprise, such as 'ntfy://topic' or 'slack://...'")
     try:
+        check_is_one(url)
         return AppriseChannel.from_url(url)
     except ValueError as error:
         raise UnusableAlert(f"ALERT_CHANNELS: one that starts with '{scheme[:16]}:' cannot be used: {error}") from error

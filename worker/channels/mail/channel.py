@@ -36,7 +36,7 @@ class MailChannel:
                 be used.
         """
         fixed = unquote(url.partition(":")[2])
-        if fixed and not mailbox(fixed):
+        if fixed and (not mailbox(fixed) or fixed.startswith("//")):  # RFC 5322 allows a slash, but nobody has it
             raise ValueError("write 'mailto:' for each host's own address, or 'mailto:name@example.com'")
         composer = MailComposer.open(settings, is_personal=not fixed)
         return cls(MailServer(settings.smtp_url), composer, fixed or None)

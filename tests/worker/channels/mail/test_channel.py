@@ -309,7 +309,9 @@ def test_without_a_valid_sender_the_error_names_the_setting(mail_from, settings)
         open_channel("mailto:", settings(smtp_url="smtp://localhost", mail_from=mail_from))
 
 
-@pytest.mark.parametrize("url", ["mailto://user:s3cret@gmail.com", "mailto:ops", "mailto:a@b?subject=x"])
+@pytest.mark.parametrize(
+    "url", ["mailto://user:s3cret@gmail.com", "mailto://s3cret@gmail.com", "mailto:ops", "mailto:a@b?subject=x"]
+)
 def test_an_invalid_mailto_url_is_rejected_without_being_quoted(url, settings):
     with pytest.raises(UnusableChannel, match="write 'mailto:' for each host's own address") as failure:
         open_channel(url, settings(smtp_url="smtp://localhost"))
