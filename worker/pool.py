@@ -80,6 +80,10 @@ class QueueWorker(SimpleWorker):
     log_result_lifespan = False
     _next_heartbeat = 0.0
 
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._outage = Outage("redis.down")
+
     def subscribe(self) -> None:
         """Do not listen for RQ's commands: signals stop this worker, it has no child, and Redis may forbid pub/sub."""
 
@@ -113,11 +117,23 @@ class QueueWorker(SimpleWorker):
         super().handle_job_failure(job, queue, started_job_registry, reason, execution)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """Log a failed job in one line; the failed registry holds the reason."""
+        """Log a failed job in one line; the failed registry holds the reason.
+
+        After an error of Redis, as when it takes no further connection, RQ would run the job again at once.
+        """
         if isinstance(exc_info[1], RejectedJob):
             log.error("job.refused", queue=job.origin, job_id=job.id)
+        elif isinstance(exc_info[1], RedisError):
+            self._outage.record_failure(exc_info[1], queue=job.origin)
+            time.sleep(MIN_RETRY_DELAY.total_seconds())
         else:
             log.warning("job.dead", queue=job.origin, job_id=job.id, error=type(exc_info[1]).__name__)
+
+    def handle_job_success(self, *args: Any, **named: Any) -> None:
+        """Record that a job succeeded."""
+        super().handle_job_success(*args, **named)
+        if self._outage.is_on:
+            self._outage.record_recovery()
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Send a heartbeat, and register again if Redis was emptied.

@@ -19,7 +19,7 @@ from devtools.send import samples
 from models.booking import Booking
 from operations.store_errors import store_error_message
 from runtime.queue import JobQueue
-from runtime.redis.client import connect
+from runtime.redis.client import InstallationRedis, connect
 from tests.console.cli import ON_SQLITE
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_pool import wait_until
@@ -48,9 +48,13 @@ def own_redis(tmp_path: Path) -> Iterator[int]:
 
 
 def is_handled(harness: Harness, url: str, number: int) -> None:
-    harness.deliver(samples.created(f"b{number}", START, AT))
     with connect(url) as client:
-        JobQueue(client).force_drain("inbox")
+        is_handled_through(client, harness, number)
+
+
+def is_handled_through(client: InstallationRedis, harness: Harness, number: int) -> None:
+    harness.deliver(samples.created(f"b{number}", START, AT))
+    JobQueue(client).force_drain("inbox")
     wait_until(lambda: len(harness.all(Booking)) == number)
 
 
@@ -84,6 +88,26 @@ def test_a_key_of_a_wrong_type_is_a_sentence_and_no_death_a_second(
     assert "Traceback" not in "".join(lines)
     assert "worker.died" not in "".join(lines)
     assert len(lines) < 25, lines
+
+
+@ON_SQLITE
+def test_a_redis_with_too_few_connections_is_reported_once(harness: Harness, own_redis: int, tmp_path: Path) -> None:
+    """RQ needs a second connection to end a job. Without it, it ran the same job a hundred times a second."""
+    url = f"redis://127.0.0.1:{own_redis}/0"
+    with connect(url) as client, worker_pool(tmp_path, url) as log:
+        wait_until(lambda: client.keys("rq:worker:*"))
+        client.config_set("maxclients", 2)
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        is_handled_through(client, harness, 1)
+        is_handled_through(client, harness, 2)
+        wait_until(lambda: "redis.down" in log.read_text())
+        time.sleep(5)
+        assert log.read_text().count("redis.down") < 4
+        assert len(log.read_text().splitlines()) < 25
+        client.config_set("maxclients", 1000)
+        is_handled_through(client, harness, 3)
+        wait_until(lambda: "redis.down_over" in log.read_text())
+    assert "job.dead" not in log.read_text()
 
 
 @ON_SQLITE
