@@ -24,6 +24,8 @@ REPORT_COLUMNS = ("line", "error")
 """Columns with the failed line and its reason: written, and ignored when read."""
 EXTRA_CELLS = ""
 """Key of the cells that have no column."""
+NO_NAME = "(no name)"
+"""Column of a JSON field whose name is blank: it is reported as one that does not exist."""
 HOW_TO_SAVE = "in a spreadsheet, save it as 'CSV UTF-8' (LibreOffice: 'Text CSV' with the character set UTF-8)"
 WORKBOOK_SIGNATURES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """Leading bytes of binary spreadsheet files."""
@@ -122,7 +124,8 @@ def write_failed(path: Path, failed: Sequence[tuple[HostRow, str]]) -> None:
         path.unlink(missing_ok=True)
         return
     temporary = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*COLUMNS, *REPORT_COLUMNS])
         for line, reason in failed:
@@ -157,7 +160,7 @@ def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     skipped, delimiter = _find_header(text)
     reader = csv.reader(islice(lines, skipped, None), delimiter=delimiter, strict=True)
     try:
-        names = [_column(name) for name in next(reader, [])]
+        names = next((names for row in reader if any(names := list(map(_column, row)))), [])
         _check_columns(names)
         number = reader.line_num + 1
         for row in reader:
@@ -219,7 +222,7 @@ def _json(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise HostFileError("a JSON file should hold a list of objects, one for each host")
     for number, item in enumerate(content, 1):
-        yield number, {_column(name): value for name, value in item.items()}
+        yield number, {_column(name) or NO_NAME: value for name, value in item.items()}
 
 
 def _column(name: str) -> str:

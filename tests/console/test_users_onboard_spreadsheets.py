@@ -32,6 +32,7 @@ def read(folder: Path, content: str | bytes) -> list[HostRow]:
         (f"sep=|\n{HEAD}\n{ADA}\n".replace(";", "|"), 3),
         (f"sep=\t\r\n{HEAD}\r\n{ADA}\r\n".replace(";", "\t"), 3),
         (f'"sep=\t"\r\n{HEAD}\r\n{ADA}\r\n'.replace(";", "\t").encode("utf-16"), 3),
+        (f"sep=;\r\n\r\n;;;;\r\n{HEAD}\r\n{ADA}\r\n", 5),
         (f"\r\n;;;;\r\n{HEAD}\r\n{ADA}\r\n", 4),
         (f"{HEAD}\r{ADA}\r", 2),
         (f"{HEAD}\n\n{ADA}", 3),

@@ -124,6 +124,17 @@ def test_the_failed_lines_are_a_valid_host_file(tmp_path: Path) -> None:
     assert not failed.exists()
 
 
+def test_whatever_json_holds_can_be_written_as_a_failed_line(tmp_path: Path) -> None:
+    hosts = (
+        r'[{"given_name": "\ud800ü"}, {"": 1, " ": {"a": [1]}}, {"channels": {"a": null}, "email": 1e999}]'
+    )
+    lines = read_host_file(host_file(tmp_path, hosts, "hosts.json"))
+    write_failed(tmp_path / "hosts.failed.csv", [(line, line.error) for line in lines])
+    again = read_host_file(tmp_path / "hosts.failed.csv")
+    assert [line.cells["given_name"] for line in again if line.cells["given_name"]] == ["\\ud800ü"]
+    assert "there is no column '(no name)'" in lines[1].error
+
+
 def test_hours_consist_of_days_and_times() -> None:
     assert parse_hours("Mon-Tue 13:00-17:00 09:00-12:00; sun-mon 20:00-21:00") == {
         "monday": [("09:00", "12:00"), ("13:00", "17:00"), ("20:00", "21:00")],
