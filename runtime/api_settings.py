@@ -4,6 +4,7 @@ import os
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import SplitResult
 from urllib.request import getproxies
 
 from pydantic import AfterValidator, Field
@@ -34,7 +35,7 @@ def _key(key: str) -> str:
 
 
 def _api_url(url: str) -> str:
-    parts = split_url(url)
+    parts = _split_url(url)
     if parts.query or parts.fragment or not parts.hostname:
         raise ValueError(f"it should look like '{API_URL}'")
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS):
@@ -42,9 +43,27 @@ def _api_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _split_url(url: str) -> SplitResult:
+    """Parse a URL as httpx does, which encodes its host by IDNA 2008.
+
+    Raises:
+        ValueError: it is malformed.
+    """
+    parts = split_url(url)
+    host = parts.hostname or ""
+    if not host.isascii() or host.startswith("xn--"):
+        import idna  # late: hardly any URL needs it
+
+        try:
+            idna.decode(host)
+        except idna.IDNAError:
+            raise ValueError("its host is not a domain name") from None
+    return parts
+
+
 def _check_proxy(name: str, url: str) -> None:
     try:
-        parts = split_url(url if "://" in url else f"http://{url}")
+        parts = _split_url(url if "://" in url else f"http://{url}")
     except ValueError as error:
         raise UnusableSetting(f"{name} cannot be used: {error}") from None
     if parts.scheme not in PROXIES or not parts.hostname:

@@ -125,9 +125,7 @@ def test_the_failed_lines_are_a_valid_host_file(tmp_path: Path) -> None:
 
 
 def test_whatever_json_holds_can_be_written_as_a_failed_line(tmp_path: Path) -> None:
-    hosts = (
-        r'[{"given_name": "\ud800ü"}, {"": 1, " ": {"a": [1]}}, {"channels": {"a": null}, "email": 1e999}]'
-    )
+    hosts = r'[{"given_name": "\ud800ü"}, {"": 1, " ": {"a": [1]}}, {"channels": {"a": null}, "email": 1e999}]'
     lines = read_host_file(host_file(tmp_path, hosts, "hosts.json"))
     write_failed(tmp_path / "hosts.failed.csv", [(line, line.error) for line in lines])
     again = read_host_file(tmp_path / "hosts.failed.csv")
