@@ -71,7 +71,12 @@ def test_it_does_not_say_that_nothing_differs_if_no_host_can_be_read(three_hosts
 @ON_SQLITE
 def test_it_does_not_say_that_nothing_differs_if_there_is_no_host_to_read(provider: Provider) -> None:
     provider.meetergo.inject_faults(ME, InjectedAnswer(403, b"{}"))
-    assert reconcile(provider, "--dry-run").stdout == "0 appointments of 0 hosts read.\n"
+    done = reconcile(provider, "--dry-run")
+    assert (done.exit_code, done.stdout) == (
+        1,
+        "not read: any host: no host is mapped, and meetergo does not tell this key whose it is\n"
+        "0 appointments of 0 hosts read.\n",
+    )
 
 
 @ON_SQLITE

@@ -37,6 +37,8 @@ LOCK_NAME = "reconcile"
 LOCK_TTL = timedelta(minutes=8)
 """As long as a scheduled run may take. The lock of a killed run expires after it, before the next run is due."""
 
+NOTHING_TO_READ = ReadError("any host", "no host is mapped, and meetergo does not tell this key whose it is")
+
 log = structlog.get_logger()
 
 
@@ -123,6 +125,8 @@ class Reconciler:
             return hosts
         report.left = len(hosts)
         acting = self.provider_appointments.acting_user
+        if acting is None and not hosts:
+            report.read_errors.append(NOTHING_TO_READ)
         with self.local_bookings.database.read_only() as session:
             return with_acting_user(session, hosts, acting, account)
 
