@@ -104,7 +104,7 @@ def _check_sqlite(url: str, parts: URL) -> None:
 
 
 def _check_postgresql(parts: URL) -> None:
-    if "@" in (parts.host or ""):
+    if "@" in f"{parts.host}{parts.database}":  # a '/' in a password ends it where the database's name begins
         raise ValueError(f"{EXAMPLES}; {ESCAPES}")
     if parts.port is not None and not 0 < parts.port < 65536:
         raise ValueError("its port should be a number from 1 to 65535")

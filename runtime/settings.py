@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sqlalchemy.engine import make_url
 
 from runtime import env_file
-from runtime.database_url import DEFAULT_SCHEMA, check_database_url, check_schema
+from runtime.database_url import DEFAULT_SCHEMA, ESCAPES, check_database_url, check_schema
 from runtime.encryption import BodyCipher
 from runtime.env_file import UnusableFile
 from runtime.private_files import make_private
@@ -79,6 +79,7 @@ def _redis_url(url: str) -> str:
             what
             or "it should look like 'redis://host:6379/0', 'rediss://...', 'unix:///file' or"
             " 'redis+sentinel://host:26379,host2:26379/service/0'"
+            + (f"; {ESCAPES}" if "@" in url else "")
         ) from None
     if pool.connection_kwargs.get("decode_responses"):
         raise ValueError("decode_responses cannot be used here: remove it")
@@ -103,10 +104,7 @@ def split_url(url: str) -> SplitResult:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it validates it
     except ValueError:
-        raise ValueError(
-            "its port or its brackets are malformed (in a password, write '@' as %40, ':' as %3A, '/' as %2F, "
-            "'#' as %23, '%' as %25)"
-        ) from None
+        raise ValueError(f"its port or its brackets are malformed ({ESCAPES})") from None
     try:
         (parts.hostname or "").encode("idna")
     except UnicodeError:

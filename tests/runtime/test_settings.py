@@ -93,7 +93,9 @@ def test_the_environment_overrides_the_file_and_an_empty_variable_unsets(
         (DatabaseSettings, "DATABASE_URL", "postgresql://hidden@h/d?client_encoding=LATIN1", "should be UTF8"),
         (DatabaseSettings, "DATABASE_URL", "postgresql://hidden@h/d?options=-cdatestyle%3DGerman", "set datestyle"),
         (DatabaseSettings, "DATABASE_URL", "postgresql://h/d?options=-c%20bytea_output%3Dx", "set bytea_output"),
+        (DatabaseSettings, "DATABASE_URL", "postgresql://u:hid@den/hidden@h/d", "in a password, write '@' as %40"),
         (StoreSettings, "REDIS_URL", None, "is not set"),
+        (StoreSettings, "REDIS_URL", "redis://:hid@den/hidden@h:6379/0", "in a password, write '@' as %40"),
         (StoreSettings, "REDIS_URL", "http://hidden@h", "should look like 'redis://host"),
     ],
 )
