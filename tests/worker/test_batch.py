@@ -251,6 +251,21 @@ def test_with_a_hook_the_rows_are_the_same_as_without(
         assert sorted(rows[table], key=repr) == sorted(without[table], key=repr)
 
 
+def test_with_a_hook_a_bookings_notifications_are_in_order_however_many_a_batch_makes(
+    hooked: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked.add_user(meetergo_user_id="host-1")
+    hooked.add_user(external_id="2", meetergo_user_id="host-2", channels=["log:"])
+    monkeypatch.setattr(batch, "MAX_NOTIFICATIONS", 2)
+    created = samples.created("b1", START, AT) | {"hostIds": ["host-1"]}
+    moved = samples.rescheduled("b1", START + timedelta(hours=1), AT + timedelta(minutes=1), START)
+    moved["data"]["rescheduledAppointment"]["hostIds"] = ["host-1", "host-2"]
+    hooked.deliver(created)
+    hooked.deliver(moved)
+    hooked.process_due()
+    assert [row.payload["booking"]["revision"] for row in hooked.all(Notification)] == [1, 2, 2]
+
+
 def test_hooks_that_fail_in_a_batch_leave_nothing_and_no_other_hook_keeps_what_it_saw_of_them(
     hooked: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,7 @@ class PendingChanges:
         self._changes.append(change)
         if not self._hook:
             self._plan(change)
+            self._write_if_many()
 
     def call_hooks(self, deadline: float = math.inf) -> None:
         """Write the added changes, and call the hook for each with a session that has nothing else to flush.
@@ -208,10 +209,13 @@ class PendingChanges:
             self.context.forget_hosts()
             raise
         self._notifications = before + self._notifications
+        self._write_if_many()  # not inside: those of a booking's earlier changes come first
 
     def _plan(self, change: BookingChange) -> None:
         resolver = self.context.host_resolver(change.booking.account)
         self._notifications += self._planner.rows_for(self._session, change, resolver)
+
+    def _write_if_many(self) -> None:
         if len(self._notifications) >= MAX_NOTIFICATIONS:
             self._write_pending()
 
