@@ -272,6 +272,18 @@ def test_a_further_host_who_is_added_late_is_notified_and_does_not_become_the_ow
     assert harness.booking().platform_user_id == 2
 
 
+def test_a_host_of_a_meeting_type_is_notified_of_a_booking_that_an_old_webhook_linked(
+    harness: Harness,
+) -> None:
+    harness.process(body(1, "unknown"))
+    harness.add_user(external_id="late", meetergo_meeting_type_id="sample-type", email="late@example.com")
+    harness.process(body(0, "unknown"))
+    assert harness.booking().platform_user_id == 3
+    for _ in range(2):
+        sweep(harness.services, datetime.now(UTC))
+    assert sent(harness) == [("late", "created")]
+
+
 def test_a_booking_that_cannot_be_linked_is_named_and_the_rest_is(
     open_harness: Callable[..., Harness], capfd: pytest.CaptureFixture[str]
 ) -> None:

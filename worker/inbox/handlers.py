@@ -18,7 +18,7 @@ from meetergo.events import BookingEvent, EmployeeEvent
 from models.booking import Booking, BookingChange
 from models.employee import Employee
 from models.incident import Incident
-from models.platform_user import HostResolver, PlatformUser
+from models.platform_user import NO_MAPPING, HostResolver, PlatformUser
 from runtime.errors import describe
 
 LINK_PAGE_SIZE = 500
@@ -143,7 +143,8 @@ class HandlerContext:
 
         A booking that cannot be linked stays as it is, is logged, and opens an incident.
         """
-        is_new_host = bool(user.meetergo_user_id) and user.meetergo_user_id != user.linked_host
+        is_new = user.linked_as in (None, NO_MAPPING)
+        is_new_host = is_new or bool(user.meetergo_user_id and user.meetergo_user_id != user.linked_host)
         self.session.flush()
         self.account, self._host_resolvers = user.account, {}
         linked: set[str] = set()
