@@ -272,6 +272,19 @@ def test_a_further_host_who_is_added_late_is_notified_and_does_not_become_the_ow
     assert harness.booking().platform_user_id == 2
 
 
+def test_a_place_for_which_a_booking_was_cancelled_is_told_of_it_with_a_late_host_who_uses_it(
+    lasting_harness: Harness,
+) -> None:
+    harness = lasting_harness
+    harness.add_user(external_id="own", meetergo_user_id="own", email="own@example.com", channels=["mailto:"])
+    harness.process(body(0, "late"), body(1, "own", "late"))
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com")
+    for _ in range(2):
+        sweep(harness.services, datetime.now(UTC))
+    assert [kind for recipient, kind in sent(harness) if recipient == "log"] == ["created", "cancelled", "created"]
+    assert harness.booking().status == last_messages(harness)["log"].booking["status"]
+
+
 def test_a_host_of_a_meeting_type_is_notified_of_a_booking_that_an_old_webhook_linked(
     harness: Harness,
 ) -> None:

@@ -96,10 +96,10 @@ class NotificationPlanner:
     def rows_for_linked_host(self, session: Session, linked: HostLinked) -> Iterator[dict[str, Any]]:
         """Yield the notifications for a newly linked host: about a single booking, or a summary of several.
 
-        Covers only bookings that this reader was not notified of. Shared places were notified before.
+        Covers only bookings that this reader was not notified of: most shared places were notified before.
         """
         default = self._default_channels(linked.user.account)
-        for (fingerprint, recipient), subscriber in self._own_subscribers(linked.user, default).items():
+        for (fingerprint, recipient), subscriber in self._subscribers([linked.user], default).items():
             announced = _announced(session, linked.booking_ids, fingerprint, recipient)
             unannounced = [booking_id for booking_id in linked.booking_ids if booking_id not in announced]
             if unannounced:
