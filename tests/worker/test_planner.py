@@ -272,6 +272,18 @@ def test_a_further_host_who_is_added_late_is_notified_and_does_not_become_the_ow
     assert harness.booking().platform_user_id == 2
 
 
+def test_a_host_is_invited_to_a_booking_that_changes_between_the_mapping_and_the_sweep(harness: Harness) -> None:
+    two_guests = [samples.guest(1), samples.guest(2)]
+    for event in ("moved", "a guest left"):
+        clear(harness)
+        harness.process(body(0, event, attendees=two_guests))
+        harness.add_user(external_id=event, meetergo_user_id=event, email="late@example.com")
+        start, guests = (START + timedelta(hours=1), two_guests) if event == "moved" else (START, two_guests[:1])
+        harness.process(body(1, event, start=start, attendees=guests))
+        sweep(harness.services, datetime.now(UTC))
+        assert sent(harness) == [("late", "created")], event
+
+
 def test_a_place_for_which_a_booking_was_cancelled_is_told_of_it_with_a_late_host_who_uses_it(
     lasting_harness: Harness,
 ) -> None:

@@ -83,7 +83,10 @@ class NotificationPlanner:
         now = self._subscribers(host_resolver.known_hosts(booking.host_ids, booking.platform_user_id), default)
         before = now
         if was:
-            before = self._subscribers(host_resolver.known_hosts(was["host_ids"], was["platform_user_id"]), default)
+            hosts = host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])
+            if was["platform_user_id"] is None and change.kind != "linked":
+                hosts = [host for host in hosts if host.linked_as == host.mapping]  # the others were mapped since
+            before = self._subscribers(hosts, default)
         if was and was["status"] == "confirmed":
             payload = _handover_payload(change, was) if booking.status == "confirmed" else _payload(change)
             for key, subscriber in before.items():
