@@ -107,6 +107,24 @@ def test_a_forged_reschedule_cancels_no_other_booking(confirming: Provider) -> N
 
 
 @ON_SQLITE
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_true_reschedule_that_made_a_new_booking_cancels_the_one_before(
+    confirming: Provider, is_deleted: bool
+) -> None:
+    host = confirming.add_host()
+    booking_id, new_id = confirming.book(host), confirming.book(host, 1)
+    confirming.deliver_all()
+    confirming.meetergo.actions.cancel(booking_id, "moved")
+    if is_deleted:
+        del confirming.meetergo.appointments[booking_id]
+    new = webhook(confirming.meetergo, confirming.meetergo.appointments[new_id])
+    confirming.harness.process({"webhookType": "booking_rescheduled", "id": booking_id, "rescheduledAppointment": new})
+    booking = confirming.harness.booking(booking_id)
+    assert (booking.status, booking.cancel_reason) == ("cancelled", f"moved to {new_id}")
+    assert confirming.harness.booking(new_id).status == "confirmed"
+
+
+@ON_SQLITE
 def test_a_cancel_of_a_deleted_booking_is_applied(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from redis import Redis
 
-from meetergo.api.errors import ApiError, BadResponse, InvalidCall, RateLimited, Unavailable
+from meetergo.api.errors import ApiError, BadResponse, Forbidden, InvalidCall, RateLimited, Unavailable
 from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.account import DEFAULT, UnusableAccount, meetergo_id
 from models.account_cache import Accounts
@@ -81,6 +81,7 @@ class CancelCheck:
         try:
             appointments = self.appointments_for(host_ids or event.facts.get("host_ids") or ())
             appointment = appointments.get(booking_id) if is_uuid(booking_id) else None
+            moved_from = event.moved_from if appointment and self._has_ended(appointments, event.moved_from) else None
         except InvalidCall as error:
             return CheckResult(Permanent(f"the {what} cannot be confirmed: {error}"))
         except ApiError as error:
@@ -88,10 +89,22 @@ class CancelCheck:
                 self._cooldown.start()
             return CheckResult(Transient(f"the {what} is not confirmed yet: {error}", error.retry_after))
         if appointment:
-            return _check_result(SyntheticDelivery(appointment, now, self.account), event)
+            result = _check_result(SyntheticDelivery(appointment, now, self.account), event)
+            return _with_moved_from(result, moved_from) if moved_from else result
         if not self._sees_every_booking:
             return CheckResult(Transient(NO_ADMIN_KNOWN))
         return CheckResult(event if _is_cancel(event) else _not_found(now - received_at))
+
+    def _has_ended(self, appointments: HostAppointments, booking_key: str | None) -> bool:
+        """Whether meetergo agrees that a booking, which another one replaced, is cancelled or not there any more."""
+        if not booking_key:
+            return False
+        booking_id = meetergo_id(self.account, booking_key)
+        try:
+            appointment = appointments.get(booking_id) if is_uuid(booking_id) else None
+        except Forbidden:
+            return False
+        return appointment.is_cancelled if appointment else self._sees_every_booking
 
     @property
     def _sees_every_booking(self) -> bool:
@@ -207,6 +220,12 @@ def _check_result(delivery: SyntheticDelivery, webhook_event: BookingEvent) -> C
             Transient("the cancel is not confirmed yet: meetergo's answer does not say whether it is true")
         )
     return CheckResult(event, NOT_CANCELLED)
+
+
+def _with_moved_from(result: CheckResult, moved_from: str) -> CheckResult:
+    if not isinstance(result.event, BookingEvent):
+        return result
+    return replace(result, event=replace(result.event, moved_from=moved_from))
 
 
 def _contradicts(event: BookingEvent, webhook_event: BookingEvent) -> bool:
