@@ -40,7 +40,10 @@ def local(at: datetime) -> str:
 @lru_cache(maxsize=10_000)
 def _formatted(at: datetime, pattern: str, zone: str, locale: str) -> str:
     """Format a time. Cached, because formatting would take most of a page's rendering time."""
-    return format_datetime(at, pattern, tzinfo=find_zone(zone), locale=locale)
+    try:
+        return format_datetime(at, pattern, tzinfo=find_zone(zone), locale=locale)
+    except OverflowError:  # in this zone it would be in the year 0 or 10000
+        return format_datetime(at, pattern, tzinfo=UTC, locale=locale)
 
 
 def moment(at: datetime | None) -> Markup | str:

@@ -18,6 +18,7 @@ MIN_PREFIX_LENGTH = 4
 """A shorter prefix is too ambiguous."""
 MESSAGE_PREFIX = "msg_"
 MAX_ROW_ID = 2**31
+MAX_ROW_ID_LENGTH = len(str(MAX_ROW_ID))
 MAX_MATCHES = 30
 LAST_CHARACTER = "\U0010ffff"
 
@@ -68,7 +69,8 @@ def find_notification(session: Session, typed: str) -> Notification:
         )
         row_id = select(Notification.id).where(Notification.key == key)  # in SQLite the index covers it
         return session.get_one(Notification, session.scalars(row_id).one())
-    row = session.get(Notification, int(typed)) if typed.isdecimal() and int(typed) < MAX_ROW_ID else None
+    is_number = typed.isdecimal() and len(typed) <= MAX_ROW_ID_LENGTH and int(typed) < MAX_ROW_ID
+    row = session.get(Notification, int(typed)) if is_number else None
     if row is None:
         raise OperationError(f"there is no notification {printable(typed)}: its id is a number, or {MESSAGE_PREFIX}...")
     return row

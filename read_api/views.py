@@ -92,7 +92,7 @@ def list_bookings() -> Response:
 def show_booking(booking_id: str) -> Response:
     """Show one booking. The ETag hashes the response, because the revision does not cover the owner's `external_id`."""
     with _database().read_only() as session:
-        booking = session.get(Booking, booking_id) if "\x00" not in booking_id else None
+        booking = session.get(Booking, booking_id)
         if booking and account_to_read() not in (None, booking.account):
             booking = None
         owners = _owners(session, [booking] if booking else [])

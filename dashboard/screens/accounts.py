@@ -38,13 +38,13 @@ def add() -> Response:
     return see_other("accounts.list_all")
 
 
-@screen.act("/accounts/<name>/disable", role="operate")
+@screen.act("/accounts/<id:name>/disable", role="operate")
 def disable(name: str) -> Response:
     """Disable an account: its webhooks are refused, and it is not reconciled."""
     return _enable(name, is_active=False)
 
 
-@screen.act("/accounts/<name>/enable", role="operate")
+@screen.act("/accounts/<id:name>/enable", role="operate")
 def enable(name: str) -> Response:
     """Enable a disabled account."""
     return _enable(name, is_active=True)

@@ -34,7 +34,7 @@ def list_all() -> Response:
     return render("deliveries/list.html", tab=tab, tabs=TABS, counts=counts, page=page, filters=active_filters())
 
 
-@screen.page("/deliveries/<delivery_id>")
+@screen.page("/deliveries/<id:delivery_id>")
 def show(delivery_id: str) -> Response:
     """Show one delivery, with personal data masked."""
     with current().database.read_only() as session:
@@ -42,7 +42,7 @@ def show(delivery_id: str) -> Response:
     return _render(found)
 
 
-@screen.act("/deliveries/<delivery_id>/reveal", role="people")
+@screen.act("/deliveries/<id:delivery_id>/reveal", role="people")
 def reveal(delivery_id: str) -> Response:
     """Show one delivery with personal data, and record who read it and why."""
     reason = reason_of_form()

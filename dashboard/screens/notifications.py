@@ -48,7 +48,7 @@ def list_all() -> Response:
     )
 
 
-@screen.page("/notifications/<notification_id>")
+@screen.page("/notifications/<id:notification_id>")
 def show(notification_id: str) -> Response:
     """Show one notification: its recipient, its attempts, and what it says, with personal data masked."""
     with current().database.read_only() as session:

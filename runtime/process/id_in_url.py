@@ -4,9 +4,12 @@ from werkzeug.routing import Map, PathConverter
 
 
 class IdConverter(PathConverter):
-    """An id in a URL: any text, also with slashes at its beginning and end, and with line ends."""
+    """An id in a URL: any text, also with slashes at its beginning and end, and with line ends.
 
-    regex = r"(?s:.+?)"
+    Except NUL, which PostgreSQL refuses, so no id has it.
+    """
+
+    regex = r"[^\x00]+?"
     part_isolating = False
 
 

@@ -15,7 +15,7 @@ from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
 from operations import keyset
-from tests.dashboard.conftest import Client, OpenApp, client_of
+from tests.dashboard.conftest import EXAMPLES, Client, OpenApp, client_of, url_rules
 from tests.snapshot import snapshot_rows
 from tests.worker.conftest import provider
 from tests.worker.harness import AT, START, Harness, later, soon
@@ -65,6 +65,17 @@ def test_a_booking_with_any_id_can_be_opened(client: Client, harness: Harness, k
     revealed = reader.post(re.findall('action="(/bookings/[^"]*/reveal)"', page)[0], data={"reason": "because"})
     assert revealed.status_code == 200
     assert harness.all(Intervention)[0].booking_id == key
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_an_id_with_nul_which_no_database_stores_is_not_there(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("delivery_id", "booking_id", "notification_id", "external_id", "name"):
+        monkeypatch.setitem(EXAMPLES, name, f"msg_{EXAMPLES[name]}\x00")
+    people = client_of(app, "people")
+    paths = {(method, path) for _, method, path in url_rules(app) if "%00" in path}
+    assert len(paths) == 10
+    for method, path in paths:
+        assert people.open(path, method=method, data={"reason": "why"}).status_code == 404, path
 
 
 def test_people_are_masked_until_somebody_who_may_reveals_them(client: Client, sample_data: Harness) -> None:

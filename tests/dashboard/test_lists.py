@@ -68,6 +68,7 @@ def test_one_notification_tells_its_attempts_and_what_the_reader_sees(client: Cl
     assert "What the reader sees" in page
     assert "guest-1@example.com" not in page
     assert client("read").get("/notifications/999999").status_code == 404
+    assert client("read").get(f"/notifications/{'9' * 5000}").status_code == 404  # more digits than int() reads
     assert client("read").get(f"/notifications/{failing.message_id}").status_code == 200
 
 

@@ -81,6 +81,23 @@ def test_without_a_reason_or_with_another_set_it_asks_again(client: Client, harn
     assert harness.all(Run) == []
 
 
+@pytest.mark.parametrize(
+    ("zone", "since", "shown"),
+    [
+        ("America/Los_Angeles", "0001-01-01T00:00:00Z", "1 Jan 0001, 00:00"),
+        ("Pacific/Kiritimati", "9999-12-31T23:59:00Z", "31 Dec 9999, 23:59"),
+    ],
+)
+def test_a_time_that_no_date_of_the_readers_zone_can_hold_is_shown_in_utc(
+    client: Client, harness: Harness, zone: str, since: str, shown: str
+) -> None:
+    ada = client("operate")
+    ada.set_cookie("zone", zone)
+    page = ada.get(ADDRESS, query_string={"since": since})
+    assert page.status_code == 200
+    assert shown in page.text
+
+
 def test_it_says_what_is_missing(client: Client, harness: Harness) -> None:
     ada = client("operate")
     assert ada.get(ADDRESS).status_code == 400

@@ -49,6 +49,7 @@ def test_a_booking_is_found_by_whatever_id_it_has(client: FlaskClient, book: Boo
     book(*ids)
     assert sorted(ids_of(follow(client, BOOKINGS, limit=3))) == sorted(ids)
     assert [client.get(f"{BOOKINGS}/{quote(each, safe='')}").get_json()["id"] for each in ids] == ids
+    assert client.get(f"{BOOKINGS}/a%00").status_code == 404
 
 
 def test_pages_hold_each_booking_once(client: FlaskClient, book: Book) -> None:
