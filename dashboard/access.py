@@ -6,7 +6,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, abort, current_app, g, request
+from flask import Blueprint, Flask, Response, abort, current_app, g, request
+from werkzeug.exceptions import BadHost
 
 from dashboard.page_size import fit
 from dashboard.stores import current
@@ -76,6 +77,8 @@ def required_role(app: Flask, endpoint: str, method: str) -> Role | None:
 
 def check_access() -> None:
     """Reject a request from another site, without a login, or with an insufficient role. Runs before each request."""
+    if isinstance(request.routing_exception, BadHost):  # without a host, no page can be rendered
+        abort(Response("The Host header is not the name of a host.\n", 400, content_type="text/plain"))
     if request.method not in READING and not _is_same_site():
         abort(403, "another site sent this form")
     g.operator = _operator_of_proxy() or _operator_of_cookie()

@@ -94,8 +94,8 @@ def environ(scope: Scope, body: bytes = b"") -> WSGIEnvironment:
         **headers,
         "REQUEST_METHOD": scope.method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": scope.path.encode("utf-8", "replace").decode("latin-1"),
-        "QUERY_STRING": scope.query_string,
+        "PATH_INFO": _wsgi_text(scope.path),
+        "QUERY_STRING": _wsgi_text(scope.query_string),
         "CONTENT_TYPE": headers.get("HTTP_CONTENT_TYPE", ""),
         "CONTENT_LENGTH": str(len(body)),
         "SERVER_NAME": server,
@@ -110,3 +110,8 @@ def environ(scope: Scope, body: bytes = b"") -> WSGIEnvironment:
         "wsgi.url_scheme": scope.scheme,
         "wsgi.input": BytesIO(body),
     }
+
+
+def _wsgi_text(text: str) -> str:
+    """Return text as WSGI has it: its bytes in UTF-8, each as one character."""
+    return text.encode("utf-8", "replace").decode("latin-1")

@@ -3,6 +3,7 @@
 import asyncio
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -17,8 +18,9 @@ class Exchange:
     """One request and its response, as Granian has them."""
 
     def __init__(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes = b"") -> None:
+        path, _, query = path.partition("?")
         self.scope = SimpleNamespace(
-            method=method, path=path, query_string="", headers=dict(headers), http_version="1.1", scheme="http",
+            method=method, path=path, query_string=query, headers=dict(headers), http_version="1.1", scheme="http",
             server="127.0.0.1:8400", client="127.0.0.1:5",
         )  # fmt: skip
         self._body = body
@@ -57,3 +59,18 @@ def test_a_form_is_read_and_too_large_a_one_refused(open_app: OpenApp) -> None:
     assert exchange(app, "POST", "/preferences", headers, b"language=de&back=/runs").status == 303
     assert exchange(app, "POST", "/preferences", headers, b"x" * (MAX_FORM_BYTES + 1)).status == 413
     assert exchange(app, "POST", "/login", headers).status == 405
+
+
+def test_a_query_that_is_not_percent_encoded_is_read(open_app: OpenApp) -> None:
+    app = open_app(dashboard_proxies="127.0.0.1")
+    for name in ("Müller", "😀", "M%C3%BCller"):
+        found = exchange(app, "GET", f"/hosts?q={name}", [("x-forwarded-user", "Ada")])
+        assert found.status == 200
+        assert f'value="{unquote(name)}"'.encode() in found.body
+
+
+@pytest.mark.parametrize("user", ["Ada", ""])
+def test_a_host_that_is_no_name_is_refused(open_app: OpenApp, user: str) -> None:
+    app = open_app(dashboard_proxies="127.0.0.1")
+    refused = exchange(app, "GET", "/bookings", [("x-forwarded-user", user), ("host", "x" * 3000)])
+    assert (refused.status, refused.body) == (400, b"The Host header is not the name of a host.\n")
