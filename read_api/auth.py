@@ -15,6 +15,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import TooManyRequests, Unauthorized
 
 from models.api_token import PREFIX, ApiToken, digest_of
+from operations.users.calendar import CALENDAR_PATH
 from runtime.database import Database
 
 OPEN_ENDPOINTS = frozenset({"healthz", "v1.openapi", "calendar.calendar"})
@@ -102,8 +103,8 @@ def protect(app: Flask, database: Database) -> None:
 
 
 def _check_access() -> None:
-    if request.endpoint in OPEN_ENDPOINTS:
-        return
+    if request.endpoint in OPEN_ENDPOINTS or request.path.startswith(f"{CALENDAR_PATH}/"):
+        return  # also of methods that calendar programs try, such as PROPFIND: they are no failed logins
     guard: TokenGuard = current_app.extensions[EXTENSION]
     token = guard.check(request.headers.get("Authorization", ""), request.remote_addr or "", datetime.now(UTC))
     if token.role not in READERS:

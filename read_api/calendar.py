@@ -52,7 +52,7 @@ def _respond(feed: CalendarFeed) -> Response:
     Only the ETag decides: when a booking moves to another host, this feed loses it without a newer Last-Modified, so
     If-Modified-Since would hide the change.
     """
-    is_known = feed.digest in request.if_none_match
+    is_known = request.if_none_match.contains_weak(feed.digest)
     response = (
         Response(status=304) if is_known else Response(feed.to_ical(), content_type="text/calendar; charset=utf-8")
     )

@@ -49,6 +49,14 @@ def test_a_calendar_needs_its_signed_token_and_no_other(app: Flask, database: Da
     assert response.headers["Cache-Control"] == "private, no-cache"
 
 
+def test_what_calendar_programs_try_is_no_failed_login(app: Flask) -> None:
+    program = client_with(app, None)
+    for _ in range(FAILURES.amount + 1):
+        assert program.open("/calendar/forged.ics", method="PROPFIND").status_code == 405
+        assert program.get("/calendar/").status_code == 404
+    assert program.get(BOOKINGS).status_code == 401
+
+
 def test_every_route_needs_a_token_unless_it_is_open(app: Flask) -> None:
     with app.test_request_context():
         rules = [(rule.endpoint, str(rule).replace("<path:booking_id>", "b1")) for rule in app.url_map.iter_rules()]
