@@ -1,9 +1,10 @@
 """Settings of operators' tools: the receiver's and the dashboard's address, and meetergo's API."""
 
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from receiver.settings import SignedAddressSettings
 from runtime.api_settings import ApiKey, ApiSettings
@@ -62,12 +63,18 @@ class CalendarSettings(DatabaseSettings, AddressSettings):
         return (self.calendar_url or self.public_url or LOCAL_API_URL).rstrip("/")
 
 
+def _without_path(url: str) -> str:
+    if urlsplit(url).path.strip("/"):
+        raise ValueError("it has a path, but the page's links have none: give the page a host of its own")
+    return url
+
+
 class DashboardAddressSettings(AddressSettings):
     """Address of the dashboard, and the keys that sign its login links and sessions (see WEBHOOK_KEYS)."""
 
     dashboard_host: ListenHost = "127.0.0.1"
     dashboard_port: int = Field(8400, ge=0, le=65535)
-    dashboard_url: PublicUrl = ""
+    dashboard_url: Annotated[PublicUrl, AfterValidator(_without_path)] = ""
 
     @property
     def dashboard_base_url(self) -> str:

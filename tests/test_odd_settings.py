@@ -226,3 +226,17 @@ def test_an_odd_value_works_or_gives_an_error_message(
         stderr = capsys.readouterr().err.strip()
         if end:
             assert (end.code, name in stderr, len(stderr) < 500) == (2, True, True), f"{value[:60]!r}: {stderr}"
+
+
+def test_an_address_of_the_page_with_a_path_is_refused_as_no_link_has_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {**DEFAULTS, "DASHBOARD_URL": "https://example.com/"}.items():
+        monkeypatch.setenv(name, value)
+    DashboardSettings.load()
+    monkeypatch.setenv("DASHBOARD_URL", "https://example.com/inbox/")
+    with pytest.raises(SystemExit):
+        DashboardSettings.load()
+    message = capsys.readouterr().err
+    assert message.startswith("DASHBOARD_URL ")
+    assert "a host of its own" in message
