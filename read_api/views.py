@@ -36,6 +36,8 @@ WAIT = "read_api.wait"
 NOW = "now"
 COLUMNS: tuple[Any, ...] = (Booking.id, Booking.starts_at, Booking.status, Booking.account)
 """Columns that find a page of bookings; its rows are then loaded by id."""
+HOST_COLUMNS: tuple[Any, ...] = (PlatformUser.id, PlatformUser.account)
+"""The same for a page of hosts."""
 
 v1 = Blueprint("v1", __name__, url_prefix="/api/v1")
 
@@ -137,9 +139,9 @@ def list_hosts() -> Response:
     """List hosts, by id."""
     parameters, key = _query(PageQuery), (PlatformUser.id,)
     with _database().read_only() as session:
-        query, account = select(PlatformUser.id), account_to_read()
-        query = query if account is None else query.where(PlatformUser.account == account)
-        page = fetch_page(session, query, key, _key(parameters.after, key), parameters.limit)
+        query, account = select(*HOST_COLUMNS), account_to_read()
+        of_account = _equal({} if account is None else {"account": account})
+        page = fetch_page(session, query, key, _key(parameters.after, key), parameters.limit, of_account)
         hosts = PlatformUser.by_ids(session, (row.id for row in page.rows))
     return _json({"hosts": [host_resource(hosts[each]) for each in sorted(hosts)], "next": _next(page)})
 

@@ -22,9 +22,9 @@ KEY = "k" * 40
 Book = Callable[..., None]
 
 
-def create_token(database: Database, name: str = "platform", role: str = "read") -> str:
+def create_token(database: Database, name: str = "platform", role: str = "read", account: str | None = None) -> str:
     with database.transaction() as session:
-        return ApiToken.create(session, name, role, "Ada", datetime.now(UTC), None)  # type: ignore[arg-type]
+        return ApiToken.create(session, name, role, "Ada", datetime.now(UTC), account)  # type: ignore[arg-type]
 
 
 @pytest.fixture

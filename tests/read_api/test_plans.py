@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 
+from models.account import DEFAULT
 from models.change_feed import last_batch, number_changes
 from runtime.database import Database
 from tests.dashboard.test_plans import full_scans
@@ -37,9 +38,12 @@ def _numbered(large_database_url: str) -> None:
     database.close()
 
 
+@pytest.mark.parametrize("account", [None, DEFAULT, "acme"])
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page_and_the_next_are_found_by_an_index(app: Flask, token: str, database: Database, path: str) -> None:
-    client = client_with(app, token)
+def test_a_page_and_the_next_are_found_by_an_index(
+    app: Flask, database: Database, path: str, account: str | None
+) -> None:
+    client = client_with(app, create_token(database, uuid4().hex, account=account))
     with record_statements() as statements:
         response = client.get(path)
         if after := response.get_json().get("next"):
@@ -56,8 +60,3 @@ def test_a_backlog_is_numbered_and_read_by_an_index(database: Database) -> None:
         with database.read_only() as session:
             last_batch(session)
     assert not full_scans(database, statements)
-
-
-@pytest.fixture
-def token(database: Database) -> str:
-    return create_token(database, uuid4().hex)
