@@ -65,7 +65,7 @@ class StatusSnapshot:
         hidden_version: why the version of the database cannot be read, if so.
         restricted_tables: which tables row-level security keeps from us, if any.
         accounts: the accounts, `default` first; empty if there is no other.
-        misspelt_settings: names in `.env` that are no setting -> the setting that is probably meant.
+        misspelt_settings: misspelt names in `.env` -> the setting that is probably meant.
     """
 
     stats: Stats

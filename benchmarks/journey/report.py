@@ -68,8 +68,8 @@ def show(results: Mapping[str, Any]) -> str:
             + "; ".join(_load_verdict(results[kind]["sustained"], kind) for kind in KINDS)
             + ".",
             "",
-            "What limits SQLite: it has one writer at a time. At 1,500 a second the write lock is always held, 0.6 s",
-            "of each second by the inbox worker and 0.2 s each by the receiver and the sender of notifications.",
+            "What limits SQLite: it has one writer at a time. By hand: at 1,500 a second its lock is always held, 0.6",
+            "s of each second by the inbox worker and 0.2 s each by the receiver and the sender of notifications.",
             "Bodies are parsed before it is taken. With 256 connections instead of 64 the receiver keeps up (p99 0.2",
             "s), and the backlog grows. Tried and left out: checkpoints after 4,000 and 10,000 pages instead of 1,000",
             "(no difference).",

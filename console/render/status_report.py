@@ -155,7 +155,7 @@ def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
 
 def _misspelt(snapshot: StatusSnapshot) -> Iterator[str]:
     for name, meant in snapshot.misspelt_settings.items():
-        yield f"{printable(name)} in .env is none: is {meant} meant?"
+        yield f"{printable(name)} in .env is not a setting: did you mean {meant}?"
 
 
 def _redis_only(stats: Stats) -> str | None:

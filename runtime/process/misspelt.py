@@ -1,4 +1,4 @@
-"""Names in `.env` that are no setting but nearly are one. A platform may keep its own variables in the same file."""
+"""Find misspelt settings in `.env`, in which a platform may keep variables of its own, too."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +10,13 @@ from runtime.env_file import UnusableFile
 from runtime.settings import FILE_SUFFIX, SETTING_NAMES
 
 MIN_SIMILARITY = 0.9
-"""Ratio of difflib. `MAIL_COLOUR` has it; `APP_PORT`, `MAIL_HOST` and `TEST_DATABASE_URL` have less."""
+"""As difflib's ratio. `MAIL_COLOUR` reaches it; `APP_PORT`, `MAIL_HOST` and `TEST_DATABASE_URL` do not."""
 
 log = structlog.get_logger()
 
 
 def misspelt_settings(path: Path = env_file.ENV_FILE) -> dict[str, str]:
-    """Return names in the file that are no setting -> the setting that is probably meant, which is not set itself."""
+    """Return misspelt names in the file -> the setting that is probably meant, unless that one is set."""
     try:
         names, given = env_file.read_env_file(path).values, env_file.environment(path)
     except UnusableFile:
@@ -27,7 +27,7 @@ def misspelt_settings(path: Path = env_file.ENV_FILE) -> dict[str, str]:
 
 
 def warn_of_misspelt_settings() -> None:
-    """Log each of them, when a process starts."""
+    """Log each misspelt setting. Each process calls it once, at its start."""
     for name, meant in misspelt_settings().items():
         log.warning("setting.unknown", name=name, meant=meant)
 

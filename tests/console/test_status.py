@@ -98,7 +98,7 @@ def test_a_misspelt_setting_is_noted_and_needs_no_person(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NOTIFY_DEFAULT", raising=False)
     (tmp_path / ".env").write_text("NOTIFY_DEFUALT=log:\nAPP_PORT=8080\n")
-    assert "NOTIFY_DEFUALT in .env is none: is NOTIFY_DEFAULT meant?" in run_cli("status").stdout
+    assert "NOTIFY_DEFUALT in .env is not a setting: did you mean NOTIFY_DEFAULT?" in run_cli("status").stdout
     assert findings() == []
     assert looked()[1]["misspelt_settings"] == {"NOTIFY_DEFUALT": "NOTIFY_DEFAULT"}
 
