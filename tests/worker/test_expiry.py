@@ -43,8 +43,13 @@ def tls_server(folder: Path, life: timedelta, left: timedelta, name: str = "loca
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "root.pem", folder / "key.pem")
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        Thread(target=_serve, args=(listener, context), daemon=True).start()
-        yield f"https://localhost:{listener.getsockname()[1]}"
+        serving = Thread(target=_serve, args=(listener, context))
+        serving.start()
+        try:
+            yield f"https://localhost:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            serving.join()  # else it may accept the next server's connection, whose file descriptor is the same
 
 
 def _serve(listener: socket.socket, context: ssl.SSLContext) -> None:
