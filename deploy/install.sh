@@ -15,6 +15,7 @@
 #   MIGRATE=yes                      no: leave the database alone (another machine migrates it)
 #   DESTDIR=                         a folder to put everything under, for packaging: no user, no database, no systemctl
 set -eu
+umask 022 # root's own may be 077: the services read their code as another user
 
 PREFIX=${PREFIX:-/opt/meetergo-inbox}
 SYSCONFDIR=${SYSCONFDIR:-/etc/meetergo-inbox}
@@ -83,6 +84,8 @@ packages=$(sed -n 's/^COPY \([a-z_]*\) \1$/\1/p' "$SOURCE/Dockerfile") # the sam
 for part in $packages docs examples Procfile CHANGELOG.md requirements.txt requirements.hashes.txt; do
     cp -Rp "$SOURCE/$part" "$folder/"
 done
+owned -R root:root "$folder" # not by whoever cloned the checkout
+chmod -R u+w,go-w,a+rX "$folder"
 
 if [ -n "$VENV" ]; then
     ln -s "$VENV" "$folder/.venv"

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -32,30 +33,33 @@ PROCESSES = {
     "dashboard": "dashboard",
     "api": "read_api",
 }
+NOBODY = 65534
 MAX_EXPOSURE = 2.5
 """On systemd's scale from 0 to 10; a service without a setting has 9.6."""
 
 
 @dataclass
 class Installation:
-    """Folders of an installation in a test."""
+    """Folders of an installation in a test, and the checkout that it comes from."""
 
     folder: Path
+    source: Path = ROOT
 
-    def run(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, *arguments: str, umask: int = -1, **variables: str) -> "subprocess.CompletedProcess[str]":
         names = {"PREFIX": "opt", "SYSCONFDIR": "etc", "STATEDIR": "var", "UNITDIR": "units", "BINDIR": "bin"}
         env = {name: str(self.folder / place) for name, place in names.items()}
         python = {"PYTHON": sys.executable, "VENV": sys.prefix, "SERVICE_USER": pwd.getpwuid(os.getuid()).pw_name}
         return subprocess.run(
-            ["sh", str(ROOT / "deploy" / "install.sh"), *arguments],
+            ["sh", str(self.source / "deploy" / "install.sh"), *arguments],
             env={"PATH": os.environ["PATH"], **env, **python, **variables},
+            umask=umask,
             capture_output=True,
             text=True,
             check=False,
         )
 
-    def install(self, **variables: str) -> str:
-        done = self.run(MIGRATE="no", **variables)
+    def install(self, umask: int = -1, **variables: str) -> str:
+        done = self.run(umask=umask, MIGRATE="no", **variables)
         assert done.returncode == 0, done.stderr
         return self.release()
 
@@ -132,6 +136,28 @@ def test_secrets_are_generated_once_and_readable_by_the_service_alone(installed:
     installation.install()
     assert {file.name: file.read_text() for file in (tmp_path / "etc" / "secrets").iterdir()} == secrets
     assert (tmp_path / "etc" / "env").read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_the_service_reads_its_code_and_only_root_writes_it_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    source = tmp_path / "source"
+    for name in ("deploy", "docs", "examples", "runtime", "receiver"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("Procfile", "CHANGELOG.md", "requirements.txt", "requirements.hashes.txt"):
+        shutil.copy(ROOT / name, source)
+    (source / "Dockerfile").write_text("COPY runtime runtime\nCOPY receiver receiver\n")
+    for path in source.rglob("*"):  # as a clone with this umask has it
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
+        if os.getuid() == 0:
+            os.chown(path, NOBODY, NOBODY)
+    installation = Installation(tmp_path / "installed", source)
+    installation.install(umask=umask)
+    files = {path: path.stat() for path in installation.folder.rglob("*") if not path.is_symlink()}
+    code = {path: file for path, file in files.items() if not {"etc", "var"} & set(path.parts[len(tmp_path.parts) :])}
+    assert {path.name for path in code} > {"receiver", "process.py", "meetergo-inbox-worker.service"}
+    assert [path for path, file in code.items() if not file.st_mode & stat.S_IROTH] == []
+    assert [path for path, file in files.items() if file.st_mode & (stat.S_IWGRP | stat.S_IWOTH)] == []
+    assert {file.st_uid for file in files.values()} == {os.getuid()}
 
 
 def test_the_first_installation_waits_for_the_settings(tmp_path: Path) -> None:
