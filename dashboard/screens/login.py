@@ -16,20 +16,14 @@ INVALID = N_("This link is not valid, or older than 10 minutes.")
 @screen.get("/login", provide_automatic_options=False)
 def use() -> Response:
     """Log in by a link. A prefetch by the browser does not use it up."""
-    limit: LoginLimit = current_app.extensions["login-limit"]
     if request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
         return make_response("", 204)
-    if limit.is_exceeded():
-        abort(429, _("Wait a minute, then open a new link."))
-    token = request.args.get("token", "")
-    found = current().logins.read_link(token)
+    found = current().logins.read_link(request.args.get("token", ""))
     if found is None:
-        limit.record_failure()
-        return error_page(401, _(INVALID))
+        return _refuse(_(INVALID))
     operator, link_id = found
     if not use_link(current().redis, link_id):
-        limit.record_failure()
-        return error_page(401, _(USED))
+        return _refuse(_(USED))
     from_elsewhere = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
     home = url_for("home.show")
     # Browsers withhold SameSite=Strict cookies on a redirect from another site, but not after a refresh.
@@ -43,6 +37,15 @@ def use() -> Response:
         samesite="Strict",
     )
     return response
+
+
+def _refuse(reason: str) -> Response:
+    """Refuse a login. A valid link is not limited: behind a proxy, strangers share its address."""
+    limit: LoginLimit = current_app.extensions["login-limit"]
+    if limit.is_exceeded():
+        abort(429, _("Wait a minute, then open a new link."))
+    limit.record_failure()
+    return error_page(401, reason)
 
 
 @screen.post("/logout", provide_automatic_options=False)

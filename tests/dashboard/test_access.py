@@ -131,11 +131,19 @@ def test_a_key_that_was_rotated_still_verifies(open_app: OpenApp) -> None:
 def test_failed_logins_are_limited(app: Flask, links: LoginSigner) -> None:
     client = app.test_client()
     assert [client.get("/login?token=x").status_code for _ in range(10)] == [401] * 10
-    limited = open_link(client, links.link("http://h", "Ada", "read"))
+    limited = client.get("/login?token=x")
     assert limited.status_code == 429
     assert limited.headers["Retry-After"]
     elsewhere = app.test_client().get("/login?token=x", environ_overrides={"REMOTE_ADDR": "10.9.9.9"})
     assert elsewhere.status_code == 401
+
+
+def test_a_stranger_behind_the_same_proxy_keeps_nobody_from_logging_in(app: Flask, links: LoginSigner) -> None:
+    for _ in range(11):
+        app.test_client().get("/login?token=x")
+    link = links.link("http://h", "Ada", "read")
+    assert open_link(app.test_client(), link).status_code == 303
+    assert open_link(app.test_client(), link).status_code == 429  # used
 
 
 def test_nobody_logs_in_while_nothing_can_tell_whether_the_link_was_used(
