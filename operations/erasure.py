@@ -1,6 +1,6 @@
 """Erase one guest, identified by e-mail address, phone number or name."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from models.erasure import ErasureResult, PersonMatches, erase, find, vacuum
@@ -52,6 +52,13 @@ def find_guest(database: Database, cipher: BodyCipher, guest: GuestName) -> Pers
         raise OperationError("nobody with this address, number or name is known")
     refuse_several(person, found)
     return found
+
+
+def reason_without_guest(reason: str, person: Person, found: PersonMatches) -> str:
+    """Return an operator's reason without the guest, whom it may name in other words than those that found them."""
+    guests = [person.other_identities, *map(identities, found.guests)]
+    emails, phones, names = (frozenset[str]().union(*each) for each in zip(*guests, strict=True))
+    return str(replace(person, other_identities=(emails, phones, names)).redact(reason))
 
 
 def refuse_several(person: Person, found: PersonMatches) -> None:

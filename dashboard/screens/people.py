@@ -9,8 +9,9 @@ from dashboard.i18n import N_, _
 from dashboard.pages import render, see_other
 from dashboard.stores import current
 from dashboard.times import now
+from models.erasure import PersonMatches
 from models.retention import prunable
-from operations.erasure import GuestName, describe_guest, find_guest
+from operations.erasure import GuestName, describe_guest, find_guest, reason_without_guest
 from operations.errors import OperationError
 from operations.keyset import COUNT_LIMIT
 from operations.runs.store import start_erasure, start_prune
@@ -51,8 +52,10 @@ def erase() -> Response:
     guest, reason = _guest(), text_of("reason", "form") or ""
     if not reason:
         return _render_plan(guest, problem=_(SAY_WHY))
-    if text_of("digest", "form") != _digest(_counts(guest)[1]):
+    found = find_guest(current().database, current().services.inbox.cipher, guest)
+    if text_of("digest", "form") != _digest(_counts(found)):
         return _render_plan(guest, has_changed=True)
+    reason = reason_without_guest(reason, guest.person(), found)
     with current().database.transaction() as session:
         run = start_erasure(session, guest, current().services.inbox.cipher, operator().name, reason, now())
     return see_other("runs.show", run_id=run.id)
@@ -75,11 +78,9 @@ def _guest() -> GuestName:
     return GuestName(*(text_of(name, "form") or "" for name in ("email", "phone", "name")))
 
 
-def _counts(guest: GuestName) -> tuple[list[str], dict[str, int]]:
-    found = find_guest(current().database, current().services.inbox.cipher, guest)
-    names = list(dict.fromkeys(describe_guest(each) for each in found.guests))
+def _counts(found: PersonMatches) -> dict[str, int]:
     counts = {"bookings": len(found.keys), "deliveries": len(found.bodies), "texts": len(found.texts)}
-    return names, counts | {"hosts": found.hosts, "unopened": len(found.unopened), "skipped": len(found.skipped)}
+    return counts | {"hosts": found.hosts, "unopened": len(found.unopened), "skipped": len(found.skipped)}
 
 
 def _digest(counts: dict[str, int]) -> str:
@@ -88,9 +89,10 @@ def _digest(counts: dict[str, int]) -> str:
 
 def _render_plan(guest: GuestName, problem: str = "", has_changed: bool = False) -> Response:
     try:
-        names, counts = _counts(guest)
+        found = find_guest(current().database, current().services.inbox.cipher, guest)
     except OperationError as error:
         return render("people/plan.html", 409, guest=guest, names=[], counts={}, digest="", problem=str(error))
+    names, counts = list(dict.fromkeys(map(describe_guest, found.guests))), _counts(found)
     return render(
         "people/plan.html",
         409 if has_changed else 400 if problem else 200,

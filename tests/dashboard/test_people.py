@@ -54,12 +54,14 @@ def test_a_guest_is_erased_by_a_run(client: Client, sample_data: Harness, databa
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_reason_that_names_the_guest_is_erased_too(client: Client, sample_data: Harness) -> None:
-    ada, email = client("people"), sample_data.booking("b1").attendees[0]["email"]
-    ada.post("/people/erase", data={"email": email, "digest": find(ada, email), "reason": f"{email} asked"})
+@pytest.mark.parametrize("name", ["email", "fullname"])
+def test_a_reason_that_names_the_guest_is_erased_too(client: Client, sample_data: Harness, name: str) -> None:
+    ada, guest = client("people"), sample_data.booking("b1").attendees[0]
+    email, reason = guest["email"], f"{guest[name]} asked"
+    ada.post("/people/erase", data={"email": email, "digest": find(ada, email), "reason": reason})
     advance_runs(sample_data.services, datetime.now(UTC))
     acts = [(act.kind, act.reason) for act in sample_data.all(Intervention)]
-    assert acts == [("started", ERASED), ("erased", f"{ERASED} (run 1)")]
+    assert acts == [("started", f"run 1: erase a guest: {ERASED}"), ("erased", f"{ERASED} (run 1)")]
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -250,6 +250,13 @@ def test_who_erased_and_why_is_recorded_without_the_guest(harness: Harness) -> N
     assert_gone(harness, JANE)
 
 
+@pytest.mark.parametrize("words", ["Jane Miller asked", "JANE.M@other.example asked", "a call from 030 2222222"])
+def test_a_reason_that_names_the_guest_in_other_words_is_not_recorded(harness: Harness, words: str) -> None:
+    harness.process(created("b1", guest(phone="+49 30 2222222")), created("b2", guest("jane.m@other.example")))
+    assert run(JANE, "--reason", words).exit_code == 0
+    assert [act.reason for act in harness.all(Intervention)] == [ERASED]
+
+
 def test_bodies_that_no_key_decrypts_are_reported(open_harness: Callable[..., Harness]) -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     open_harness(body_keys=old).process({"webhookType": "form_submission", "id": "1", "email": JANE})

@@ -67,7 +67,7 @@ def erase(
     from models.erasure import erase as erase_guest
     from models.intervention import Intervention
     from operations.accounts import check_account
-    from operations.erasure import refuse_several
+    from operations.erasure import reason_without_guest, refuse_several
     from operations.settings import ErasureSettings
 
     if as_json and not (yes or dry_run):
@@ -97,7 +97,7 @@ def erase(
             )
         erased = erase_guest(database, cipher, person, datetime.now(UTC), found)
         with database.transaction() as session:
-            act = dict(by=by, reason=person.redact(reason), account=account or DEFAULT)
+            act = dict(by=by, reason=reason_without_guest(reason, person, found), account=account or DEFAULT)
             Intervention.record_act(session, "erased", datetime.now(UTC), **act)
         if not vacuum(database):
             remaining.append(OLD_PAGES_REMAIN)
