@@ -22,8 +22,9 @@ COPY dashboard dashboard
 COPY read_api read_api
 COPY bin bin
 COPY Procfile .
+# COPY keeps the modes of a checkout that was cloned under umask 077, which the services' user could not read.
 # Compiled once, here: the services write nothing into their own code, and each start would compile a hundred modules.
-RUN python -m compileall -q .
+RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001
 EXPOSE 8000
 CMD ["python", "-m", "receiver"]

@@ -1,9 +1,11 @@
 """docker-compose.yml and the files beside it: valid by the Compose Specification, and complete. Needs no Docker."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,18 @@ def test_the_image_is_on_a_current_python_with_hashes() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = {line.split()[1] for line in dockerfile.splitlines() if re.match(r"COPY [^-]", line)}
     assert copied == allowed - {"requirements-otel.txt"}
+
+
+def test_the_image_can_be_read_by_its_user_whatever_the_umask_of_the_checkout(tmp_path: Path) -> None:
+    (tmp_path / "runtime").mkdir(mode=0o700)
+    (tmp_path / "runtime" / "version.py").touch(0o600)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    last_steps = (ROOT / "Dockerfile").read_text().rpartition("\nCOPY ")[2]
+    for command in re.findall(r"^RUN (.*)$", last_steps, re.MULTILINE):
+        subprocess.run(command, shell=True, check=True, cwd=tmp_path, umask=0o022, env={"PATH": path})
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert (modes["runtime"], modes["version.py"]) == (0o755, 0o644)
+    assert "RUN chmod -R a+rX /platform" in (FOLDER / "Dockerfile.platform").read_text()
 
 
 def test_the_image_with_traces_can_copy_what_it_needs() -> None:
