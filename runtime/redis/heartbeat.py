@@ -17,6 +17,8 @@ from runtime.redis.client import key_of, probe_write
 
 TASKS = ("wake", "sweep", "runs", "failed_jobs", "prune", "alerts", "arrivals")
 """The scheduler's tasks that run in every installation."""
+OLD_TASKS = {"filing": "failed_jobs"}
+"""Names of version 0.1.0, whose scheduler may still run during an upgrade."""
 SIGNS_OF_SCHEDULER = ("sweep", "alerts")
 """Either shows that the scheduler runs: the sweep needs the database, the alerts do not."""
 RAN_KEY = "ran"
@@ -67,6 +69,9 @@ def next_runs(redis: Redis) -> dict[str, datetime]:
         with suppress(ResponseError, ValueError):  # not what we wrote
             moment = datetime.fromisoformat(cast("bytes", redis.get(key) or b"").decode())
             runs[task] = min(runs.get(task, moment), moment)
+    for old_name, name in OLD_TASKS.items():
+        if old_name in runs:
+            runs.setdefault(name, runs.pop(old_name))
     return runs
 
 

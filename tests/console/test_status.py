@@ -347,6 +347,16 @@ def test_a_scheduled_task_that_never_completes_is_a_finding(healthy: Harness) ->
     assert findings() == [("the scheduler does not complete: failed jobs (see its log)", None)]
 
 
+@ON_SQLITE
+def test_a_scheduler_that_is_not_upgraded_yet_calls_a_task_by_its_old_name(healthy: Harness) -> None:
+    redis = healthy.services.job_queue.redis
+    heartbeat.record(redis, "filing", datetime.now(UTC), timedelta(minutes=1))
+    assert {"filing", "failed_jobs"} & heartbeat.next_runs(redis).keys() == {"failed_jobs"}
+    assert heartbeat.next_runs(redis)["failed_jobs"] > datetime.now(UTC)
+    redis.delete(*redis.keys("meetergo-inbox:ran:*:failed_jobs"))
+    assert findings() == []
+
+
 def test_deliveries_that_fail_repeatedly_are_reported_at_once(
     open_harness: Callable[..., Harness], healthy: Harness
 ) -> None:
