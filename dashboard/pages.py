@@ -70,14 +70,14 @@ def see_other(endpoint: str, **values: Any) -> Response:
 
 
 def visible(value: Any) -> Any:
-    """Escape characters that would change how a text is displayed, such as bidirectional overrides: the first
-    MAX_ESCAPED by their code, any further ones by a replacement character.
+    """Escape characters that would change how a text is displayed, or what is copied from it, such as bidirectional
+    overrides and terminal escapes: the first MAX_ESCAPED by their code, any further ones by a replacement character.
     """
-    if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
+    if not isinstance(value, str) or value.isprintable() or isinstance(value, Markup):
         return value
     shown, escaped = list[str](), 0
     for each in value:
-        if each.isprintable() or each in "\n\t\u00a0":
+        if each.isprintable() or each in "\n\r\t\u00a0":
             shown.append(each)
         else:
             escaped += 1

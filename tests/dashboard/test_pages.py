@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from dashboard.keyset import PAGE_SIZE
+from dashboard.pages import visible
 from devtools.send import samples
 from models.account import DEFAULT
 from models.attempt import FailedAttempt
@@ -228,6 +229,12 @@ def test_every_page_is_small_and_shows_hostile_text_as_text(hostile_data: Harnes
     assert seen >= 45
     assert hostile_data.all(PlatformUser)
     assert len(hostile_data.all(Run)) == ROWS
+
+
+@pytest.mark.parametrize("text", ["id\x1b[2J", "id\x1b[2J\u00e9"])
+def test_a_control_character_is_shown_by_its_code(text: str) -> None:
+    assert visible(text) == text.replace("\x1b", "\\x1b")
+    assert visible("two\nlines\tand a tab") == "two\nlines\tand a tab"
 
 
 LONGEST = "\U000e0001" * 250
