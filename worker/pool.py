@@ -33,6 +33,7 @@ from runtime.redis.allowed_jobs import REJECTION, OwnJob, RejectedJob
 from runtime.redis.client import InstallationRedis, prefix_of
 from runtime.tracing import switch as tracing
 from worker import identity
+from worker import jobs as jobs  # RQ would import it with the first job: after `git pull`, that is another version
 from worker.maintenance import recovery
 from worker.stopping import stopping
 

@@ -2,12 +2,13 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,13 +16,14 @@ import pytest
 from rq import Worker
 
 import worker.__main__ as worker_main
-from devtools.forked import ForkedProcess, Program
+from devtools.forked import ROOT, ForkedProcess, Program
 from devtools.processes import environment
 from devtools.send import samples
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery
 from models.incident import Incident
+from models.notification import Notification
 from models.retryable import WORKER_DIED
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
@@ -48,12 +50,12 @@ def forked_pool(folder: Path, *words: str, start_new_session: bool = False) -> I
 
 
 @contextmanager
-def worker_pool(folder: Path, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+def worker_pool(folder: Path, *words: str, env: Mapping[str, str] | None = None) -> Iterator["subprocess.Popen[bytes]"]:
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", *words],
             cwd=folder,
-            env=environment({}),
+            env=env or environment({}),
             stdout=log,
             stderr=log,
         )
@@ -95,6 +97,23 @@ def test_each_queue_has_its_own_number_of_workers(harness: Harness, tmp_path: Pa
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert workers(harness) == []
+
+
+@ONE_DATABASE
+def test_a_worker_that_was_not_restarted_yet_handles_deliveries_after_its_code_was_replaced(
+    harness: Harness, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    for package in ("meetergo", "meetergo_inbox", "models", "runtime", "worker"):
+        shutil.copytree(ROOT / package, code / package)
+    env = environment({"PYTHONPATH": str(code), "NOTIFY_DEFAULT": "log:"})
+    with worker_pool(tmp_path, env=env):
+        wait_until(lambda: len(workers(harness)) == 2)
+        (code / "worker" / "jobs.py").write_text("from runtime import a_module_of_the_next_version\n")
+        harness.deliver(samples.created("b1", START, AT))
+        harness.services.job_queue.trigger_drain("inbox")
+        wait_until(lambda: [row.status for row in harness.all(Notification)] == ["done"])
+    assert "job.dead" not in (tmp_path / "worker.log").read_text()
 
 
 @ONE_DATABASE
