@@ -1,5 +1,6 @@
 """Tokens of the read API. A token is 256 random bits, so that it is safe to store a plain SHA-256 of it."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from secrets import token_urlsafe
@@ -52,6 +53,12 @@ class ApiToken(Model):
     def by_digest(cls, session: Session, digest: str) -> "ApiToken | None":
         """Return a token that is not revoked."""
         return session.scalar(select(cls).where(cls.digest == digest, cls.revoked_at.is_(None)))
+
+    @classmethod
+    def newest_digests(cls, session: Session, limit: int) -> Sequence[str]:
+        """Return the digests of tokens that are not revoked."""
+        query = select(cls.digest).where(cls.revoked_at.is_(None)).order_by(cls.id.desc()).limit(limit)
+        return session.scalars(query).all()
 
     def is_use_recorded(self, now: datetime) -> bool:
         """Whether `last_used_at` is recent enough to stay as it is."""

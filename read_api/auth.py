@@ -1,8 +1,9 @@
 """Access control, closed by default: bearer tokens, created by `bin/inbox api-tokens create`."""
 
 import re
+import time
 from collections import OrderedDict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 
 import structlog
@@ -23,8 +24,10 @@ OPEN_ENDPOINTS = frozenset({"healthz", "v1.openapi", "calendar.calendar"})
 READERS = frozenset({"read"})
 """Roles that may read. Another role, such as one of a later version, may not."""
 FAILURES = RateLimitItemPerMinute(30)
-"""Limit of failed requests per address; beyond it, tokens not seen before get 429 without a look-up."""
+"""Limit of failed requests per address; beyond it, tokens that are not known get 429 without a look-up of each."""
 MAX_KNOWN = 1_000
+RELOAD_INTERVAL = timedelta(seconds=10)
+"""How often, at most, all valid tokens are read while an address exceeds the limit."""
 BEARER = re.compile(rf"Bearer +({PREFIX}[A-Za-z0-9_-]{{43}}) *", re.IGNORECASE)
 EXTENSION = "read-api-guard"
 
@@ -34,8 +37,8 @@ log = structlog.get_logger()
 class TokenGuard:
     """Checks tokens.
 
-    Consumers behind one proxy share an address, so a token that was valid before is looked up even if its address has
-    exceeded the limit.
+    Consumers behind one proxy share an address with strangers, so a valid token is looked up even if its address has
+    exceeded the limit, also one that this process has not seen yet.
 
     Args:
         database: holds the tokens.
@@ -46,6 +49,7 @@ class TokenGuard:
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
         self._known: OrderedDict[str, None] = OrderedDict()
         self._lock = Lock()
+        self._reload_at = 0.0
 
     def check(self, header: str, address: str, now: datetime) -> ApiToken:
         """Return the token that a request carries.
@@ -61,7 +65,7 @@ class TokenGuard:
         """
         found = BEARER.fullmatch(header)
         digest = digest_of(PREFIX + found[1].removeprefix(PREFIX)) if found else ""
-        if digest not in self._known and not self._limiter.test(FAILURES, address):
+        if not (digest in self._known or self._limiter.test(FAILURES, address) or self._is_stored(digest)):
             raise TooManyRequests("too many requests without a valid token", retry_after=60)
         token = self._find(digest) if found else None
         if token is None:
@@ -83,6 +87,14 @@ class TokenGuard:
                 ApiToken.record_use(session, token_id, now)
         except SQLAlchemyError as error:  # reads must work while the database is read-only
             log.warning("api.use_not_recorded", token=token_id, error=type(error).__name__)
+
+    def _is_stored(self, digest: str) -> bool:
+        if time.monotonic() >= self._reload_at:
+            with self._database.read_only() as session:
+                for each in ApiToken.newest_digests(session, MAX_KNOWN):
+                    self._remember(each)
+            self._reload_at = time.monotonic() + RELOAD_INTERVAL.total_seconds()
+        return digest in self._known
 
     def _remember(self, digest: str) -> None:
         with self._lock:

@@ -136,6 +136,14 @@ def test_guessing_is_limited_and_holds_up_no_one_else_at_this_address(
     assert client.get(BOOKINGS).status_code == 200
 
 
+def test_a_stranger_behind_the_same_proxy_keeps_no_consumer_out_after_a_restart(app: Flask, token: str) -> None:
+    stranger = client_with(app, "mgi_" + "a" * 43)
+    while stranger.get(BOOKINGS).status_code != 429:
+        pass
+    assert client_with(app, token).get(BOOKINGS).status_code == 200  # this process has not seen it before
+    assert stranger.get(BOOKINGS).status_code == 429
+
+
 def test_while_the_database_does_not_answer_a_client_is_told_to_try_later(
     token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
