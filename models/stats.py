@@ -85,7 +85,7 @@ class Stats:
         next_runs: scheduled task -> when it runs next; tasks that have not run recently are missing.
         accepted_per_minute: deliveries received per minute, within `RATE_WINDOW`.
         incidents: kind of each open incident -> when it began. Outdated while the scheduler is down.
-        incident_details: kind of each open incident that has details -> the details.
+        incident_details: kind of each open incident that has details and whose condition still holds -> the details.
         account_incidents: the open incidents of accounts other than `default`, oldest first.
         errors: why a store did not answer, or why Redis cannot be written.
         reconcile_status: state of reconciling; None if it is not in use.
@@ -177,7 +177,11 @@ def _database_stats(database: Database, now: datetime, limit: int | None) -> dic
             },
             accepted_per_minute=_per_minute(session, Delivery.received_at, now) if limit is None else 0.0,
             incidents={incident.kind: incident.began_at for incident in own},
-            incident_details={incident.kind: incident.details for incident in own if incident.details is not None},
+            incident_details={
+                incident.kind: incident.details
+                for incident in own
+                if incident.details is not None and incident.quiet_since is None
+            },
             account_incidents=[incident for incident in incidents if incident.account != DEFAULT],
             reconcile_status=ReconcileStatus.load(session, DEFAULT),
             failing=ErrorGroups.of_repeated_failures(session, Delivery, limit),

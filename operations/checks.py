@@ -228,7 +228,7 @@ def _check_accounts(stats: Stats) -> Iterator[Finding]:
     """Report the incidents of accounts other than `default`, as detected by the scheduler."""
     for incident in stats.account_incidents:
         what = printable(cause(incident.kind, incident.details))
-        if what:
+        if what and incident.quiet_since is None:
             command = f"bin/inbox {ACCOUNT_COMMANDS[incident.kind].format(incident.account)}"
             values = {"account": incident.account, "kind": incident.kind, "command": command}
             yield Finding(what, command, "account", values)

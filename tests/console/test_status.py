@@ -139,6 +139,17 @@ def test_what_the_scheduler_has_noticed_needs_a_person(healthy: Harness) -> None
     ]
 
 
+@ON_SQLITE
+def test_what_the_scheduler_no_longer_notices_needs_nobody(healthy: Harness) -> None:
+    now = datetime.now(UTC)
+    with healthy.services.database.transaction() as session:
+        for account, holds in ((DEFAULT, True), ("acme", True), (DEFAULT, False), ("acme", False)):
+            for kind in OBSERVED:
+                Incident.record_state(session, account, kind, holds, [], now, OBSERVED[kind] if holds else None)
+    assert findings() == []
+    assert set(looked()[1]["incidents"]) == set(OBSERVED)
+
+
 def test_a_row_that_waits_too_long_needs_a_person(healthy: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     healthy.deliver(b"{}")
     with healthy.services.database.transaction() as session:

@@ -115,6 +115,7 @@ def test_a_key_that_has_expired_or_is_unknown_is_refused(provider: Provider, set
 def test_what_is_not_asked_any_more_is_over(settings: ScheduleSettings) -> None:
     observed: Observations = {"api_key_refused": Observation(True, {"reason": "expired"})}
     assert list(external_checks(settings, observed)) == ["registration", "expiry"]
+    assert {every for every, _ in external_checks(settings, observed).values()} == {timedelta(minutes=10)}
     assert observed == {"api_key_refused": Observation(True, {"reason": "expired"}), "api_key_expiring": ABSENT}
     bare = settings.model_copy(update={"meetergo_api_key": "", "public_url": "http://127.0.0.1:8000"})
     assert external_checks(bare, observed) == {}

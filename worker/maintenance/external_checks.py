@@ -12,7 +12,8 @@ from worker.maintenance.registration_check import observe_registration
 from worker.services import Services
 from worker.settings import ScheduleSettings
 
-CHECK_EVERY = timedelta(hours=1)
+CHECK_EVERY = timedelta(minutes=10)
+"""Also how long `status` may still name what an operator has repaired."""
 
 ExternalCheck = Callable[[Services, datetime], Any]
 
