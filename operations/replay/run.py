@@ -29,7 +29,7 @@ class ReplayRun:
         stop: set when a stop is requested.
         replayed: ids of the deliveries that start over.
         resent: number of notifications sent again.
-        skipped: number of deliveries skipped because another process replayed them meanwhile.
+        skipped: number of deliveries skipped because they changed meanwhile.
         queue_reached: whether every trigger reached Redis.
     """
 

@@ -216,6 +216,22 @@ def test_two_operators_who_retry_the_same_delivery_retry_it_once(harness: Harnes
     assert len(harness.all(Intervention)) == 1
 
 
+def test_a_retry_that_comes_before_the_operator_is_not_called_another_operator(
+    harness: Harness, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    BROKEN["hook"] = "for now"
+    harness.process(CREATED)
+    BROKEN["hook"] = False
+
+    def confirm_after_the_retry(question: str) -> None:
+        with harness.services.database.transaction() as session:
+            session.execute(update(Delivery).values(due_at=Delivery.received_at))
+        harness.process_due()
+
+    monkeypatch.setattr("console.commands.deliveries.replay.confirm_or_exit", confirm_after_the_retry)
+    assert "1 delivery left alone: changed meanwhile." in said(invoke(replay, "--status", "pending"))
+
+
 def test_pending_deliveries_are_left_alone_and_erased_ones_omitted(harness: Harness, invoke: Invoke) -> None:
     die(harness, CREATED, b"erased")
     harness.deliver(b"waits")

@@ -217,7 +217,7 @@ def _print_result(console: Console, run: ReplayRun, total: int) -> None:
     if run.resent:
         console.print(f"{count(run.resent, 'notification')} to go out once more.")
     if run.skipped:
-        console.print(f"{_deliveries(run.skipped)} left alone: another operator replayed them meanwhile.")
+        console.print(f"{_deliveries(run.skipped)} left alone: changed meanwhile.")
     if run.queue_reached and number and not _has_workers(run.replay_service.services):
         console.print("But no worker runs for the inbox; they wait for one: python -m worker")
     if not run.queue_reached:
