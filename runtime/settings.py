@@ -466,8 +466,16 @@ class AddressSettings(Settings):
     webhook_account: Account = "default"
 
 
+EXPECTED = {
+    "bool": "it should be True or False",
+    "int": "it should be a whole number",
+    "date": "it should be a day such as 2027-01-31",
+}
+"""Type that a value cannot be read as -> what to write. It begins the names of pydantic's errors."""
+
+
 def _error_message(fault: Any) -> str:
-    message = fault["msg"].removeprefix("Value error, ")
+    message = EXPECTED.get(fault["type"].partition("_")[0], fault["msg"].removeprefix("Value error, "))
     if not fault["loc"]:
         return f"{message} (see .env.example)."
     name = str(fault["loc"][0]).upper()

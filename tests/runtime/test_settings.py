@@ -206,6 +206,27 @@ def test_an_unusable_file_of_a_secret_is_an_error_message(
     assert capsys.readouterr().err.startswith(said.format(file=file))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORT", "abc", "it should be a whole number"),
+        ("PORT", "99999", "Input should be less than or equal to 65535"),
+        ("WEBHOOK_ADDRESS_OPTIONAL", "perhaps", "it should be True or False"),
+        ("MEETERGO_API_KEY_EXPIRES", "31.1.2027", "it should be a day such as 2027-01-31"),
+        ("MEETERGO_API_KEY_EXPIRES", "2027-01-31T10:00", "it should be a day such as 2027-01-31"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_an_error_that_says_what_to_write(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEBHOOK_KEYS", KEYS[0])
+    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        (StatusSettings if name.endswith("EXPIRES") else ReceiverSettings).load()
+    assert capsys.readouterr().err == f"{name} cannot be used: {said} (see .env.example).\n"
+
+
 def test_a_file_of_a_secret_that_cannot_be_read_is_an_error_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
