@@ -16,7 +16,10 @@ MAX_WAIT_SECONDS = 30
 
 
 def _moment(text: object) -> object:
-    return parse_time(text, datetime.now(UTC)) if isinstance(text, str) else text
+    if not isinstance(text, str):
+        return text
+    # A `+` that is not percent-encoded arrives as a space.
+    return parse_time(text.replace(" ", "+") if "T" in text else text, datetime.now(UTC))
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]

@@ -1,6 +1,6 @@
 """Bookings and hosts: the same JSON as elsewhere, in pages, with an ETag."""
 
-from datetime import timedelta
+from datetime import timedelta, timezone
 from typing import Any
 from urllib.parse import quote
 
@@ -50,6 +50,13 @@ def test_a_booking_is_found_by_whatever_id_it_has(client: FlaskClient, book: Boo
     assert sorted(ids_of(follow(client, BOOKINGS, limit=3))) == sorted(ids)
     assert [client.get(f"{BOOKINGS}/{quote(each, safe='')}").get_json()["id"] for each in ids] == ids
     assert client.get(f"{BOOKINGS}/a%00").status_code == 404
+
+
+def test_a_plus_in_a_time_need_not_be_percent_encoded(client: FlaskClient, book: Book) -> None:
+    book(*IDS)
+    until = (START + timedelta(days=1)).astimezone(timezone(timedelta(hours=1))).isoformat()
+    assert "+01:00" in until
+    assert [each["id"] for each in client.get(f"{BOOKINGS}?until={until}").get_json()["bookings"]] == IDS[:1]
 
 
 def test_pages_hold_each_booking_once(client: FlaskClient, book: Book) -> None:
