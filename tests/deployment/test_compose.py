@@ -14,6 +14,7 @@ import yaml
 
 from operations.settings import ConsoleSettings, ProviderSettings, RegistrationSettings
 from operations.status import StatusSettings
+from worker import hook
 from worker.settings import ScheduleSettings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -187,3 +188,14 @@ def test_the_image_with_traces_can_copy_what_it_needs() -> None:
     section = (ROOT / "docs" / "operations.md").read_text().partition("## Traces")[2].partition("\n## ")[0]
     (copied,) = re.findall(r"^COPY (\S+) \.$", section, re.MULTILINE)
     assert f"!{copied}" in (ROOT / ".dockerignore").read_text().splitlines()
+
+
+def test_the_hook_that_the_sample_names_is_in_the_folder_that_it_mounts(tmp_path: Path) -> None:
+    """A path that is relative would begin at the image's folder."""
+    sample, target = (FOLDER / "hook.yml").read_text(), "/platform"
+    assert f"}}:{target}:ro" in sample
+    (tmp_path / "hook.py").write_text("def changed(session, booking, change):\n    pass\n")
+    for text in (sample, (ROOT / "docs" / "deployment.md").read_text()):
+        [path] = re.findall(r"PLATFORM_HOOK=(\S+:changed)", text)
+        assert path.startswith(f"{target}/")
+        assert hook.load(path.replace(target, str(tmp_path)))
