@@ -160,6 +160,18 @@ def test_the_service_reads_its_code_and_only_root_writes_it_whatever_the_umask(t
     assert {file.st_uid for file in files.values()} == {os.getuid()}
 
 
+def test_the_command_reads_secrets_that_were_added_for_a_unit(installed: Installation, tmp_path: Path) -> None:
+    """`replay` needs what the worker has, also at night."""
+    secret = installed.folder / "etc" / "secrets" / "smtp_url"
+    secret.write_text("smtp://127.0.0.1:1\n")
+    secret.with_name("smtp_url.old").write_text("")
+    url, redis = f"sqlite:///{tmp_path}/inbox.db", "redis://127.0.0.1:1/0"
+    installed.configure(DATABASE_URL=url, REDIS_URL=redis, NOTIFY_DEFAULT="mailto:", MAIL_FROM="inbox@example.com")
+    assert installed.console("migrate").returncode == 0
+    done = installed.console("replay", "--dead", "--dry-run")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "There is nothing to replay.\n", "")
+
+
 def test_the_first_installation_waits_for_the_settings(tmp_path: Path) -> None:
     installation = Installation(tmp_path)
     done = installation.run()  # would fail: nobody can migrate the database of the example
