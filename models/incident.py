@@ -44,6 +44,8 @@ RESOLVE_EVENT_AFTER = timedelta(minutes=10)
 """The same for `EVENT_KINDS`: an event that recurs within this time belongs to the same incident."""
 NOTIFYING_LEASE = timedelta(seconds=60)
 """How long one process may take to notify channels before another may; longer than any channel's timeout."""
+SEND_WITHIN = timedelta(minutes=1)
+"""How long the first alert of an incident may take before operators are told that a channel does not take it."""
 WORTH_NOTIFYING = timedelta(days=1)
 """How long after its end an incident is still sent to a channel that was down."""
 
@@ -135,6 +137,12 @@ class Incident(Model):
         state: IncidentState = "over" if self.ended_at else "began"
         return None if self.notified.get(channel) in (None, state) else state
 
+    def unnotified_channels(self, now: datetime) -> set[str]:
+        """Return the channels to which its beginning should have been sent by now."""
+        if self.began_at > now - SEND_WITHIN:
+            return set()
+        return {channel for channel, state in self.notified.items() if state == "nothing"}
+
     def release(self, channel: str, sent: IncidentState | None) -> None:
         """Release the claim after an attempt, and record the state that was sent; None if sending failed."""
         self.claimed_until = None
@@ -145,7 +153,8 @@ class Incident(Model):
         self, is_active: bool, channels: Collection[str], now: datetime, details: Mapping[str, Any] | None
     ) -> None:
         """Record whether the condition still holds. The incident ends once it has been absent for a while."""
-        self.notified = {**dict.fromkeys(channels, "nothing"), **self.notified}
+        known = {name: state for name, state in self.notified.items() if state != "nothing" or not channels}
+        self.notified = {**dict.fromkeys(channels, "nothing"), **known}
         if is_active:
             self.quiet_since = None
             if details is not None:

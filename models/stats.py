@@ -87,6 +87,7 @@ class Stats:
         incidents: kind of each open incident -> when it began. Outdated while the scheduler is down.
         incident_details: kind of each open incident that has details and whose condition still holds -> the details.
         account_incidents: the open incidents of accounts other than `default`, oldest first.
+        alerts_unsent: number of alert channels that do not take the alert of an open incident.
         errors: why a store did not answer, or why Redis cannot be written.
         reconcile_status: state of reconciling; None if it is not in use.
         write_error: why a database that answers cannot be written; None if it can, or if it does not answer.
@@ -107,6 +108,7 @@ class Stats:
     incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
     incident_details: Mapping[IncidentKind, Mapping[str, Any]] = field(default_factory=dict)
     account_incidents: Sequence[Incident] = ()
+    alerts_unsent: int = 0
     errors: tuple[Exception, ...] = ()
     reconcile_status: ReconcileStatus | None = None
     write_error: SQLAlchemyError | None = None
@@ -183,6 +185,7 @@ def _database_stats(database: Database, now: datetime, limit: int | None) -> dic
                 if incident.details is not None and incident.quiet_since is None
             },
             account_incidents=[incident for incident in incidents if incident.account != DEFAULT],
+            alerts_unsent=len(set[str]().union(*(incident.unnotified_channels(now) for incident in incidents))),
             reconcile_status=ReconcileStatus.load(session, DEFAULT),
             failing=ErrorGroups.of_repeated_failures(session, Delivery, limit),
             from_future=_from_future(session, database_now),

@@ -48,6 +48,7 @@ def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
         *_check_stores(stats, snapshot),
         *_check_redis_only(stats),
         *_check_processes(stats),
+        *_check_alerts(stats),
         *_check_repeated_failures(stats),
         *_check_rows(stats, snapshot.longest_wait),
         *_check_clocks(stats),
@@ -137,6 +138,17 @@ def _check_processes(stats: Stats) -> Iterator[Finding]:
     elif stopped and stats.rows is not None:  # without the database, no other task can complete
         tasks = ", ".join(stopped).replace("_", " ")
         yield Finding(f"the scheduler does not complete: {tasks} (see its log)", None, "task_stopped", {"tasks": tasks})
+
+
+def _check_alerts(stats: Stats) -> Iterator[Finding]:
+    if stats.alerts_unsent:
+        channels = count(stats.alerts_unsent, "alert channel does", "alert channels do")
+        yield Finding(
+            f"{channels} not take the alert of an open incident (alert.failed in the scheduler's log says why)",
+            None,
+            "alerts_unsent",
+            {"number": stats.alerts_unsent},
+        )
 
 
 def _check_repeated_failures(stats: Stats) -> Iterator[Finding]:

@@ -333,6 +333,14 @@ CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
     "task_stopped": lambda values: Card(
         _("The scheduler does not complete: %(tasks)s", tasks=values["tasks"]), _("See its log.")
     ),
+    "alerts_unsent": lambda values: Card(
+        ngettext(
+            "%(num)s alert channel does not take the alert of an open incident",
+            "%(num)s alert channels do not take the alert of an open incident",
+            values["number"],
+        ),
+        _("alert.failed in the scheduler's log says why."),
+    ),
     "failing": _failing,
     "stuck": lambda values: Card(
         _("A drain ended without an outcome"),

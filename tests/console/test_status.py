@@ -337,6 +337,15 @@ def test_watch_refreshes_until_ctrl_c(healthy: Harness) -> None:
 
 
 @ON_SQLITE
+def test_an_alert_that_reaches_nobody_is_a_finding(healthy: Harness) -> None:
+    with healthy.services.database.transaction() as session:
+        began_at = datetime.now(UTC) - timedelta(minutes=3)
+        session.add(Incident(kind="webhooks_missed", began_at=began_at, notified={"a": "began", "b": "nothing"}))
+    what = "1 alert channel does not take the alert of an open incident (alert.failed in the scheduler's log says why)"
+    assert findings() == [(what, None)]
+
+
+@ON_SQLITE
 def test_it_fits_a_narrow_terminal(healthy: Harness) -> None:
     with terminal("status", columns=80) as screen:
         assert screen.end() == 0

@@ -190,6 +190,29 @@ def test_a_channel_that_fails_is_retried_and_no_other_is_notified_twice(
     assert second_channel.subjects() == operator_channel.subjects() == ["1 delivery is dead"]
 
 
+@ON_SQLITE
+def test_a_channel_that_does_not_take_an_alert_is_a_finding_until_it_does_or_is_removed(
+    harness: Harness, operator_channel: AlertReceiver, second_channel: AlertReceiver
+) -> None:
+    def unsent(after: float) -> int:
+        at = NOW + timedelta(seconds=after)
+        return collect_stats(harness.services.database, harness.services.job_queue, at).alerts_unsent
+
+    second_channel.answer = 500
+    fail_one(harness)
+    check(harness, alerts_to(operator_channel, second_channel), 0, 15)
+    assert unsent(15) == 0, "it may be tried again in time"
+    assert unsent(120) == 1
+    check(harness, alerts_to(operator_channel), 135)
+    assert unsent(135) == 0
+    check(harness, alerts_to(operator_channel, second_channel), 150)
+    assert unsent(150) == 1
+    second_channel.answer = 200
+    check(harness, alerts_to(operator_channel, second_channel), 165)
+    assert unsent(165) == 0
+    assert len(operator_channel.received) == 1
+
+
 def test_an_incident_that_ended_before_it_could_be_sent_is_sent_once_as_resolved(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
