@@ -1,7 +1,7 @@
 """Retention: prune ended rows after a while. Bookings and their changes belong to the platform and stay.
 
 Failed attempts are deleted with their rows. Interventions, incidents and runs are kept as long as dead rows,
-reconciliations as long as done ones.
+reconciliations as long as done ones. Notifications stay while they decide what else is sent; see `_decides_no_more`.
 """
 
 from collections import Counter
@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import ColumnElement, Select, delete, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
+from models.booking import Booking
 from models.delivery import Delivery
 from models.incident import Incident
 from models.intervention import Intervention
@@ -34,7 +35,7 @@ def prunable(session: Session, now: datetime, keep: dict[str, timedelta], limit:
     counts: dict[str, int] = {}
     for model in (Delivery, Notification):
         for status, age in keep.items():
-            old = _old(model, status, now - age).limit(limit + 1).subquery()
+            old = _old(model, status, now, age).limit(limit + 1).subquery()
             number = session.scalar(select(func.count()).select_from(old)) or 0
             counts[model.__tablename__] = counts.get(model.__tablename__, 0) + number
     return counts
@@ -63,11 +64,7 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
     created_at = Run.created_at
     runs = select(Run.id).where(created_at < now - keep["dead"], Run.ended_at.is_not(None)).order_by(created_at)
     rows: Sequence[tuple[Any, Select[Any]]] = (
-        *(
-            (model, _old(model, status, now - age))
-            for model in (Delivery, Notification)
-            for status, age in keep.items()
-        ),
+        *((model, _old(model, status, now, age)) for model in (Delivery, Notification) for status, age in keep.items()),
         (Intervention, interventions),
         (Incident, incidents),
         (Reconciliation, reconciliations),
@@ -81,8 +78,23 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
     return dict(removed)
 
 
-def _old(model: Any, status: str, before: datetime) -> Select[Any]:
-    return select(model.id).where(model.ended_at < before, model.status == status).order_by(model.ended_at)
+def _old(model: Any, status: str, now: datetime, age: timedelta) -> Select[Any]:
+    old = select(model.id).where(model.ended_at < now - age, model.status == status).order_by(model.ended_at)
+    return old.where(*_decides_no_more(now)) if model is Notification and status == "done" else old
+
+
+def _decides_no_more(now: datetime) -> Sequence[ColumnElement[bool]]:
+    """SQL conditions: nothing that is still to be sent depends on the notification.
+
+    A host who is linked anew is not notified of an upcoming booking again, and a dead notification that is replayed is
+    not sent after a newer one. Both are subqueries, so that no planner scans a table for them.
+    """
+    dead = aliased(Notification)
+    is_dead = dead.status.not_in(["done", "pending"])  # not "= 'dead'": the index of all dead ones would match
+    dead_id = select(dead.id).where(dead.booking_id == Notification.booking_id, is_dead).limit(1).scalar_subquery()
+    is_to_come = func.coalesce(Booking.ends_at, Booking.starts_at) >= now
+    booking = select(is_to_come).where(Booking.id == Notification.booking_id, Booking.status == "confirmed")
+    return dead_id.is_(None), booking.scalar_subquery().is_not(True)
 
 
 def _prune(database: Database, model: Any, old: Select[Any], refusals: list[SQLAlchemyError]) -> int:

@@ -115,7 +115,7 @@ def test_reencrypt_without_a_key_names_the_setting(open_harness: Callable[..., H
 
 def test_rows_past_their_retention_are_pruned_and_the_rest_stays(harness: Harness) -> None:
     now = datetime.now(UTC)
-    created, _ = harness.deliver(CREATED, b"not json")
+    created, _ = harness.deliver(samples.created("b1", now + timedelta(days=1), AT), b"not json")
     harness.process_due()
     harness.send_all()
     harness.deliver(LEFT)
