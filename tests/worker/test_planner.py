@@ -297,6 +297,24 @@ def test_a_place_for_which_a_booking_was_cancelled_is_told_of_it_with_a_late_hos
     assert harness.booking().status == last_messages(harness)["log"].booking["status"]
 
 
+def test_a_place_that_knows_a_waiting_booking_is_told_when_a_late_host_with_own_channels_gets_it(
+    lasting_harness: Harness,
+) -> None:
+    harness = lasting_harness
+    harness.process(body(0, "late"))
+    own = dict(meetergo_user_id="late", email="late@example.com", channels=["mailto:"])
+    harness.add_user(external_id="late", **own)
+    for _ in range(2):
+        sweep(harness.services, datetime.now(UTC))
+    assert sent(harness) == [("log", "created"), ("log", "cancelled"), ("late", "created")]
+    assert last_messages(harness)["log"].handed_over
+    with harness.services.database.transaction() as session:
+        session.query(PlatformUser).filter_by(external_id="late").delete()
+    harness.add_user(external_id="made anew", **own)
+    sweep(harness.services, datetime.now(UTC))
+    assert len(harness.all(Notification)) == 3, "the place does not have this booking any more"
+
+
 def test_a_host_of_a_meeting_type_is_notified_of_a_booking_that_an_old_webhook_linked(
     harness: Harness,
 ) -> None:

@@ -69,6 +69,9 @@ class NotificationPlanner:
     ) -> Iterator[dict[str, Any]]:
         """Yield the notifications for a change: first for hosts who no longer have the booking, then for all others.
 
+        A booking without an owner may have had one, whose row was deleted: a shared place that then seems to lose it to
+        a linked host was perhaps never notified of it.
+
         Args:
             session: session of the transaction that made the change.
             change: the change; its booking must not have changed further.
@@ -84,13 +87,13 @@ class NotificationPlanner:
         before = now
         if was:
             hosts = host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])
-            if was["platform_user_id"] is None and change.kind != "linked":
+            if was["platform_user_id"] is None:
                 hosts = [host for host in hosts if host.linked_as == host.mapping]  # the others were mapped since
             before = self._subscribers(hosts, default)
         if was and was["status"] == "confirmed":
             payload = _handover_payload(change, was) if booking.status == "confirmed" else _payload(change)
             for key, subscriber in before.items():
-                if key not in now:
+                if key not in now and (change.kind != "linked" or _announced(session, [booking.id], *key)):
                     yield _row(change, "cancelled", key, subscriber, payload)
         for key, subscriber in now.items():
             for kind in _kinds_for(change, subscriber, is_new=key not in before):
