@@ -134,17 +134,17 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
             raise RuntimeError("this one")
 
     def returns_bad_rows(
-        self: NotificationPlanner, session: Any, change: BookingChange, resolver: Any
+        self: NotificationPlanner, session: Any, change: BookingChange, *others: Any
     ) -> Iterator[dict[str, Any]]:
-        for row in rows_for(self, session, change, resolver):
+        for row in rows_for(self, session, change, *others):
             yield row | ({"key": None} if change.booking_id == BAD else {})
 
     def breaks(
-        self: NotificationPlanner, session: Any, change: BookingChange, resolver: Any
+        self: NotificationPlanner, session: Any, change: BookingChange, *others: Any
     ) -> Iterator[dict[str, Any]]:
         if change.booking_id == BAD:
             raise RuntimeError("this one")
-        return rows_for(self, session, change, resolver)
+        return rows_for(self, session, change, *others)
 
     if request.param == "handler":
         monkeypatch.setitem(batch.HANDLERS, "booking_created", fails)

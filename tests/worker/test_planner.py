@@ -284,6 +284,19 @@ def test_a_host_is_invited_to_a_booking_that_changes_between_the_mapping_and_the
         assert sent(harness) == [("late", "created")], event
 
 
+@pytest.mark.parametrize("hook", [{}, {"platform_hook": "tests.worker.hooks:do_nothing"}], ids=["alone", "hook"])
+def test_a_further_host_is_invited_to_a_booking_that_changes_between_the_mapping_and_the_sweep(
+    harness: Harness, open_harness: Callable[..., Harness], hook: dict[str, str]
+) -> None:
+    harness = open_harness(**MAIL, **hook)
+    harness.process(body(0, "host-1", "late"))
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com")
+    harness.deliver(*(body(minute, "host-1", "late", start=START + timedelta(hours=minute)) for minute in (1, 2)))
+    harness.process_due()
+    sweep(harness.services, datetime.now(UTC))
+    assert [kind for recipient, kind in sent(harness) if recipient == "late"] == ["created", "rescheduled"]
+
+
 def test_a_place_for_which_a_booking_was_cancelled_is_told_of_it_with_a_late_host_who_uses_it(
     lasting_harness: Harness,
 ) -> None:

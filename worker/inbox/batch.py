@@ -136,6 +136,7 @@ class PendingChanges:
         self._recorded: list[BookingChange] = []
         self._changes: list[BookingChange] = []
         self._notifications: list[dict[str, Any]] = []
+        self._earlier: list[dict[str, Any]] = []
         self._attached: list[Booking] = []
         self._created = 0
 
@@ -195,25 +196,26 @@ class PendingChanges:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Open a savepoint. If it fails, its changes and notifications are undone."""
-        before, self._notifications, self._attached = self._notifications, [], []
+        self._earlier, self._notifications, self._attached = self._notifications, [], []
         recorded = len(self._recorded)
         try:
             with self._session.begin_nested():
                 yield
         except BaseException:
-            self._notifications, self._changes = before, []
+            self._notifications, self._earlier, self._changes = self._earlier, [], []
             del self._recorded[recorded:]
             for booking in self._attached:
                 if booking in self._session:
                     self._session.expire(booking)
             self.context.forget_hosts()
             raise
-        self._notifications = before + self._notifications
+        self._notifications, self._earlier = self._earlier + self._notifications, []
         self._write_if_many()  # not inside: those of a booking's earlier changes come first
 
     def _plan(self, change: BookingChange) -> None:
         resolver = self.context.host_resolver(change.booking.account)
-        self._notifications += self._planner.rows_for(self._session, change, resolver)
+        unwritten = [*self._earlier, *self._notifications]
+        self._notifications += self._planner.rows_for(self._session, change, resolver, unwritten)
 
     def _write_if_many(self) -> None:
         if len(self._notifications) >= MAX_NOTIFICATIONS:

@@ -65,7 +65,11 @@ class NotificationPlanner:
         self._default = {channel_fingerprint(url): open_channel(url, settings) for url in settings.notify_default}
 
     def rows_for(
-        self, session: Session, change: BookingChange, host_resolver: HostResolver | None = None
+        self,
+        session: Session,
+        change: BookingChange,
+        host_resolver: HostResolver | None = None,
+        unwritten: Sequence[dict[str, Any]] = (),
     ) -> Iterator[dict[str, Any]]:
         """Yield the notifications for a change: first for hosts who no longer have the booking, then for all others.
 
@@ -76,6 +80,7 @@ class NotificationPlanner:
             session: session of the transaction that made the change.
             change: the change; its booking must not have changed further.
             host_resolver: a resolver that has prefetched the hosts; None to look them up.
+            unwritten: rows for earlier changes that are not inserted yet.
 
         Yields:
             Rows for `Notification.insert_new`.
@@ -87,13 +92,19 @@ class NotificationPlanner:
         before = now
         if was:
             hosts = host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])
-            if was["platform_user_id"] is None:
-                hosts = [host for host in hosts if host.linked_as == host.mapping]  # the others were mapped since
-            before = self._subscribers(hosts, default)
+            linked = [host for host in hosts if host.linked_as == host.mapping or host.id == was["platform_user_id"]]
+            before = self._subscribers(linked, default)
+            for host in hosts:
+                if host not in linked:  # mapped since, perhaps after the booking's last change
+                    before |= {
+                        key: subscriber
+                        for key, subscriber in self._subscribers([host], default).items()
+                        if key not in before and _announced(session, [booking.id], *key, unwritten)
+                    }
         if was and was["status"] == "confirmed":
             payload = _handover_payload(change, was) if booking.status == "confirmed" else _payload(change)
             for key, subscriber in before.items():
-                if key not in now and (change.kind != "linked" or _announced(session, [booking.id], *key)):
+                if key not in now and (change.kind != "linked" or _announced(session, [booking.id], *key, unwritten)):
                     yield _row(change, "cancelled", key, subscriber, payload)
         for key, subscriber in now.items():
             for kind in _kinds_for(change, subscriber, is_new=key not in before):
@@ -296,7 +307,13 @@ def _row(
     )
 
 
-def _announced(session: Session, booking_ids: Sequence[str], fingerprint: str, recipient: str) -> set[str]:
+def _announced(
+    session: Session,
+    booking_ids: Sequence[str],
+    fingerprint: str,
+    recipient: str,
+    unwritten: Sequence[dict[str, Any]] = (),
+) -> set[str]:
     """Return the bookings whose latest notification to this recipient, sent or pending, announces them."""
     kinds: dict[str, str] = {}
     for start in range(0, len(booking_ids), BATCH):
@@ -308,6 +325,8 @@ def _announced(session: Session, booking_ids: Sequence[str], fingerprint: str, r
             Notification.kind != "summary",
         )
         kinds |= {row.booking_id: row.kind for row in session.execute(query.order_by(Notification.id))}
+    to_recipient = (row for row in unwritten if (row["fingerprint"], row["recipient"]) == (fingerprint, recipient))
+    kinds |= {row["booking_id"]: row["kind"] for row in to_recipient if row["booking_id"] in booking_ids}
     return {booking_id for booking_id, kind in kinds.items() if kind != "cancelled"}
 
 
