@@ -141,13 +141,13 @@ class Notification(Retryable, Model):
         Raises:
             RowsDiscarded: a trigger of the platform's keeps some out of the table, without an error.
         """
-        last_keys = {_recipient_of(row): row["key"] for row in rows if row["is_late"] and row["status"] == "pending"}
+        last_keys = {_recipient_of(row): row["key"] for row in rows if _can_be_superseded(row)}
         if last_keys:
             cls._supersede(session, last_keys.keys(), rows[0]["created_at"])
         ended = dict(status="done", last_error=SUPERSEDED)
         rows_to_insert = [
             row
-            if not row["is_late"] or row["status"] != "pending" or last_keys[_recipient_of(row)] == row["key"]
+            if not _can_be_superseded(row) or last_keys[_recipient_of(row)] == row["key"]
             else {**row, **ended, "ended_at": row["created_at"]}
             for row in rows
         ]
@@ -171,7 +171,8 @@ class Notification(Retryable, Model):
         has_waited = and_(
             cls.has_status("pending"), cls.created_at < now - LATE_AFTER, cls.due_at <= now, has_successor
         )
-        return session.scalars(select(cls.id).where(has_waited).order_by(cls.id).limit(END_BATCH_SIZE)).all()
+        is_of_one = cls.kind != "summary"
+        return session.scalars(select(cls.id).where(has_waited, is_of_one).order_by(cls.id).limit(END_BATCH_SIZE)).all()
 
     @classmethod
     def end_superseded(cls, session: Session, ids: Collection[int], now: datetime) -> None:
@@ -185,11 +186,17 @@ class Notification(Retryable, Model):
         """End earlier late notifications that are still pending for these recipients."""
         conditions = tuple_(cls.booking_id, cls.fingerprint, cls.recipient).in_([*recipients])
         is_under_way = cls.claimed_by.is_not(None)  # it may have been sent by now
-        ended = update(cls).where(cls.has_status("pending"), cls.is_late, ~is_under_way, conditions)
+        is_of_one = cls.kind != "summary"
+        ended = update(cls).where(cls.has_status("pending"), cls.is_late, ~is_under_way, is_of_one, conditions)
         update_rows(session, ended.values(status="done", ended_at=now, last_error=SUPERSEDED))
 
     def is_superseded(self, session: Session) -> bool:
-        """Whether its recipient has a newer notification of the same booking, sent or pending."""
+        """Whether its recipient has a newer notification of the same booking, sent or pending.
+
+        A summary is about many bookings: see `leave_out_superseded`.
+        """
+        if self.kind == "summary":
+            return False
         same_recipient = select(Notification).where(
             Notification.booking_id == self.booking_id,
             Notification.fingerprint == self.fingerprint,
@@ -197,6 +204,30 @@ class Notification(Retryable, Model):
         )
         others = (row for row in session.scalars(same_recipient) if not (row.status == "done" and row.last_error))
         return any(row.revision > self.revision for row in others)
+
+    def leave_out_superseded(self, session: Session) -> None:
+        """Leave out of a summary the bookings of which its recipient was sent a later notification."""
+        if self.kind != "summary":
+            return
+        listed = self.payload["bookings"]
+        later = select(Notification.booking_id).where(
+            Notification.booking_id.in_([booking["id"] for booking in listed]),
+            Notification.fingerprint == self.fingerprint,
+            Notification.recipient == self.recipient,
+            Notification.kind != "summary",
+            Notification.status == "done",
+            Notification.last_error.is_(None),
+            _unindexed_id(Notification) > self.id,
+        )
+        known = {*session.scalars(later)}
+        if known:
+            bookings = [booking for booking in listed if booking["id"] not in known]
+            self.payload = {**self.payload, "bookings": bookings, "total": self.payload["total"] - len(known)}
+
+    @property
+    def has_nothing_left(self) -> bool:
+        """Whether it is a summary of no booking any more."""
+        return self.kind == "summary" and not self.payload.get("total")
 
     def resend(self, session: Session, now: datetime, *, is_late: bool) -> "Notification":
         """Insert a copy to send once more. Its message id is new; otherwise the receiver would drop it as a duplicate.
@@ -450,6 +481,10 @@ def _unindexed_id(notification: type[Notification]) -> ColumnElement[int]:
     ids up to the row's, for each row.
     """
     return notification.id + 0
+
+
+def _can_be_superseded(row: dict[str, Any]) -> bool:
+    return bool(row["is_late"]) and row["status"] == "pending" and row["kind"] != "summary"
 
 
 def _recipient_of(row: dict[str, Any]) -> tuple[str, str, str]:

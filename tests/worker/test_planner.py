@@ -15,7 +15,7 @@ from devtools.send import samples
 from models.booking import Booking
 from models.delivery import Delivery
 from models.incident import Incident
-from models.notification import MEETING_OVER, SUPERSEDED, Notification
+from models.notification import MEETING_OVER, RESEND_COLUMNS, SUPERSEDED, Notification
 from models.platform_user import PlatformUser
 from models.search import RowSearch
 from models.tables import BookingChange
@@ -26,6 +26,7 @@ from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 from worker.channels import Message
 from worker.channels.log import LogChannel
+from worker.channels.mail.channel import MailChannel
 from worker.channels.mail.smtp import MailServer
 from worker.maintenance.sweeper import link_new_users, sweep
 from worker.outbox.planner import to_message
@@ -496,6 +497,57 @@ def test_a_dead_notification_is_not_sent_after_a_newer_one(harness: Harness) -> 
     assert [row.status for row in harness.all(Notification)] == ["done", "dead", "pending"]
     ReplayService(harness.services, "x", superseded=True).replay_notifications(ids[1:2], datetime.now(UTC))
     assert harness.all(Notification)[1].status == "pending"
+
+
+@pytest.fixture
+def summary(harness: Harness) -> Harness:
+    """A summary of three bookings is dead, and its recipient has the cancellation of the first."""
+    book(harness, 3)
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    harness.process({**samples.cancelled("n0", START, later(1)), "hostIds": ["late"]})
+    with harness.services.database.transaction() as session:
+        session.execute(update(Notification).where(Notification.kind == "summary").values(status="dead"))
+        session.execute(update(Notification).where(Notification.kind == "cancelled").values(status="done"))
+    return harness
+
+
+def send_mails(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    mails = list[Message]()
+    monkeypatch.setattr(MailChannel, "send", lambda _channel, message: mails.append(message))
+    harness.send_all()
+    return mails
+
+
+def test_a_dead_summary_is_sent_without_the_bookings_of_which_a_newer_message_was(
+    summary: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead = summary.all(Notification)[0].id
+    ReplayService(summary.services, "x").replay_notifications([dead], datetime.now(UTC))
+    [mail] = send_mails(summary, monkeypatch)
+    assert (mail.kind, [each["id"] for each in mail.bookings], mail.total) == ("summary", ["n1", "n2"], 2)
+
+
+def test_a_summary_of_nothing_new_is_not_sent(summary: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    for booking_id in ("n1", "n2"):
+        summary.process({**samples.cancelled(booking_id, START, later(1)), "hostIds": ["late"]})
+    assert len(send_mails(summary, monkeypatch)) == 2
+    dead = summary.all(Notification)[0].id
+    ReplayService(summary.services, "x").replay_notifications([dead], datetime.now(UTC))
+    assert not send_mails(summary, monkeypatch)
+    assert summary.all(Notification)[0].last_error == SUPERSEDED
+
+
+def test_a_summary_is_not_superseded_by_a_message_of_one_of_its_bookings(summary: Harness) -> None:
+    _, cancelled = summary.all(Notification)
+    same = {name: getattr(cancelled, name) for name in RESEND_COLUMNS}
+    with summary.services.database.transaction() as session:
+        session.execute(update(Notification).values(status="pending", is_late=True))
+        later = Notification.row_for(version="9", now=datetime.now(UTC), is_late=True, **same)
+        Notification.insert_new(session, [later])
+    assert [row.status for row in summary.all(Notification)] == ["pending", "done", "pending"]
+    sweep(summary.services, datetime.now(UTC) + timedelta(minutes=11))
+    assert [row.status for row in summary.all(Notification)] == ["pending", "done", "pending"]
 
 
 def test_a_message_that_is_being_sent_is_not_superseded(harness: Harness) -> None:

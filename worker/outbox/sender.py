@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from models.attempt import FailedAttempt
 from models.claim import Claim
-from models.notification import MEETING_OVER, SEND_LEASE, Notification
+from models.notification import MEETING_OVER, SEND_LEASE, SUPERSEDED, Notification
 from models.platform_user import PlatformUser
 from models.retryable import Turn
 from runtime.database import Database, RowsDiscarded
@@ -160,6 +160,7 @@ class OutboxSender:
         routed: list[RoutedNotification] = []
         unroutable: list[SendAttempt] = []
         for row in rows:
+            row.leave_out_superseded(session)
             try:
                 channel = self.planner.channel_for(row, users.get(row.platform_user_id or 0))
                 routed.append(RoutedNotification(row, channel))
@@ -378,6 +379,8 @@ class OutboxSender:
 
 def _reason_to_skip(notification: Notification, now: datetime) -> str:
     """Return why a notification is no longer worth sending, or "". Called right before it is sent."""
+    if notification.has_nothing_left:
+        return SUPERSEDED
     return MEETING_OVER if notification.is_meeting_over(now) else ""
 
 
