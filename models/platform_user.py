@@ -129,6 +129,11 @@ class PlatformUser(Model):
         return f"{self.meetergo_user_id or ''}/{self.meetergo_meeting_type_id or ''}"
 
     @property
+    def is_linked(self) -> bool:
+        """Whether waiting bookings were linked since the mapping last changed."""
+        return (self.linked_as or NO_MAPPING) == self.mapping
+
+    @property
     def linked_host(self) -> str:
         """The user's identity when waiting bookings were last linked; empty if they never were."""
         suffix = f"/{self.meetergo_meeting_type_id or ''}"

@@ -341,6 +341,39 @@ def test_a_host_of_a_meeting_type_is_notified_of_a_booking_that_an_old_webhook_l
     assert sent(harness) == [("late", "created")]
 
 
+def test_a_host_for_whom_an_old_webhook_linked_a_booking_is_invited_before_they_are_told_that_it_moved(
+    harness: Harness,
+) -> None:
+    harness.process(body(1, "late"))
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com")
+    harness.process(body(0, "late"), body(2, "late", start=START + timedelta(hours=1)))
+    sweep(harness.services, datetime.now(UTC))
+    assert sent(harness) == [("late", "created")]
+
+
+def test_a_place_that_lost_a_booking_to_a_late_host_is_not_told_of_it_before_the_sweep_either(
+    lasting_harness: Harness,
+) -> None:
+    harness = lasting_harness
+    harness.process(body(1, "unknown"))
+    own = dict(channels=["mailto:"], email="late@example.com")
+    harness.add_user(external_id="late", meetergo_meeting_type_id="sample-type", **own)
+    harness.process(body(0, "unknown"), cancelled(2, "unknown"))
+    sweep(harness.services, datetime.now(UTC))
+    assert sent(harness) == [("log", "created"), ("log", "cancelled")]
+
+
+def test_a_forgotten_host_who_had_a_summary_is_told_that_another_host_has_the_booking(harness: Harness) -> None:
+    book(harness, 2)
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    with harness.services.database.transaction() as session:
+        late = session.scalars(select(PlatformUser).where(PlatformUser.external_id == "late")).one()
+        late.meetergo_user_id = late.linked_as = None
+    harness.process(samples.created("n0", START, later(1), hostIds=["host-1"]))
+    assert sent(harness) == [("late", "summary"), ("late", "cancelled"), ("h1", "created")]
+
+
 def test_a_booking_that_cannot_be_linked_is_named_and_the_rest_is(
     open_harness: Callable[..., Harness], capfd: pytest.CaptureFixture[str]
 ) -> None:

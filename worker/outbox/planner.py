@@ -92,8 +92,8 @@ class NotificationPlanner:
         before = now
         if was:
             hosts = host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])
-            linked = [host for host in hosts if host.linked_as == host.mapping or host.id == was["platform_user_id"]]
-            before = self._subscribers(linked, default)
+            linked = [host for host in hosts if host.is_linked]
+            before = self._subscribers(linked, default) if linked or was["platform_user_id"] is None else {}
             for host in hosts:
                 if host not in linked:  # mapped since, perhaps after the booking's last change
                     before |= {
@@ -315,9 +315,11 @@ def _announced(
     unwritten: Sequence[dict[str, Any]] = (),
 ) -> set[str]:
     """Return the bookings whose latest notification to this recipient, sent or pending, announces them."""
-    kinds: dict[str, str] = {}
-    for start in range(0, len(booking_ids), BATCH):
-        is_in_chunk = Notification.booking_id.in_(booking_ids[start : start + BATCH])
+    to_recipient = (row for row in unwritten if (row["fingerprint"], row["recipient"]) == (fingerprint, recipient))
+    kinds: dict[str, str] = {row["booking_id"]: row["kind"] for row in to_recipient if row["booking_id"] in booking_ids}
+    written = [booking_id for booking_id in booking_ids if booking_id not in kinds]
+    for start in range(0, len(written), BATCH):
+        is_in_chunk = Notification.booking_id.in_(written[start : start + BATCH])
         query = select(Notification.booking_id, Notification.kind).where(
             is_in_chunk,
             Notification.fingerprint == fingerprint,
@@ -325,8 +327,6 @@ def _announced(
             Notification.kind != "summary",
         )
         kinds |= {row.booking_id: row.kind for row in session.execute(query.order_by(Notification.id))}
-    to_recipient = (row for row in unwritten if (row["fingerprint"], row["recipient"]) == (fingerprint, recipient))
-    kinds |= {row["booking_id"]: row["kind"] for row in to_recipient if row["booking_id"] in booking_ids}
     return {booking_id for booking_id, kind in kinds.items() if kind != "cancelled"}
 
 
