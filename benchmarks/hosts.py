@@ -9,8 +9,11 @@ from runtime.database import Database
 
 
 def add_hosts(database: Database) -> None:
-    """Make all of them platform users."""
-    users = [{"external_id": host, "meetergo_user_id": host, "email": f"{host}@example.com"} for host in host_ids()]
+    """Make all of them platform users, as they are once the scheduler has linked their bookings."""
+    users = [
+        {"external_id": host, "meetergo_user_id": host, "email": f"{host}@example.com", "linked_as": f"{host}/"}
+        for host in host_ids()
+    ]
     with database.transaction() as session:
         session.execute(insert(PlatformUser.__table__), users)
 

@@ -145,8 +145,9 @@ def _processor_seconds(pid: int, reader: DatabaseReader) -> float:
 
 
 def _add_hosts(reader: DatabaseReader) -> None:
-    values = ", ".join(f"('{host}', '{host}', '{host}@example.com')" for host in host_ids())
-    reader.rows(f"INSERT INTO platform_users (external_id, meetergo_user_id, email) VALUES {values} RETURNING id")  # noqa: S608 - no input
+    values = ", ".join(f"('{host}', '{host}', '{host}@example.com', '{host}/')" for host in host_ids())
+    columns = "external_id, meetergo_user_id, email, linked_as"
+    reader.rows(f"INSERT INTO platform_users ({columns}) VALUES {values} RETURNING id")  # noqa: S608 - no input
 
 
 @contextmanager
