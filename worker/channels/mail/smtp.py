@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from datetime import timedelta
 from email.message import EmailMessage
+from email.policy import SMTPUTF8
 from ipaddress import ip_address
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -74,7 +75,7 @@ class MailServer:
             try:
                 with closing(self._connect()) as session:
                     self._secure_and_log_in(session)
-                    session.send_message(mail, sender, [recipient])
+                    session.send_mail(mail, sender, recipient)
                     with suppress(*SMTP_ERRORS):  # the mail is accepted: an error in QUIT must not send it twice
                         session.quit()
             except SMTP_ERRORS as error:
@@ -114,6 +115,21 @@ class SmtpSession(smtplib.SMTP):
     RFC 5321 (4.2.1) leaves that to the first digit. smtplib takes a mail for refused that was accepted with 251, and a
     retry would send it once more.
     """
+
+    def send_mail(self, mail: EmailMessage, sender: str, recipient: str) -> None:
+        """Send a mail, with SMTPUTF8 only if an address needs it.
+
+        `send_message` would write `>From` where a line of the text begins with "From ".
+
+        Raises:
+            smtplib.SMTPException: the server does not accept it.
+        """
+        is_international = not (sender + recipient).isascii()
+        if is_international and not self.has_extn("smtputf8"):
+            raise smtplib.SMTPNotSupportedError
+        content = mail.as_bytes(policy=SMTPUTF8 if is_international else None)
+        options = ("SMTPUTF8", "BODY=8BITMIME") if is_international else ()
+        self.sendmail(sender, [recipient], content, options)
 
     def mail(self, sender: str, options: Sequence[str] = ()) -> SmtpReply:
         """Name the sender."""

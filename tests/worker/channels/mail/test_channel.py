@@ -71,6 +71,12 @@ def test_every_attempt_sends_the_same_mail(deliver, make_message):
     ]
 
 
+def test_a_line_that_begins_with_from_is_sent_as_it_is(deliver, make_message):
+    mail = deliver(make_message(kind="summary", bookings=[], total=0)).mails[0]
+
+    assert "\nFrom now on you are notified" in mail.get_body("plain").get_content()
+
+
 def test_a_mail_without_a_known_start_has_no_invite(deliver, make_message):
     mail = deliver(make_message(starts_at=None)).mails[0]
 
