@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from icalendar import STATUS, Event
@@ -13,6 +14,8 @@ from worker.channels.text.time_range import TimeRange
 
 PRODUCT = "-//meetergo-inbox//meetergo-inbox//EN"
 UNFIT_FOR_UID = re.compile(r"[^A-Za-z0-9._-]")
+ORDINARY_KEY = re.compile(r"(?:[A-Za-z0-9_-]{1,64}:)?[A-Za-z0-9._-]+")
+"""A booking's key with nothing unfit but the colon after its account; see `models.account.booking_key`."""
 
 
 def calendar_event(
@@ -39,7 +42,7 @@ def calendar_event(
     link = one_line(booking.get("meeting_link"))
     description = "\n".join(f"{row.label}: {'; '.join(row.lines)}" for row in details)
     return Event.new(
-        uid=f"{UNFIT_FOR_UID.sub('-', str(booking['id']))}@meetergo-inbox",
+        uid=_uid(str(booking["id"])),
         sequence=max(0, int(booking.get("revision") or 1) - 1),
         stamp=stamp,
         start=period.start,
@@ -52,3 +55,10 @@ def calendar_event(
         url=safe_link(link),
         status=STATUS.CANCELLED if is_cancelled else STATUS.CONFIRMED,
     )
+
+
+def _uid(key: str) -> str:
+    """Return the UID of a booking. What replaces other characters must not make two of them one: `a/b` is not `a-b`."""
+    name = UNFIT_FOR_UID.sub("-", key)
+    digest = "" if ORDINARY_KEY.fullmatch(key) else f"-{sha256(key.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    return f"{name}{digest}@meetergo-inbox"

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 from email.headerregistry import Address
 
@@ -53,6 +54,27 @@ def test_a_rescheduled_booking_sends_a_request_with_the_same_uid_and_a_higher_se
 
     assert first["UID"] == second["UID"] == "appt-uuid-12345@meetergo-inbox"
     assert (first["SEQUENCE"], second["SEQUENCE"]) == (0, 1)
+
+
+@pytest.mark.parametrize("booking_id", ["a/b", "a b", "a|b", "company:a/b", "a:b:c"])
+def test_an_id_with_odd_characters_is_no_other_bookings_entry(booking_id, invite):
+    ordinary = str(event_of(invite(id=re.sub("[^a-z]", "-", booking_id)))["UID"])
+
+    odd = str(event_of(invite(id=booking_id))["UID"])
+
+    assert re.fullmatch(f"{ordinary.partition('@')[0]}-[0-9a-f]{{8}}@meetergo-inbox", odd)
+
+
+@pytest.mark.parametrize(
+    ("booking_id", "uid"),
+    [
+        ("3f2a91c0-0000-4000-8000-000000000000", "3f2a91c0-0000-4000-8000-000000000000"),
+        ("A.b_c", "A.b_c"),
+        ("company:3f2a91c0", "company-3f2a91c0"),
+    ],
+)
+def test_an_ordinary_id_is_the_uid(booking_id, uid, invite):
+    assert event_of(invite(id=booking_id))["UID"] == f"{uid}@meetergo-inbox"
 
 
 def test_a_cancelled_booking_sends_a_calendar_cancel_with_the_same_uid(invite):
