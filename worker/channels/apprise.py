@@ -1,12 +1,13 @@
 """Channels for every service that Apprise supports: `slack://`, `msteams://`, `ntfy://`, `json://` and so on."""
 
+import sys
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from runtime.errors import Transient
 from worker.channels.base import Message, Unresponsive
-from worker.channels.text.message_text import MessageText
+from worker.channels.text.message_text import MAX_GUESTS, MessageText
 from worker.channels.text.sanitize import escape_markup, one_line, safe_link
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
@@ -19,6 +20,12 @@ TIMEOUT = timedelta(seconds=20)
 SLOW_AFTER = timedelta(seconds=3)
 """A failed send that took longer than this counts as a timeout. Apprise does not say why a send failed;
 its services wait four seconds for a response unless their URLs say otherwise."""
+LIST_LENGTHS = (MAX_GUESTS, 50, 20, 10, 5, 1)
+"""How many guests or bookings a message lists: the first number with which the service takes it."""
+MIN_LIMIT = 1_000
+"""A lower or equal limit is ignored: SMS gateways split a message, and Teams takes more than Apprise says."""
+
+Presentation = Literal["info", "success", "warning", "failure"]
 
 
 class AppriseChannel:
@@ -35,6 +42,7 @@ class AppriseChannel:
         self.destination = ":".join(str(part) for part in (scheme, service[0].host, service[0].port))
         self._service = service
         self._timeout = timeout
+        self._max_length = _max_length(service)
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "AppriseChannel":
@@ -69,34 +77,39 @@ class AppriseChannel:
             Unresponsive: the service did not respond in time.
             Transient: the service did not accept the message; Apprise does not say why.
         """
-        rendered = MessageText.render(message, is_personal=False)
-        self.send_text(rendered.subject, rendered.text, link=safe_link(one_line(message.booking.get("meeting_link"))))
+        link = safe_link(one_line(message.booking.get("meeting_link")))
+        for max_listed in LIST_LENGTHS:
+            rendered = MessageText.render(message, is_personal=False, max_listed=max_listed)
+            title, body = escape_markup(rendered.subject), escape_markup(rendered.text, link)
+            if len(body) <= self._room_below(title):
+                break
+        self._notify(title, body, "info")
 
-    def send_text(
-        self,
-        subject: str,
-        text: str,
-        kind: Literal["info", "success", "warning", "failure"] = "info",
-        *,
-        link: str | None = None,
-    ) -> None:
+    def send_text(self, subject: str, text: str, kind: Presentation) -> None:
         """Send a subject and a text as plain text: nothing in it mentions a user, is markup or becomes a link.
 
         Args:
             subject: one line.
             text: the body.
             kind: how a service presents it, for example by a colour.
-            link: a URL in the text that stays clickable.
 
         Raises:
             Transient: see `send`.
         """
+        self._notify(escape_markup(subject), escape_markup(text), kind)
+
+    def _room_below(self, title: str) -> int:
+        """Return how many characters the service takes below a title, which can be part of the same text."""
+        return self._max_length - len(title) - len("\r\n")
+
+    def _notify(self, title: str, body: str, kind: Presentation) -> None:
+        room = self._room_below(title)
         started = time.monotonic()
         with Deadline(self._timeout) as deadline:
             seconds = self._timeout.total_seconds()
             accepted = self._service.notify(
-                title=escape_markup(subject),
-                body=escape_markup(text, link),
+                title=title,
+                body=body if len(body) <= room else f"{body[: room - 1]}…",
                 body_format="text",
                 notify_type=kind,
                 timeout=seconds,
@@ -107,3 +120,9 @@ class AppriseChannel:
         if deadline.expired or elapsed > min(SLOW_AFTER, self._timeout):
             raise Unresponsive(f"the service behind '{self.name}:' did not answer in time")
         raise Transient(f"the service behind '{self.name}:' did not take the message")
+
+
+def _max_length(service: "Apprise") -> int:
+    """Return the maximum length of a message, in characters. `?overflow=split` in the URL leaves it to Apprise."""
+    is_ours = service[0].overflow_mode == "upstream" and service[0].body_maxlen > MIN_LIMIT
+    return int(service[0].body_maxlen) if is_ours else sys.maxsize

@@ -1,5 +1,6 @@
 import json
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -96,3 +97,70 @@ def test_no_redirect_is_followed(status, option, platform, make_message, setting
         open_channel(f"json://{platform.place}/outside{option}", settings()).send(make_message())
 
     assert [path for path, _, _ in platform.received] == ["/outside"]
+
+
+@pytest.fixture
+def post(platform, settings):
+    """Send a message to a Mattermost, which takes 4,000 characters; return the text that it gets."""
+
+    def posted(message, options=""):
+        open_channel(f"mmost://{platform.place}/{'a' * 26}{options}", settings()).send(message)
+        return [json.loads(body)["text"] for _, _, body in platform.received]
+
+    return posted
+
+
+@pytest.mark.parametrize("kind", ["created", "attendee_left"])
+def test_a_message_lists_as_many_guests_as_the_service_takes(kind, post, make_message):
+    guests = [
+        {
+            "id": f"g{each}",
+            "fullname": f"Guest {each}",
+            "email": f"guest-{each}@guests.example",
+            "phone": "+49 30 901820",
+        }
+        for each in range(250)
+    ]
+
+    (text,) = post(make_message(kind=kind, attendees=guests, before={"attendees": guests[:1]}))
+
+    assert 2000 < len(text) < 4000
+    assert "Guest 49, guest-49@guests.example" in text
+    assert "  - ... and 200 more\nMeeting link: https://zoom.example/j/123?pwd=a&b=c\n" in text
+
+
+def test_a_summary_lists_as_many_bookings_as_the_service_takes(post, make_message):
+    message = make_message(kind="summary")
+    message = replace(message, bookings=[message.booking | {"attendees": []}] * 100, total=120)
+
+    (text,) = post(message)
+
+    assert 2000 < len(text) < 4000
+    assert "  - ... and 70 more\n" in text
+
+
+def test_a_guest_with_a_very_long_name_does_not_keep_the_host_from_being_notified(post, make_message):
+    long = "x" * 2000
+
+    (text,) = post(make_message(attendees=[{"id": "g", "fullname": long, "email": long}], location=long))
+
+    assert len(text) == 4000
+    assert text.startswith("New booking: Discovery Call with xxx")
+    assert text.endswith("x…")
+
+
+def test_a_service_that_takes_more_gets_all(channel, platform, make_message):
+    guests = [{"id": f"g{each}", "fullname": f"Guest {each}" * 20} for each in range(100)]
+
+    channel.send(make_message(attendees=guests))
+
+    assert "Guest 99" in json.loads(platform.received[0][2])["message"]
+
+
+def test_a_url_can_ask_for_several_messages(post, make_message):
+    guests = [{"id": f"g{each}", "fullname": f"Guest {each}" * 10} for each in range(100)]
+
+    texts = post(make_message(attendees=guests), "?overflow=split")
+
+    assert len(texts) > 1
+    assert "Guest 99" in texts[-1]

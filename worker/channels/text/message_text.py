@@ -19,7 +19,7 @@ from worker.channels.text.translations import Translation
 MAX_NAME_LENGTH = 80
 """Maximum length of a meeting's or a person's name in a subject, in characters."""
 MAX_GUESTS = 100
-"""Maximum number of guests that a message lists."""
+"""Maximum number of guests that a message lists, and of bookings in a summary."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLAIN_TEXT = Environment(
@@ -71,12 +71,13 @@ class MessageText:
     rows: list[MessageRow]
 
     @classmethod
-    def render(cls, message: Message, *, is_personal: bool) -> "MessageText":
+    def render(cls, message: Message, *, is_personal: bool, max_listed: int = MAX_GUESTS) -> "MessageText":
         """Write a message in the language of the booking's host.
 
         Args:
             message: the message to write.
             is_personal: whether the host reads it, rather than a place that several people read.
+            max_listed: maximum number of guests that it lists, and of bookings in a summary.
         """
         reader = ReaderLocale.of(message.host)
         translation = reader.translation
@@ -84,11 +85,11 @@ class MessageText:
         greeting = break_links(f"{translation.hello} {host}".strip()) if is_personal else ""
         host_rows = [MessageRow.of(translation.host, host)] if host and not is_personal else []
         if message.kind == "summary":
-            rows = [_summary_row(message, reader), *_zone_notes(reader), *host_rows]
+            rows = [_summary_row(message, reader, max_listed), *_zone_notes(reader), *host_rows]
             subject = f"{translation.subject['summary']} ({message.total})"
             return cls(reader, subject, subject, greeting, translation.intro["summary"], rows, rows)
         title = booking_title(message.booking, translation)
-        details = [*booking_details(message, translation), *host_rows]
+        details = [*booking_details(message, translation, max_listed), *host_rows]
         rows = [MessageRow.of(translation.what, title), *_time_rows(message, reader), *details]
         return cls(
             reader, _subject(message, title, reader), title, greeting, _intro(message, translation), details, rows
@@ -107,10 +108,10 @@ class MessageText:
         )
 
 
-def _summary_row(message: Message, reader: ReaderLocale) -> MessageRow:
+def _summary_row(message: Message, reader: ReaderLocale, max_listed: int) -> MessageRow:
     """Return time and meeting, one line for each booking."""
     translation = reader.translation
-    lines = [_summary_line(booking, reader) for booking in message.bookings]
+    lines = [_summary_line(booking, reader) for booking in message.bookings[:max_listed]]
     missing = message.total - len(lines)
     return MessageRow.of(translation.what, *lines, *([translation.more.format(count=missing)] if missing > 0 else []))
 
@@ -150,9 +151,9 @@ def booking_title(booking: dict[str, Any], translation: Translation) -> str:
     return sentence.format(meeting=meeting, first=names[0], last=names[-1], count=len(names) - 1)
 
 
-def booking_details(message: Message, translation: Translation) -> list[MessageRow]:
+def booking_details(message: Message, translation: Translation, max_listed: int = MAX_GUESTS) -> list[MessageRow]:
     """Return attendees, place and reason, for a calendar entry, which already shows title and time."""
-    return [*_attendee_rows(message, translation), *_detail_rows(message, translation)]
+    return [*_attendee_rows(message, translation, max_listed), *_detail_rows(message, translation)]
 
 
 def previous_period(message: Message) -> TimeRange | None:
@@ -193,21 +194,21 @@ def departed_guests(message: Message) -> list[MessageAttendee]:
     return MessageAttendee.parse_all(departed(attended, message.booking.get("attendees") or ()))
 
 
-def _attendee_rows(message: Message, translation: Translation) -> Iterator[MessageRow]:
+def _attendee_rows(message: Message, translation: Translation, max_listed: int) -> Iterator[MessageRow]:
     guests, left = MessageAttendee.parse_all(message.booking.get("attendees")), departed_guests(message)
     if message.kind == "attendee_left":
         if left:
-            yield MessageRow.of(translation.no_longer_attending, *_contact_lines(left, translation))
+            yield MessageRow.of(translation.no_longer_attending, *_contact_lines(left, translation, max_listed))
         if left or guests:
             yield MessageRow.of(
-                translation.still_attending, *(_contact_lines(guests, translation) or [translation.nobody])
+                translation.still_attending, *(_contact_lines(guests, translation, max_listed) or [translation.nobody])
             )
     elif guests:
-        yield MessageRow.of(translation.guests, *_contact_lines(guests, translation))
+        yield MessageRow.of(translation.guests, *_contact_lines(guests, translation, max_listed))
 
 
-def _contact_lines(guests: list[MessageAttendee], translation: Translation) -> list[str]:
-    lines = [guest.contact_line or translation.unknown_guest for guest in guests[:MAX_GUESTS]]
+def _contact_lines(guests: list[MessageAttendee], translation: Translation, max_listed: int) -> list[str]:
+    lines = [guest.contact_line or translation.unknown_guest for guest in guests[:max_listed]]
     missing = len(guests) - len(lines)
     return [*lines, translation.more.format(count=missing)] if missing else lines
 
