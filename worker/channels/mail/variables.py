@@ -7,7 +7,14 @@ from typing import Any
 from worker.channels.base import Message
 from worker.channels.mail.branding import DARK_BACKGROUND, LOGO_CID, MailBranding
 from worker.channels.text.attendee import MessageAttendee
-from worker.channels.text.message_text import MAX_GUESTS, MessageText, cancelled_by, departed_guests, previous_period
+from worker.channels.text.message_text import (
+    MAX_GUESTS,
+    MessageText,
+    cancel_reason,
+    cancelled_by,
+    departed_guests,
+    previous_period,
+)
 from worker.channels.text.sanitize import break_links, one_line, safe_link
 from worker.channels.text.time_range import TimeRange
 
@@ -68,7 +75,7 @@ def _booking(message: Message, text: MessageText, shown: Callable[[str], str]) -
         "when": period.format_long(reader) if period else "",
         "previously": previous.format_long(reader) if previous else "",
         "location": shown(one_line(booking.get("location"))),
-        "reason": shown(one_line(booking.get("cancel_reason"))) if message.kind == "cancelled" else "",
+        "reason": shown(cancel_reason(message, reader.translation)),
         "cancelled_by": shown(cancelled_by(message, reader.translation)),
         "metadata": {one_line(name): shown(one_line(value)) for name, value in entries},
     }

@@ -1,5 +1,6 @@
 """What a message says, in the reader's language: subject, greeting, rows; and all of it as plain text."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ MAX_NAME_LENGTH = 80
 """Maximum length of a meeting's or a person's name in a subject, in characters."""
 MAX_GUESTS = 100
 """Maximum number of guests that a message lists, and of bookings in a summary."""
+REPLACED = re.compile(r"moved to (?:[A-Za-z0-9_-]{1,64}:)?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+"""Reason of a booking that another one replaced, which it names by its key: see `Booking.cancel_as_moved`."""
 
 TEMPLATES = Path(__file__).parent / "templates"
 PLAIN_TEXT = Environment(
@@ -219,14 +222,18 @@ def cancelled_by(message: Message, translation: Translation) -> str:
     return translation.party.get(by, by)
 
 
+def cancel_reason(message: Message, translation: Translation) -> str:
+    """Return why the booking was cancelled, as the message shows it; "" if that is unknown."""
+    reason = one_line(message.booking.get("cancel_reason")) if message.kind == "cancelled" else ""
+    return translation.replaced if REPLACED.fullmatch(reason) else reason
+
+
 def _detail_rows(message: Message, translation: Translation) -> Iterator[MessageRow]:
-    location, link, reason = (
-        one_line(message.booking.get(name)) for name in ("location", "meeting_link", "cancel_reason")
-    )
-    by = cancelled_by(message, translation)
+    location, link = (one_line(message.booking.get(name)) for name in ("location", "meeting_link"))
+    by, reason = cancelled_by(message, translation), cancel_reason(message, translation)
     if by:
         yield MessageRow.of(translation.cancelled_by, by)
-    if message.kind == "cancelled" and reason:
+    if reason:
         yield MessageRow.of(translation.reason, reason)
     if location and location != link:
         yield MessageRow.of(translation.location, location)

@@ -34,6 +34,7 @@ class Translation:
     footer: str
     time_known: str
     handed_over: str
+    replaced: str
     more: str
     note: str
     clocks_change: str
@@ -83,6 +84,7 @@ ENGLISH = Translation(
     footer="This message was sent automatically.",
     time_known="The time of this meeting is known now, or was corrected.",
     handed_over="This meeting takes place with another host.",
+    replaced="It was replaced by another booking.",
     more="... and {count} more",
     note="Note",
     clocks_change="The clocks change during this meeting.",
@@ -132,6 +134,7 @@ GERMAN = Translation(
     footer="Diese Nachricht wurde automatisch versendet.",
     time_known="Die Zeit dieses Termins ist jetzt bekannt oder wurde berichtigt.",
     handed_over="Diesen Termin übernimmt jemand anderes.",
+    replaced="Eine andere Buchung ersetzt ihn.",
     more="... und {count} weitere",
     note="Hinweis",
     clocks_change="Während dieses Termins wird die Uhr umgestellt.",

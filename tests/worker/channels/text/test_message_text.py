@@ -79,6 +79,15 @@ def test_a_cancellation_in_german_names_who_cancelled_and_the_reason(render):
     assert "Abgesagt durch: Gastgeber\nGrund: Krank\n" in german.text
 
 
+@pytest.mark.parametrize("account", ["", "company:"])
+def test_a_booking_that_another_replaced_says_so_without_its_id(account, render):
+    moved = dict(kind="cancelled", cancel_reason=f"moved to {account}3f2a91c0-0000-4000-8000-000000000000")
+
+    assert "\nReason: It was replaced by another booking.\n" in render(**moved).text
+    assert "\nGrund: Eine andere Buchung ersetzt ihn.\n" in render(**moved, host={"language": "de"}).text
+    assert "\nReason: moved to Thursday\n" in render(kind="cancelled", cancel_reason="moved to Thursday").text
+
+
 def test_attendee_left_names_who_left_and_who_still_attends(render, guests):
     jane, john = guests
     text = render(kind="attendee_left", before={"attendees": [jane, john]}, attendees=[jane]).text
