@@ -1,10 +1,14 @@
 """An attendee of a booking, as messages show them."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from worker.channels.text.sanitize import one_line
+
+LEFT_TO_RIGHT_MARK = "\N{LEFT-TO-RIGHT MARK}"
+"""Without it the groups of a phone number after a Hebrew or Arabic name are shown in reverse order."""
 
 
 @dataclass(frozen=True)
@@ -45,4 +49,9 @@ class MessageAttendee:
     @property
     def contact_line(self) -> str:
         """Name, e-mail and phone on one line, as far as known."""
-        return ", ".join(part for part in (self.name, self.email, self.phone) if part)
+        name = f"{self.name}{LEFT_TO_RIGHT_MARK}" if _is_right_to_left(self.name) else self.name
+        return ", ".join(part for part in (name, self.email, self.phone) if part)
+
+
+def _is_right_to_left(text: str) -> bool:
+    return any(unicodedata.bidirectional(character) in ("R", "AL") for character in text)

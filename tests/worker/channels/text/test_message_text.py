@@ -102,6 +102,13 @@ def test_attendee_left_says_if_nobody_attends_any_more(render, guests):
     assert "Still attending: nobody\n" in text
 
 
+@pytest.mark.parametrize("name", ["שלום עולם", "محمد", "Jane (שלום)"])
+def test_a_phone_number_after_a_right_to_left_name_keeps_its_direction(name, render):
+    text = render(attendees=[{"id": "g", "fullname": name, "phone": "+49 30 901820"}]).text
+
+    assert f"With: {name}\N{LEFT-TO-RIGHT MARK}, +49 30 901820\n" in text
+
+
 def test_several_guests_are_on_separate_lines(render, guests):
     several = render(attendees=[*guests, {"id": "guest-3", "phone": "+49 30 1"}, {"id": "guest-4"}])
 
