@@ -13,7 +13,7 @@ app.post("/hooks/bookings", express.raw({ type: "application/json", limit: "1mb"
   try {
     event = webhook.verify(request.body.toString("utf8"), request.headers);
   } catch {
-    return response.status(400).send("the signature is not valid");
+    return response.status(401).send("the signature is not valid"); // is sent again for an hour
   }
   const id = request.headers["webhook-id"];
   if (!processed.has(id)) {

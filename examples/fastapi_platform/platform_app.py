@@ -91,7 +91,7 @@ async def event(request: Request) -> Response:
     try:
         content = Webhook(os.environ["NOTIFY_SIGNING_SECRET"]).verify(await request.body(), dict(request.headers))
     except WebhookVerificationError:
-        raise HTTPException(400, "the signature is not valid") from None
+        raise HTTPException(401, "the signature is not valid") from None  # is sent again for an hour
     data, message_id = content["data"], request.headers["webhook-id"]
     with Session(engine) as session, session.begin():
         if session.get(ProcessedEvent, message_id) is None and data["host"] and "booking" in data:

@@ -25,7 +25,7 @@ def event(request: HttpRequest) -> HttpResponse:
     try:
         content = Webhook(settings.NOTIFY_SIGNING_SECRET).verify(request.body, dict(request.headers))
     except WebhookVerificationError:
-        return HttpResponse(status=400)
+        return HttpResponse(status=401)  # is sent again for an hour, as while the secret is changed
     with transaction.atomic():
         _, is_new = ProcessedEvent.objects.get_or_create(id=request.headers["webhook-id"])
         host = content["data"]["host"]
