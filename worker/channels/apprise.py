@@ -1,4 +1,4 @@
-"""Channels for every service that Apprise supports: `slack://`, `msteams://`, `ntfy://`, `json://` and so on."""
+"""Channels for every service that Apprise supports: `slack://`, `workflows://`, `ntfy://`, `json://` and so on."""
 
 import sys
 import time
@@ -43,6 +43,7 @@ class AppriseChannel:
         self._service = service
         self._timeout = timeout
         self._max_length = _max_length(service)
+        self._is_markdown = service[0].resolve_format("text") == "markdown"
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "AppriseChannel":
@@ -104,13 +105,17 @@ class AppriseChannel:
 
     def _notify(self, title: str, body: str, kind: Presentation) -> None:
         room = self._room_below(title)
+        if (
+            self._is_markdown
+        ):  # our text is the same in it, but for lists; Apprise would escape links, which breaks them
+            body = body.replace("\n  - ", "\n  • ")
         started = time.monotonic()
         with Deadline(self._timeout) as deadline:
             seconds = self._timeout.total_seconds()
             accepted = self._service.notify(
                 title=title,
                 body=body if len(body) <= room else f"{body[: room - 1]}…",
-                body_format="text",
+                body_format="markdown" if self._is_markdown else "text",
                 notify_type=kind,
                 timeout=seconds,
             )

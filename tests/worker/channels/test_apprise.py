@@ -1,14 +1,19 @@
 import json
 import logging
+import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from apprise.manager_plugins import NotificationManager
 
 from runtime import logs
 from runtime.errors import Transient
 from worker.channels import UnusableChannel, open_channel
 from worker.channels.apprise import AppriseChannel
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +169,22 @@ def test_a_url_can_ask_for_several_messages(post, make_message):
 
     assert len(texts) > 1
     assert "Guest 99" in texts[-1]
+
+
+def test_a_service_that_reads_markdown_gets_our_text_as_it_is(platform, settings, make_message, guests):
+    """Such as Teams. Backslashes would break the link, and a list would swallow the next line."""
+    platform.body = b'{"status": "success", "data": {"authToken": "t", "userId": "u"}}'
+
+    open_channel(f"rocket://user:pa55@{platform.place}/#bookings", settings()).send(make_message(attendees=guests))
+
+    (text,) = [json.loads(body)["text"] for path, _, body in platform.received if path.endswith("postMessage")]
+    assert "(Europe/Berlin)\nWith:\n  • Jane Doe, jane@guests.example, +1 555 0100\n  • John Roe, " in text
+    assert "\nMeeting link: https://zoom.example/j/123?pwd=a&b=c\n" in text
+
+
+@pytest.mark.parametrize("path", ["docs/platform.md", ".env.example"])
+def test_apprise_knows_each_service_that_we_name(path):
+    named = set(re.findall(r"\b([a-z]+)://\.\.\.", (ROOT / path).read_text())) - {"rediss"}
+
+    assert "slack" in named
+    assert not [name for name in named if name not in NotificationManager()]
