@@ -1,7 +1,7 @@
 """What a message says, in the reader's language: subject, greeting, rows; and all of it as plain text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -135,6 +135,8 @@ def _summary_line(booking: dict[str, Any], reader: ReaderLocale) -> str:
 
 
 def _subject(message: Message, title: str, reader: ReaderLocale) -> str:
+    if message.kind == "attendee_left":  # the title names those who stay
+        title = booking_title(message.booking | {"attendees": _departed(message)}, reader.translation)
     period = TimeRange.of(message.booking)
     when = f" ({period.format_short(reader)})" if period else ""
     return f"{reader.translation.subject[message.kind]}: {title}{when}"
@@ -191,10 +193,14 @@ def _zone_notes(reader: ReaderLocale) -> Iterator[MessageRow]:
 
 def departed_guests(message: Message) -> list[MessageAttendee]:
     """Return the guests whom a message says to have left."""
+    return MessageAttendee.parse_all(_departed(message))
+
+
+def _departed(message: Message) -> Sequence[Mapping[str, Any]]:
     if message.kind != "attendee_left":
         return []
     attended = (message.before or {}).get("attendees") or ()
-    return MessageAttendee.parse_all(departed(attended, message.booking.get("attendees") or ()))
+    return departed(attended, message.booking.get("attendees") or ())
 
 
 def _attendee_rows(message: Message, translation: Translation, max_listed: int) -> Iterator[MessageRow]:

@@ -96,6 +96,16 @@ def test_attendee_left_names_who_left_and_who_still_attends(render, guests):
     assert "Still attending: Jane Doe, jane@guests.example, +1 555 0100\n" in text
 
 
+def test_the_subject_of_attendee_left_names_who_left(render, guests):
+    jane, john = guests
+    left = dict(kind="attendee_left", before={"attendees": [jane, john]}, attendees=[jane])
+
+    assert render(**left).subject == "Guest cancelled: Discovery Call with John Roe (Thu, 15 Jan, 15:00)"
+    assert render(**left).title == "Discovery Call with Jane Doe"
+    unknown = render(kind="attendee_left", before={}, attendees=[jane])
+    assert unknown.subject == "Guest cancelled: Discovery Call (Thu, 15 Jan, 15:00)"
+
+
 def test_attendee_left_says_if_nobody_attends_any_more(render, guests):
     text = render(kind="attendee_left", before={"attendees": [guests[0]]}, attendees=[]).text
 
