@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_interval, format_skeleton
 
-from worker.channels.text.locale import ReaderLocale
+from worker.channels.text.locale import UTC_ZONE, ReaderLocale
 from worker.channels.text.sanitize import one_line
 
 
@@ -63,10 +63,10 @@ class TimeRange:
         return one_line(f"{text} ({place})")
 
     def format_short(self, reader: ReaderLocale) -> str:
-        """Format such as "Thu, 15 Jan, 15:00"."""
+        """Format such as "Thu, 15 Jan, 15:00". A time in UTC says so: mostly the reader's zone is not known."""
         start = self.start.astimezone(reader.zone)
         text = f"{format_skeleton('MMMEd', start, locale=reader.locale)}, {_time(start, reader)}"
-        is_ambiguous = TimeRange(self.start, None).is_repeated(reader.zone)
+        is_ambiguous = reader.zone == UTC_ZONE or TimeRange(self.start, None).is_repeated(reader.zone)
         return one_line(f"{text} {_offset_name(start)}" if is_ambiguous else text)
 
 

@@ -158,6 +158,11 @@ def test_an_unknown_timezone_becomes_utc(timezone, render):
     assert "2:00 \N{EN DASH} 2:30 PM (UTC)" in render(host={"timezone": timezone}).text
 
 
+@pytest.mark.parametrize("host", [None, {"timezone": "Mars/Olympus"}, {"timezone": "UTC"}])
+def test_the_subject_says_that_its_time_is_in_utc(host, render):
+    assert render(host=host).subject.endswith(" (Thu, Jan 15, 2:00 PM UTC)")
+
+
 @pytest.mark.parametrize("language", ["de", "de-DE", "DE", "de_AT", "de-CH", "deutsch"])
 def test_every_variant_of_de_is_german(language, render):
     assert render(host={"language": language}).subject.startswith("Neue Buchung")
