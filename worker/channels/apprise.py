@@ -24,6 +24,8 @@ LIST_LENGTHS = (MAX_GUESTS, 50, 20, 10, 5, 1)
 """How many guests or bookings a message lists: the first number with which the service takes it."""
 MIN_LIMIT = 1_000
 """A lower or equal limit is ignored: SMS gateways split a message, and Teams takes more than Apprise says."""
+TEAMS = ("workflow", "workflows")
+"""Microsoft Teams shows lines that a single line end separates as one (Adaptive Cards, `TextBlock`)."""
 
 Presentation = Literal["info", "success", "warning", "failure"]
 
@@ -103,19 +105,22 @@ class AppriseChannel:
         """Return how many characters the service takes below a title, which can be part of the same text."""
         return self._max_length - len(title) - len("\r\n")
 
+    def _as_markdown(self, body: str) -> str:
+        """Return our text as Markdown. It holds no markup but lists, and such a list would swallow the line below."""
+        text = body.replace("\n  - ", "\n  • ")
+        return text.replace("\n", "\n\n") if self.name in TEAMS else text
+
     def _notify(self, title: str, body: str, kind: Presentation) -> None:
         room = self._room_below(title)
-        if (
-            self._is_markdown
-        ):  # our text is the same in it, but for lists; Apprise would escape links, which breaks them
-            body = body.replace("\n  - ", "\n  • ")
+        # Apprise would escape a text for Markdown, its links too, which breaks them.
+        body, body_format = (self._as_markdown(body), "markdown") if self._is_markdown else (body, "text")
         started = time.monotonic()
         with Deadline(self._timeout) as deadline:
             seconds = self._timeout.total_seconds()
             accepted = self._service.notify(
                 title=title,
                 body=body if len(body) <= room else f"{body[: room - 1]}…",
-                body_format="markdown" if self._is_markdown else "text",
+                body_format=body_format,
                 notify_type=kind,
                 timeout=seconds,
             )

@@ -182,6 +182,19 @@ def test_a_service_that_reads_markdown_gets_our_text_as_it_is(platform, settings
     assert "\nMeeting link: https://zoom.example/j/123?pwd=a&b=c\n" in text
 
 
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_teams_shows_each_line(platform, certificate, settings, make_message):
+    """A card's text is Markdown, in which lines that a single line end separates are one."""
+    platform.socket = certificate.wrap_socket(platform.socket, server_side=True)
+
+    open_channel(f"workflows://{platform.place}/{'a' * 32}/signature?verify=no", settings()).send(make_message())
+
+    (card,) = json.loads(platform.received[0][2])["attachments"]
+    (text,) = [block["text"] for block in card["content"]["body"] if block.get("id") == "body"]
+    assert "\n\nMeeting link: https://zoom.example/j/123?pwd=a&b=c\n\nHost: Anna Muster\n\n" in text
+    assert not re.search(r"(?<!\n)\n(?!\n)", text)
+
+
 @pytest.mark.parametrize("path", ["docs/platform.md", ".env.example"])
 def test_apprise_knows_each_service_that_we_name(path):
     named = set(re.findall(r"\b([a-z]+)://\.\.\.", (ROOT / path).read_text())) - {"rediss"}
