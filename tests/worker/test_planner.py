@@ -1,8 +1,10 @@
 """Each host is notified of their bookings, once, and the last message agrees with the row."""
 
 import json
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -327,6 +329,24 @@ def test_a_place_that_knows_a_waiting_booking_is_told_when_a_late_host_with_own_
     harness.add_user(external_id="made anew", **own)
     sweep(harness.services, datetime.now(UTC))
     assert len(harness.all(Notification)) == 3, "the place does not have this booking any more"
+
+
+@ON_SQLITE
+def test_a_place_is_told_of_the_end_of_a_booking_whose_owner_was_deleted_without_foreign_keys(
+    open_harness: Callable[..., Harness],
+) -> None:
+    """SQLite enforces them only in a connection that asks for it, and a view has none."""
+    harness = open_harness(notify_default="log:")
+    harness.add_user(meetergo_user_id="host-1")
+    link_new_users(harness.services, datetime.now(UTC))
+    harness.process(body(0, "host-1"))
+    with closing(sqlite3.connect(str(harness.services.database.engine.url.database))) as platform:
+        platform.execute("DELETE FROM platform_users")
+        platform.commit()
+    assert harness.booking().platform_user_id is not None
+    moved = body(1, "host-1", start=START + timedelta(hours=1), event="rescheduled")
+    harness.process(moved, cancelled(2, "host-1"))
+    assert sent(harness) == [("log", "created"), ("log", "rescheduled"), ("log", "cancelled")]
 
 
 def test_a_host_of_a_meeting_type_is_notified_of_a_booking_that_an_old_webhook_linked(

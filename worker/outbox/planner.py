@@ -73,9 +73,6 @@ class NotificationPlanner:
     ) -> Iterator[dict[str, Any]]:
         """Yield the notifications for a change: first for hosts who no longer have the booking, then for all others.
 
-        A booking without an owner may have had one, whose row was deleted: a shared place that then seems to lose it to
-        a linked host was perhaps never notified of it.
-
         Args:
             session: session of the transaction that made the change.
             change: the change; its booking must not have changed further.
@@ -93,7 +90,8 @@ class NotificationPlanner:
         if was:
             hosts = host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])
             linked = [host for host in hosts if host.is_linked]
-            before = self._subscribers(linked, default) if linked or was["platform_user_id"] is None else {}
+            is_ownerless = was["platform_user_id"] is None or not hosts  # its row may be gone
+            before = self._subscribers(linked, default) if linked or is_ownerless else {}
             for host in hosts:
                 if host not in linked:  # mapped since, perhaps after the booking's last change
                     before |= {
@@ -104,6 +102,7 @@ class NotificationPlanner:
         if was and was["status"] == "confirmed":
             payload = _handover_payload(change, was) if booking.status == "confirmed" else _payload(change)
             for key, subscriber in before.items():
+                # The booking may have had an owner whose row was deleted: then no shared place was told of it.
                 if key not in now and (change.kind != "linked" or _announced(session, [booking.id], *key, unwritten)):
                     yield _row(change, "cancelled", key, subscriber, payload)
         for key, subscriber in now.items():
