@@ -61,8 +61,9 @@ class Notification(Retryable, Model):
 
     `channel` and `recipient` are safe to show; the channel's URL, which may hold a secret, is looked up by its
     `fingerprint`. The delivery that `delivery_id` names may be pruned earlier. `payload` is a snapshot of the content,
-    so that every attempt sends the same. `is_late` means that a replay or a late delivery caused it: it is only sent
-    while its recipient has nothing newer. `claimed_by` names the worker that holds its lease.
+    so that every attempt sends the same; only a summary may become shorter (see `leave_out_superseded`). `is_late`
+    means that a replay or a late delivery caused it: it is only sent while its recipient has nothing newer.
+    `claimed_by` names the worker that holds its lease.
     """
 
     KEY = ("booking_id", "key")
@@ -193,10 +194,10 @@ class Notification(Retryable, Model):
     def is_superseded(self, session: Session) -> bool:
         """Whether its recipient has a newer notification of the same booking, sent or pending.
 
-        A summary is about many bookings: see `leave_out_superseded`.
+        A summary is superseded once its recipient was sent one of each of its bookings.
         """
         if self.kind == "summary":
-            return False
+            return not self._current_payload(session)["total"]
         same_recipient = select(Notification).where(
             Notification.booking_id == self.booking_id,
             Notification.fingerprint == self.fingerprint,
@@ -207,8 +208,11 @@ class Notification(Retryable, Model):
 
     def leave_out_superseded(self, session: Session) -> None:
         """Leave out of a summary the bookings of which its recipient was sent a later notification."""
-        if self.kind != "summary":
-            return
+        if self.kind == "summary":
+            self.payload = self._current_payload(session)
+
+    def _current_payload(self, session: Session) -> dict[str, Any]:
+        """Return the payload of a summary without the bookings of which its recipient was sent a later notification."""
         listed = self.payload["bookings"]
         later = select(Notification.booking_id).where(
             Notification.booking_id.in_([booking["id"] for booking in listed]),
@@ -220,9 +224,8 @@ class Notification(Retryable, Model):
             _unindexed_id(Notification) > self.id,
         )
         known = {*session.scalars(later)}
-        if known:
-            bookings = [booking for booking in listed if booking["id"] not in known]
-            self.payload = {**self.payload, "bookings": bookings, "total": self.payload["total"] - len(known)}
+        bookings = [booking for booking in listed if booking["id"] not in known]
+        return {**self.payload, "bookings": bookings, "total": self.payload["total"] - len(known)}
 
     @property
     def has_nothing_left(self) -> bool:
@@ -238,6 +241,8 @@ class Notification(Retryable, Model):
             is_late: whether to send it only while nothing newer exists.
         """
         columns = {name: getattr(self, name) for name in RESEND_COLUMNS}
+        if is_late and self.kind == "summary":
+            columns["payload"] = self._current_payload(session)
         new = dict(key=token_hex(KEY_BYTES), status="pending", attempts=0, due_at=now, created_at=now, is_late=is_late)
         copy = Notification(**new, **columns)
         session.add(copy)

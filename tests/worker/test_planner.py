@@ -591,6 +591,35 @@ def test_a_summary_of_nothing_new_is_not_sent(summary: Harness, monkeypatch: pyt
     assert summary.all(Notification)[0].last_error == SUPERSEDED
 
 
+def test_a_summary_that_is_sent_again_leaves_out_the_bookings_of_which_a_newer_message_was(
+    summary: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with summary.services.database.transaction() as session:
+        session.execute(update(Notification).values(status="done"))
+    sent_before = summary.all(Notification)[0].id
+    mails = list[Message]()
+    for superseded in (False, True):
+        service = ReplayService(summary.services, "x", resend=True, superseded=superseded)
+        service.replay_notifications([sent_before], datetime.now(UTC))
+        mails += send_mails(summary, monkeypatch)
+    without, whole = mails
+    assert ([each["id"] for each in without.bookings], without.total) == (["n1", "n2"], 2)
+    assert ([each["id"] for each in whole.bookings], whole.total) == (["n0", "n1", "n2"], 3)
+    assert summary.all(Notification)[0].payload["total"] == 3, "what was sent is not changed"
+
+
+def test_a_summary_of_nothing_new_is_not_sent_again(summary: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    for booking_id in ("n1", "n2"):
+        summary.process({**samples.cancelled(booking_id, START, later(1)), "hostIds": ["late"]})
+    send_mails(summary, monkeypatch)
+    with summary.services.database.transaction() as session:
+        session.execute(update(Notification).values(status="done"))
+    before = summary.all(Notification)
+    service = ReplayService(summary.services, "x", resend=True)
+    assert service.replay_notifications([before[0].id], datetime.now(UTC)).skipped == 1
+    assert len(summary.all(Notification)) == len(before)
+
+
 def test_a_summary_is_not_superseded_by_a_message_of_one_of_its_bookings(summary: Harness) -> None:
     _, cancelled = summary.all(Notification)
     same = {name: getattr(cancelled, name) for name in RESEND_COLUMNS}
