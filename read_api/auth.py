@@ -89,11 +89,14 @@ class TokenGuard:
             log.warning("api.use_not_recorded", token=token_id, error=type(error).__name__)
 
     def _is_stored(self, digest: str) -> bool:
+        """Whether a token is valid, as far as is known from reading all of them a short while ago."""
         if time.monotonic() >= self._reload_at:
-            with self._database.read_only() as session:
-                for each in ApiToken.newest_digests(session, MAX_KNOWN):
-                    self._remember(each)
-            self._reload_at = time.monotonic() + RELOAD_INTERVAL.total_seconds()
+            try:
+                with self._database.read_only() as session:
+                    for each in ApiToken.newest_digests(session, MAX_KNOWN):
+                        self._remember(each)
+            finally:  # also if the database does not answer: strangers must not keep it busy
+                self._reload_at = time.monotonic() + RELOAD_INTERVAL.total_seconds()
         return digest in self._known
 
     def _remember(self, digest: str) -> None:

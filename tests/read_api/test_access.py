@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from console.__main__ import cli
 from devtools.redis_server import free_port
@@ -142,6 +142,17 @@ def test_a_stranger_behind_the_same_proxy_keeps_no_consumer_out_after_a_restart(
         pass
     assert client_with(app, token).get(BOOKINGS).status_code == 200  # this process has not seen it before
     assert stranger.get(BOOKINGS).status_code == 429
+
+
+def test_a_stranger_beyond_the_limit_does_not_make_a_broken_database_work(
+    app: Flask, token: str, database: Database
+) -> None:
+    stranger = client_with(app, "mgi_" + "a" * 43)
+    for _ in range(FAILURES.amount):
+        assert stranger.get(BOOKINGS).status_code == 401
+    with database.transaction() as session:
+        session.execute(text("ALTER TABLE api_tokens RENAME TO broken"))
+    assert [stranger.get(BOOKINGS).status_code for _ in range(3)] == [503, 429, 429]
 
 
 def test_while_the_database_does_not_answer_a_client_is_told_to_try_later(
