@@ -89,7 +89,7 @@ class Incident(Model):
         account: str,
         kind: IncidentKind,
         is_active: bool,
-        channels: Collection[str],
+        channels: Collection[str] | None,
         now: datetime,
         details: Mapping[str, Any] | None = None,
     ) -> None:
@@ -100,7 +100,7 @@ class Incident(Model):
             account: the account that it is about; `default` if it is about none.
             kind: the kind of incident.
             is_active: whether the condition holds now.
-            channels: fingerprints of the channels to notify.
+            channels: fingerprints of the channels to notify; None if this process does not know them.
             now: the time, UTC.
             details: what names the cause, JSON without personal data.
         """
@@ -110,14 +110,14 @@ class Incident(Model):
             incident.continue_or_end(is_active, channels, now, details)
         elif is_active:
             row = dict(
-                kind=kind, account=account, began_at=now, told=dict.fromkeys(channels, "nothing"), details=details
+                kind=kind, account=account, began_at=now, told=dict.fromkeys(channels or (), "nothing"), details=details
             )
             session.execute(insert_into(session, cls).values(row).on_conflict_do_nothing())
 
     @classmethod
     def record_event(cls, session: Session, kind: IncidentKind, now: datetime) -> None:
         """Record an event of `EVENT_KINDS`. The channels are those of the process that sends the alert."""
-        cls.record_state(session, DEFAULT, kind, True, [], now)
+        cls.record_state(session, DEFAULT, kind, True, None, now)
 
     @classmethod
     def claim(cls, session: Session, channels: Sequence[str], now: datetime) -> "tuple[Incident, str] | None":
@@ -150,11 +150,12 @@ class Incident(Model):
             self.notified = {**self.notified, channel: sent}
 
     def continue_or_end(
-        self, is_active: bool, channels: Collection[str], now: datetime, details: Mapping[str, Any] | None
+        self, is_active: bool, channels: Collection[str] | None, now: datetime, details: Mapping[str, Any] | None
     ) -> None:
         """Record whether the condition still holds. The incident ends once it has been absent for a while."""
-        known = {name: state for name, state in self.notified.items() if state != "nothing" or not channels}
-        self.notified = {**dict.fromkeys(channels, "nothing"), **known}
+        if channels is not None:  # a removed channel is forgotten, unless it waits for the end
+            known = {name: state for name, state in self.notified.items() if state != "nothing"}
+            self.notified = {**dict.fromkeys(channels, "nothing"), **known}
         if is_active:
             self.quiet_since = None
             if details is not None:

@@ -205,6 +205,9 @@ def test_a_channel_that_does_not_take_an_alert_is_a_finding_until_it_does_or_is_
     assert unsent(120) == 1
     check(harness, alerts_to(operator_channel), 135)
     assert unsent(135) == 0
+    check(harness, alerts_to(operator_channel, second_channel), 138)
+    check(harness, alerts_to(), 141)
+    assert unsent(141) == 0, "the setting is empty now"
     check(harness, alerts_to(operator_channel, second_channel), 150)
     assert unsent(150) == 1
     second_channel.answer = 200
