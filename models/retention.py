@@ -92,9 +92,8 @@ def _decides_no_more(now: datetime) -> Sequence[ColumnElement[bool]]:
     dead = aliased(Notification)
     is_dead = dead.status.not_in(["done", "pending"])  # not "= 'dead'": the index of all dead ones would match
     dead_id = select(dead.id).where(dead.booking_id == Notification.booking_id, is_dead).limit(1).scalar_subquery()
-    is_to_come = func.coalesce(Booking.ends_at, Booking.starts_at) >= now
-    booking = select(is_to_come).where(Booking.id == Notification.booking_id, Booking.status == "confirmed")
-    return dead_id.is_(None), booking.scalar_subquery().is_not(True)
+    upcoming = select(Booking.id).where(Booking.id == Notification.booking_id, Booking.is_upcoming(now))
+    return dead_id.is_(None), upcoming.scalar_subquery().is_(None)
 
 
 def _prune(database: Database, model: Any, old: Select[Any], refusals: list[SQLAlchemyError]) -> int:
