@@ -80,6 +80,7 @@ n=1
 while [ -e "$folder" ]; do n=$((n + 1)) release=${release%.*}.$n folder=$DESTDIR$PREFIX/releases/$release; done
 say "installing $release into $DESTDIR$PREFIX"
 mkdir -p "$folder"
+chmod a+rx "$DESTDIR$PREFIX" "$DESTDIR$PREFIX/releases" # made under another umask by an earlier version
 packages=$(sed -n 's/^COPY \([a-z_]*\) \1$/\1/p' "$SOURCE/Dockerfile") # the same as in the image
 for part in $packages docs examples Procfile CHANGELOG.md requirements.txt requirements.hashes.txt; do
     cp -Rp "$SOURCE/$part" "$folder/"

@@ -151,6 +151,10 @@ def test_the_service_reads_its_code_and_only_root_writes_it_whatever_the_umask(t
         if os.getuid() == 0:
             os.chown(path, NOBODY, NOBODY)
     installation = Installation(tmp_path / "installed", source)
+    releases = installation.folder / "opt" / "releases"
+    releases.mkdir(parents=True)
+    for folder in (releases, releases.parent):
+        folder.chmod(0o755 & ~umask)  # as an earlier version made it
     installation.install(umask=umask)
     files = {path: path.stat() for path in installation.folder.rglob("*") if not path.is_symlink()}
     code = {path: file for path, file in files.items() if not {"etc", "var"} & set(path.parts[len(tmp_path.parts) :])}
