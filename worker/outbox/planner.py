@@ -313,7 +313,7 @@ def _announced(
     recipient: str,
     unwritten: Sequence[dict[str, Any]] = (),
 ) -> set[str]:
-    """Return the bookings whose latest notification to this recipient, sent or pending, announces them."""
+    """Return the bookings whose latest notification to this recipient, sent, pending or unwritten, announces them."""
     to_recipient = (row for row in unwritten if (row["fingerprint"], row["recipient"]) == (fingerprint, recipient))
     kinds: dict[str, str] = {row["booking_id"]: row["kind"] for row in to_recipient if row["booking_id"] in booking_ids}
     written = [booking_id for booking_id in booking_ids if booking_id not in kinds]
