@@ -129,16 +129,15 @@ class PlatformUser(Model):
         return f"{self.meetergo_user_id or ''}/{self.meetergo_meeting_type_id or ''}"
 
     @property
-    def is_linked(self) -> bool:
-        """Whether waiting bookings were linked since the mapping last changed."""
-        return (self.linked_as or NO_MAPPING) == self.mapping
-
-    @property
     def linked_host(self) -> str:
         """The user's identity when waiting bookings were last linked; empty if they never were."""
         suffix = f"/{self.meetergo_meeting_type_id or ''}"
         linked = self.linked_as or NO_MAPPING
         return linked.removesuffix(suffix) if linked.endswith(suffix) else linked.rpartition("/")[0]
+
+    def is_linked_to(self, host_ids: Collection[str]) -> bool:
+        """Whether waiting bookings of these hosts were linked: since the mapping changed, or by the id before."""
+        return (self.linked_as or NO_MAPPING) == self.mapping or self.linked_host in host_ids
 
     @classmethod
     def get_unique(cls, session: Session, *conditions: Any) -> "PlatformUser | None":

@@ -394,6 +394,19 @@ def test_a_forgotten_host_who_had_a_summary_is_told_that_another_host_has_the_bo
     assert sent(harness) == [("late", "summary"), ("late", "cancelled"), ("h1", "created")]
 
 
+@pytest.mark.parametrize("mapping", [{"meetergo_meeting_type_id": "a-type"}, {"meetergo_user_id": "another"}], ids=str)
+def test_a_host_who_had_a_summary_is_told_of_a_change_that_comes_before_the_sweep_of_a_new_mapping(
+    harness: Harness, mapping: dict[str, str]
+) -> None:
+    book(harness, 2)
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    with harness.services.database.transaction() as session:
+        session.execute(update(PlatformUser).where(PlatformUser.external_id == "late").values(mapping))
+    harness.process({**samples.cancelled("n0", START, later(1)), "hostIds": ["late"]})
+    assert sent(harness) == [("late", "summary"), ("late", "cancelled")]
+
+
 def test_a_booking_that_cannot_be_linked_is_named_and_the_rest_is(
     open_harness: Callable[..., Harness], capfd: pytest.CaptureFixture[str]
 ) -> None:

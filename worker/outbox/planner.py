@@ -89,7 +89,7 @@ class NotificationPlanner:
         before = now
         if was:
             hosts = host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])
-            linked = [host for host in hosts if host.is_linked]
+            linked = [host for host in hosts if host.is_linked_to(was["host_ids"])]
             is_ownerless = was["platform_user_id"] is None or not hosts  # its row may be gone
             before = self._subscribers(linked, default) if linked or is_ownerless else {}
             for host in hosts:
