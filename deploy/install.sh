@@ -69,7 +69,7 @@ fi
 GROUP=$SERVICE_USER
 [ -n "$DESTDIR" ] || GROUP=$(id -gn "$SERVICE_USER")
 
-owned() { # by the service's user, where there is one
+owned() { # by users of the machine, unless this makes a package or an ordinary user runs it
     [ -n "$DESTDIR" ] || [ "$(id -u)" != 0 ] || chown "$@"
 }
 

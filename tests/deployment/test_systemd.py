@@ -70,9 +70,10 @@ class Installation:
         lines = [f"{name}={value}\n" for name, value in settings.items()]
         (self.folder / "etc" / "env").write_text("".join(lines))
 
-    def console(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def console(self, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
         command = [str(self.folder / "bin" / "meetergo-inbox"), *arguments]
-        return subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
+        environment = {"PATH": os.environ["PATH"], **settings}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     def units(self) -> dict[str, Path]:
         found = (self.folder / "units").glob("*.service")
@@ -172,8 +173,10 @@ def test_the_command_reads_secrets_that_were_added_for_a_unit(installed: Install
     url, redis = f"sqlite:///{tmp_path}/inbox.db", "redis://127.0.0.1:1/0"
     installed.configure(DATABASE_URL=url, REDIS_URL=redis, NOTIFY_DEFAULT="mailto:", MAIL_FROM="inbox@example.com")
     assert installed.console("migrate").returncode == 0
-    done = installed.console("replay", "--dead", "--dry-run")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "There is nothing to replay.\n", "")
+    by_hand: list[dict[str, str]] = [{}, {"SMTP_URL": "smtp://127.0.0.1:2"}]
+    for settings in by_hand:
+        done = installed.console("replay", "--dead", "--dry-run", **settings)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "There is nothing to replay.\n", "")
 
 
 def test_the_first_installation_waits_for_the_settings(tmp_path: Path) -> None:
