@@ -136,7 +136,7 @@ class PlatformUser(Model):
         return linked.removesuffix(suffix) if linked.endswith(suffix) else linked.rpartition("/")[0]
 
     def is_linked_to(self, host_ids: Collection[str]) -> bool:
-        """Whether waiting bookings of these hosts were linked: since the mapping changed, or by the id before."""
+        """Whether waiting bookings were linked to this user by the mapping as it is now, or as one of these hosts."""
         return (self.linked_as or NO_MAPPING) == self.mapping or self.linked_host in host_ids
 
     @classmethod

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runtime.errors import Transient
 from worker.channels.base import Message, Unresponsive
-from worker.channels.text.message_text import MAX_GUESTS, MessageText
+from worker.channels.text.message_text import MAX_LISTED, MessageText
 from worker.channels.text.sanitize import escape_markup, one_line, safe_link
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
@@ -20,7 +20,7 @@ TIMEOUT = timedelta(seconds=20)
 SLOW_AFTER = timedelta(seconds=3)
 """A failed send that took longer than this counts as a timeout. Apprise does not say why a send failed;
 its services wait four seconds for a response unless their URLs say otherwise."""
-LIST_LENGTHS = (MAX_GUESTS, 50, 20, 10, 5, 1)
+LIST_LENGTHS = (MAX_LISTED, 50, 20, 10, 5, 1)
 """How many guests or bookings a message lists: the first number with which the service takes it."""
 MIN_LIMIT = 1_000
 """A lower or equal limit is ignored: SMS gateways split a message, and Teams takes more than Apprise says."""

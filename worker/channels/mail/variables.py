@@ -8,7 +8,7 @@ from worker.channels.base import Message
 from worker.channels.mail.branding import DARK_BACKGROUND, LOGO_CID, MailBranding
 from worker.channels.text.attendee import MessageAttendee
 from worker.channels.text.message_text import (
-    MAX_GUESTS,
+    MAX_LISTED,
     MessageText,
     cancel_reason,
     cancelled_by,
@@ -93,7 +93,7 @@ def _summarized(booking: dict[str, Any], text: MessageText, shown: Callable[[str
 def _guests(guests: list[MessageAttendee], shown: Callable[[str], str]) -> list[Variables]:
     return [
         {"name": shown(guest.name), "email": shown(guest.email), "phone": shown(guest.phone)}
-        for guest in guests[:MAX_GUESTS]
+        for guest in guests[:MAX_LISTED]
     ]
 
 

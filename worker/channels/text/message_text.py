@@ -19,7 +19,7 @@ from worker.channels.text.translations import Translation
 
 MAX_NAME_LENGTH = 80
 """Maximum length of a meeting's or a person's name in a subject, in characters."""
-MAX_GUESTS = 100
+MAX_LISTED = 100
 """Maximum number of guests that a message lists, and of bookings in a summary."""
 REPLACED = re.compile(r"moved to (?:[A-Za-z0-9_-]{1,64}:)?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """Reason of a booking that another one replaced, which it names by its key: see `Booking.cancel_as_moved`."""
@@ -74,7 +74,7 @@ class MessageText:
     rows: list[MessageRow]
 
     @classmethod
-    def render(cls, message: Message, *, is_personal: bool, max_listed: int = MAX_GUESTS) -> "MessageText":
+    def render(cls, message: Message, *, is_personal: bool, max_listed: int = MAX_LISTED) -> "MessageText":
         """Write a message in the language of the booking's host.
 
         Args:
@@ -156,7 +156,7 @@ def booking_title(booking: dict[str, Any], translation: Translation) -> str:
     return sentence.format(meeting=meeting, first=names[0], last=names[-1], count=len(names) - 1)
 
 
-def booking_details(message: Message, translation: Translation, max_listed: int = MAX_GUESTS) -> list[MessageRow]:
+def booking_details(message: Message, translation: Translation, max_listed: int = MAX_LISTED) -> list[MessageRow]:
     """Return attendees, place and reason, for a calendar entry, which already shows title and time."""
     return [*_attendee_rows(message, translation, max_listed), *_detail_rows(message, translation)]
 

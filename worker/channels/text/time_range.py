@@ -66,8 +66,8 @@ class TimeRange:
         """Format such as "Thu, 15 Jan, 15:00". A time in UTC says so: mostly the reader's zone is not known."""
         start = self.start.astimezone(reader.zone)
         text = f"{format_skeleton('MMMEd', start, locale=reader.locale)}, {_time(start, reader)}"
-        is_ambiguous = reader.zone == UTC_ZONE or TimeRange(self.start, None).is_repeated(reader.zone)
-        return one_line(f"{text} {_offset_name(start)}" if is_ambiguous else text)
+        names_offset = reader.zone == UTC_ZONE or TimeRange(self.start, None).is_repeated(reader.zone)
+        return one_line(f"{text} {_offset_name(start)}" if names_offset else text)
 
 
 def _moment(text: str | None) -> datetime | None:
