@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, select
+from sqlalchemy import ColumnElement, Row, Select, delete, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
@@ -63,16 +63,20 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
     reconciliations = select(Reconciliation.id).where(started_at < now - keep["done"]).order_by(started_at)
     created_at = Run.created_at
     runs = select(Run.id).where(created_at < now - keep["dead"], Run.ended_at.is_not(None)).order_by(created_at)
-    rows: Sequence[tuple[Any, Select[Any]]] = (
-        *((model, _old(model, status, now, age)) for model in (Delivery, Notification) for status, age in keep.items()),
-        (Intervention, interventions),
-        (Incident, incidents),
-        (Reconciliation, reconciliations),
-        (Run, runs),
+    rows: Sequence[tuple[Any, Any, Select[Any]]] = (
+        *(
+            (model, model.ended_at, _old(model, status, now, age))
+            for model in (Delivery, Notification)
+            for status, age in keep.items()
+        ),
+        (Intervention, Intervention.at, interventions),
+        (Incident, Incident.ended_at, incidents),
+        (Reconciliation, started_at, reconciliations),
+        (Run, created_at, runs),
     )
     removed = Counter[str]()
-    for model, old in rows:
-        removed[model.__tablename__] += _prune(database, model, old, refusals)
+    for model, time, old in rows:
+        removed[model.__tablename__] += _prune(database, model, time, old.add_columns(time.label("time")), refusals)
     if refusals:
         raise refusals[0]
     return dict(removed)
@@ -96,28 +100,36 @@ def _decides_no_more(now: datetime) -> Sequence[ColumnElement[bool]]:
     return dead_id.is_(None), upcoming.scalar_subquery().is_(None)
 
 
-def _prune(database: Database, model: Any, old: Select[Any], refusals: list[SQLAlchemyError]) -> int:
+def _prune(database: Database, model: Any, time: Any, old: Select[Any], refusals: list[SQLAlchemyError]) -> int:
+    """Delete the rows of a query that is ordered by a time, in several transactions.
+
+    Each goes on from the last row of the one before, so that rows which stay are passed once.
+    """
     removed, limit = 0, BATCH_SIZE if database.supports_skip_locked else SQLITE_BATCH_SIZE
-    kept = list[Any]()
+    kept, query = list[Any](), old
     while len(kept) < limit:
-        query = old.where(model.id.not_in(kept)) if kept else old
-        count, refused = in_transaction(database, partial(_prune_some, model=model, old=query.limit(limit)))
-        removed += count - len(refused)
+        select_some = query.where(model.id.not_in(kept)).limit(limit) if kept else query.limit(limit)
+        found, refused = in_transaction(database, partial(_prune_some, model=model, old=select_some))
+        removed += len(found) - len(refused)
         kept += refused
         refusals += refused.values()
-        if count < limit:
+        if len(found) < limit:
             break
+        query = old.where(time >= found[-1].time)
         database.yield_lock()
     return removed
 
 
-def _prune_some(session: Session, model: Any, old: Select[Any]) -> tuple[int, dict[Any, SQLAlchemyError]]:
-    """Delete some rows. Returns their number, and which of them stay, with the reason."""
-    ids = session.scalars(old.with_for_update(skip_locked=True)).all()
+def _prune_some(
+    session: Session, model: Any, old: Select[Any]
+) -> tuple[Sequence[Row[Any]], dict[Any, SQLAlchemyError]]:
+    """Delete some rows. Returns their ids and times, and which of them stay, with the reason."""
+    found = session.execute(old.with_for_update(skip_locked=True)).all()
+    ids = [row.id for row in found]
     if _delete(session, model, ids) is None:
-        return len(ids), {}
+        return found, {}
     errors = {key: _delete(session, model, [key]) for key in ids}
-    return len(ids), {key: error for key, error in errors.items() if error}
+    return found, {key: error for key, error in errors.items() if error}
 
 
 def _delete(session: Session, model: Any, ids: Sequence[Any]) -> SQLAlchemyError | None:

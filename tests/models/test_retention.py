@@ -87,3 +87,24 @@ def test_rows_that_a_trigger_keeps_are_reported_and_keep_no_other(
     with database.read_only() as session:
         left = [session.scalar(select(func.count()).select_from(model)) for model in (Delivery, Notification)]
     assert left == [OLD_ROWS, 0]
+
+
+def test_each_transaction_goes_on_where_the_one_before_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that stay, such as notifications of bookings to come, are not passed again by each transaction."""
+    for name in ("BATCH_SIZE", "SQLITE_BATCH_SIZE"):
+        monkeypatch.setattr(retention, name, OLD_ROWS // 6)
+    fill(database, OLD_ROWS, datetime.now(UTC))
+    selects = list[str]()
+
+    def record(_connection: Connection, _cursor: object, statement: str, *_rest: object) -> None:
+        if "SELECT" in statement and "deliveries.ended_at AS time" in statement:
+            selects.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", record)
+    try:
+        assert prune(database, datetime.now(UTC), KEEP)["deliveries"] == OLD_ROWS
+    finally:
+        event.remove(database.engine, "before_cursor_execute", record)
+    assert ["ended_at >=" in each for each in selects[:6]] == [False, *[True] * 5]
