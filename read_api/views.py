@@ -182,6 +182,9 @@ def _cursor(text: str | None) -> FeedCursor:
 
 
 def _query(model: type[Query]) -> Query:
+    repeated = next((name for name, values in request.args.lists() if len(values) > 1), None)
+    if repeated:
+        abort(400, f"{repeated[:60]}: this parameter can be given only once")
     try:
         return model.model_validate(request.args.to_dict())
     except ValidationError as error:

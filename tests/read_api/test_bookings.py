@@ -85,7 +85,18 @@ def test_filters(client: FlaskClient, book: Book, harness: Harness) -> None:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=501", "limit=x", "status=dead", "since=yesterday", "after=x", "hots=1", "host=%00"]
+    "query",
+    [
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "status=dead",
+        "status=confirmed&status=cancelled",
+        "since=yesterday",
+        "after=x",
+        "hots=1",
+        "host=%00",
+    ],
 )
 def test_a_parameter_that_cannot_be_read_is_refused(client: FlaskClient, query: str) -> None:
     response = client.get(f"{BOOKINGS}?{query}")

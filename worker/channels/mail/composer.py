@@ -6,6 +6,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import getaddresses
 from functools import lru_cache
+from hashlib import sha256
 
 from worker.channels.base import Message
 from worker.channels.mail.branding import LOGO_CID, MailBranding
@@ -68,6 +69,8 @@ class MailComposer:
             mail["Reply-To"] = address_header("Reply-To", guest)
         mail["Date"] = message.made_at
         mail["Message-ID"] = plain_header("Message-ID", f"<{message.id}@{self.sender.domain}>")
+        if message.kind != "summary":
+            mail["References"] = plain_header("References", f"<{_thread(message)}@{self.sender.domain}>")
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"  # Exchange: no absence note to sender or guest
         mail.set_content(body.text)
@@ -91,6 +94,14 @@ class MailComposer:
                 disposition="inline",
                 filename=f"logo.{logo.subtype}",
             )
+
+
+def _thread(message: Message) -> str:
+    """Return what the mails of one booking refer to, so that a mail program shows them as one conversation.
+
+    No mail has this id, because the booking's first mail is another one for each reader.
+    """
+    return f"booking_{sha256(str(message.booking['id']).encode('utf-8', 'replace')).hexdigest()[:32]}"
 
 
 def _attach(invite: CalendarInvite, mail: EmailMessage) -> None:

@@ -71,6 +71,21 @@ def test_every_attempt_sends_the_same_mail(deliver, make_message):
     ]
 
 
+def test_the_mails_of_a_booking_are_one_conversation_and_a_summary_is_in_none(deliver, make_message):
+    created, cancelled, summary = (
+        deliver(message).mails[0]
+        for message in (
+            make_message(),
+            make_message(kind="cancelled", status="cancelled"),
+            make_message(kind="summary", bookings=[], total=0),
+        )
+    )
+
+    assert created["References"] == cancelled["References"]
+    assert created["References"].endswith("@mail.example>")
+    assert summary["References"] is None
+
+
 def test_a_line_that_begins_with_from_is_sent_as_it_is(deliver, make_message):
     mail = deliver(make_message(kind="summary", bookings=[], total=0)).mails[0]
 
