@@ -86,19 +86,7 @@ class NotificationPlanner:
         host_resolver = host_resolver or HostResolver(session, booking.account)
         default = self._default_channels(booking.account)
         now = self._subscribers(host_resolver.known_hosts(booking.host_ids, booking.platform_user_id), default)
-        before = now
-        if was:
-            hosts = host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])
-            linked = [host for host in hosts if host.is_linked_to(was["host_ids"])]
-            is_ownerless = was["platform_user_id"] is None or not hosts  # its row may be gone
-            before = self._subscribers(linked, default) if linked or is_ownerless else {}
-            for host in hosts:
-                if host not in linked:  # mapped since, perhaps after the booking's last change
-                    before |= {
-                        key: subscriber
-                        for key, subscriber in self._subscribers([host], default).items()
-                        if key not in before and _announced(session, [booking.id], *key, unwritten)
-                    }
+        before = self._former_subscribers(session, booking, was, host_resolver, unwritten) if was else now
         if was and was["status"] == "confirmed":
             payload = _handover_payload(change, was) if booking.status == "confirmed" else _payload(change)
             for key, subscriber in before.items():
@@ -199,6 +187,26 @@ class NotificationPlanner:
             if config is None or config.channels is None
             else _open_all([*config.channels], self._settings)
         )
+
+    def _former_subscribers(
+        self,
+        session: Session,
+        booking: Booking,
+        was: Mapping[str, Any],
+        host_resolver: HostResolver,
+        unwritten: Sequence[dict[str, Any]],
+    ) -> Subscribers:
+        """Return who knows the booking as it was before a change."""
+        default = self._default_channels(booking.account)
+        hosts = host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])
+        linked = [host for host in hosts if host.is_linked_to(was["host_ids"])]
+        is_ownerless = was["platform_user_id"] is None or not hosts  # its row may be gone
+        subscribers = self._subscribers(linked, default) if linked or is_ownerless else {}
+        mapped = [host for host in hosts if host not in linked]  # perhaps after the booking's last change
+        for key, subscriber in (self._subscribers(mapped, default) if mapped else {}).items():
+            if key not in subscribers and _announced(session, [booking.id], *key, unwritten):
+                subscribers[key] = subscriber
+        return subscribers
 
     def _subscribers(self, hosts: Sequence[PlatformUser], default: Channels) -> Subscribers:
         """Map hosts to subscribers: each host by their own or the personal default channels, shared channels once."""
