@@ -472,7 +472,7 @@ def open_engine(url: str, pool_size: int, statement_timeout: timedelta, pre_ping
         isolation_level=postgresql.ISOLATION,
         **options,
     )
-    postgresql.listen(engine, url, statement_timeout)
+    postgresql.listen(engine, url, statement_timeout, EARLIEST, LATEST)
     event.listen(engine, "handle_error", _discard_unwritable)
     return engine
 

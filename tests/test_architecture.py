@@ -6,6 +6,7 @@ meetergo <- runtime <- models <- receiver | worker <- operations <- console | da
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,26 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
 )
 def test_a_forbidden_import_is_found(package: str, source: str) -> None:
     assert forbidden_imports(package, source)
+
+
+def imported_modules(source: str) -> Iterator[str]:
+    """Return the modules of ours that a module imports, anywhere in it, by their paths."""
+    for node in ast.walk(ast.parse(source)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        origin = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        for name in names:
+            path = f"{origin}{name}".replace(".", "/")
+            candidates = (f"{path}.py", f"{path.rpartition('/')[0]}.py")
+            yield from [each for each in candidates if (ROOT / each).is_file()][:1]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not even late, within a function: each can be read after those that it imports."""
+    paths = [path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py")]
+    graph = {str(path.relative_to(ROOT)): {*imported_modules(path.read_text())} for path in paths}
+    assert graph["worker/jobs.py"] >= {"worker/services.py", "worker/maintenance/failed_jobs.py"}
+    assert "runtime/postgresql/engine.py" in graph["runtime/database.py"], "a late import"
+    TopologicalSorter(graph).prepare()
 
 
 def test_only_modules_that_are_imported_late_import_opentelemetry() -> None:

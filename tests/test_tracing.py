@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from opentelemetry.trace import get_current_span
+from rq import Worker
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -31,6 +32,7 @@ from tests.console.cli import ON_SQLITE
 from tests.otlp_collector import Collector, ExportedSpan, otlp_collector
 from tests.worker.conftest import harness, open_harness
 from tests.worker.harness import AT, START, Harness
+from worker.pool import QueueWorker, _worker_type
 
 __all__ = ["harness", "open_harness"]
 
@@ -138,6 +140,14 @@ def test_without_traces_the_workers_own_classes_run(harness: Harness) -> None:
     assert type(harness.services.outbox).__name__ == "OutboxSender"
 
 
+def test_a_traced_worker_runs_its_jobs_in_its_own_process_as_ours_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(switch, "_is_on", True)
+    traced = _worker_type()
+    assert traced is not QueueWorker
+    assert issubclass(traced, QueueWorker)
+    assert not issubclass(traced, Worker), "RQ's own forks for each job, whose spans are lost"
+
+
 @ON_SQLITE
 def test_one_trace_leads_from_the_request_to_the_message_sent(
     database: Database, database_url: str, redis_url: str, tmp_path: Path
@@ -163,7 +173,8 @@ def test_one_trace_leads_from_the_request_to_the_message_sent(
             )
             assert answer.status == 200
             trace_id = answer.body["delivery"][:32]
-            wait_for(lambda: {"send log"} <= {span.name for span in collector.trace(trace_id)})
+            exported = {"POST /webhooks/meetergo", "store deliveries", "process booking_created", "send log"}
+            wait_for(lambda: exported <= {span.name for span in collector.trace(trace_id)})  # each by its own process
     spans = {span.name: span for span in collector.trace(trace_id)}
     request, process, send = (
         spans[name] for name in ("POST /webhooks/meetergo", "process booking_created", "send log")

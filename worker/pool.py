@@ -299,12 +299,7 @@ def _retry_until_stopped(source: str, work: Callable[[], bool]) -> None:
 
 
 def _build_rq_worker(redis: InstallationRedis, queue: QueueName) -> QueueWorker:
-    worker_type = QueueWorker
-    if tracing.is_on():
-        from worker.tracing import TracedWorker  # late: imports OpenTelemetry
-
-        worker_type = TracedWorker
-    return worker_type(
+    return _worker_type()(
         [JobQueue(redis).queue(queue)],
         name=f"{prefix_of(redis)}-{uuid4().hex}",
         connection=redis,
@@ -313,6 +308,22 @@ def _build_rq_worker(redis: InstallationRedis, queue: QueueName) -> QueueWorker:
         maintenance_interval=int(MAINTENANCE_INTERVAL.total_seconds()),
         log_job_description=False,
     )
+
+
+def _worker_type() -> type[QueueWorker]:
+    if not tracing.is_on():
+        return QueueWorker
+    from worker.tracing import job_span  # late: imports OpenTelemetry
+
+    class TracedWorker(QueueWorker):
+        """Our worker, with a span for each job."""
+
+        def execute_job(self, job: Job, queue: Queue) -> None:
+            """Run a job."""
+            with job_span(job, queue):
+                super().execute_job(job, queue)
+
+    return TracedWorker
 
 
 def _shorten_rq_logs() -> None:

@@ -1,13 +1,14 @@
 """Traces of workers and scheduler: jobs, batches, deliveries, messages and tasks. Imported only if asked for."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import Link, SpanKind, get_current_span
+from opentelemetry.trace import Link, Span, SpanKind, get_current_span
 from rq import Queue
 from rq.job import Job
 
@@ -20,23 +21,19 @@ from worker.inbox.batch import Outcome
 from worker.inbox.handlers import HANDLERS
 from worker.inbox.processor import InboxProcessor
 from worker.outbox.sender import OutboxSender, RoutedNotification, SendAttempt
-from worker.pool import QueueWorker
-from worker.scheduler import Schedule, Task
+
+Task = Callable[..., object]
 
 MIN_INTERVAL = timedelta(seconds=5)
 """Tasks that run more often are not traced: they look for work, and find none most of the time."""
 
 
-class TracedWorker(QueueWorker):
-    """An RQ worker with a span for each job."""
-
-    def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run a job. One that stores a body which waited in Redis belongs to that delivery's trace."""
-        name = job.func_name or ""
-        context = delivery_context(job.args[0]) if name == STORE_DEFERRED else None
-        attributes = {"messaging.destination.name": queue.name}
-        with span(f"job {name.rpartition('.')[2]}", SpanKind.CONSUMER, context, attributes=attributes):
-            super().execute_job(job, queue)
+def job_span(job: Job, queue: Queue) -> AbstractContextManager[Span]:
+    """Return the span of a job. One that stores a body which waited in Redis belongs to that delivery's trace."""
+    name = job.func_name or ""
+    context = delivery_context(job.args[0]) if name == STORE_DEFERRED else None
+    attributes = {"messaging.destination.name": queue.name}
+    return span(f"job {name.rpartition('.')[2]}", SpanKind.CONSUMER, context, attributes=attributes)
 
 
 class TracedInboxProcessor(InboxProcessor):
@@ -96,7 +93,7 @@ class TracedOutboxSender(OutboxSender):
             return attempt
 
 
-def traced_schedule(schedule: Schedule) -> Schedule:
+def traced_schedule(schedule: Mapping[str, tuple[timedelta, Task]]) -> dict[str, tuple[timedelta, Task]]:
     """Return the schedule with a span for each run of a task."""
     return {
         name: (interval, task if interval < MIN_INTERVAL else _traced(name, task))

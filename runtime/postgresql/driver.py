@@ -13,34 +13,29 @@ from psycopg.adapt import Loader
 from psycopg.errors import _WaitTimeout
 from psycopg.types.datetime import TimestamptzLoader
 
-from runtime.database import EARLIEST, LATEST
-
 WAIT_INTERVAL_SECONDS = 0.1
 CANCEL_TIMEOUT_SECONDS = 0.2
 
 
-class TolerantTimestamp(Loader):
-    """Loads times that Python cannot hold, such as `infinity`, as the nearest valid one.
+def tolerant_timestamps(earliest: datetime, latest: datetime) -> type[Loader]:
+    """Return a loader for times that Python cannot hold, such as `infinity`: as the nearest of these two.
 
     One such row must not fail a whole query.
     """
 
-    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
-        super().__init__(oid, context)
-        self._exact = TimestamptzLoader(oid, context)
+    class TolerantTimestamp(Loader):
+        def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+            super().__init__(oid, context)
+            self._exact = TimestamptzLoader(oid, context)
 
-    def load(self, data: Buffer) -> datetime:
-        """Load a time, clamped to `EARLIEST` or `LATEST` if Python cannot hold it."""
-        try:
-            return self._exact.load(data)
-        except psycopg.DataError:
-            text = bytes(data)
-            return EARLIEST if text.startswith(b"-") or text.endswith(b"BC") else LATEST
+        def load(self, data: Buffer) -> datetime:
+            try:
+                return self._exact.load(data)
+            except psycopg.DataError:
+                text = bytes(data)
+                return earliest if text.startswith(b"-") or text.endswith(b"BC") else latest
 
-
-def register_tolerant_timestamps(connection: Any, _record: Any) -> None:
-    """Let a new connection load such times; for SQLAlchemy's event `connect`."""
-    connection.adapters.register_loader("timestamptz", TolerantTimestamp)
+    return TolerantTimestamp
 
 
 def connection_class(client_timeout: timedelta | None) -> type[psycopg.Connection[Any]]:

@@ -3,14 +3,14 @@
 Imported only where the database is PostgreSQL.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
 
 from runtime.database_url import driver_options, names_several_hosts
-from runtime.postgresql.driver import connection_class, register_tolerant_timestamps
+from runtime.postgresql.driver import connection_class, tolerant_timestamps
 from runtime.postgresql.pooler import Connector
 
 CONNECT_TIMEOUT_SECONDS = 2
@@ -46,17 +46,23 @@ def connect_arguments(url: str) -> dict[str, Any]:
     return arguments | driver_options(parts)
 
 
-def listen(engine: Engine, url: str, statement_timeout: timedelta) -> None:
+def listen(engine: Engine, url: str, statement_timeout: timedelta, earliest: datetime, latest: datetime) -> None:
     """Make an engine's connections ours: their settings, their timeouts, and times that Python cannot hold.
 
     Args:
         engine: has no connection yet.
         url: of the database; its options override our settings.
         statement_timeout: how long the server may work on one statement; zero for no limit.
+        earliest: what a time is read as that Python cannot hold because it is before all others.
+        latest: the same for one after them.
     """
-    connector = _connector(url, statement_timeout)
+    connector, timestamps = _connector(url, statement_timeout), tolerant_timestamps(earliest, latest)
+
+    def register_timestamps(connection: Any, _record: Any) -> None:
+        connection.adapters.register_loader("timestamptz", timestamps)
+
     event.listen(engine, "do_connect", connector.connect)
-    event.listen(engine, "connect", register_tolerant_timestamps)
+    event.listen(engine, "connect", register_timestamps)
     event.listen(engine, "begin", connector.begin)
 
 
