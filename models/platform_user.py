@@ -1,6 +1,8 @@
 """Platform users: the hosts as the platform knows them, and the channels that notify them."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -151,6 +153,25 @@ class PlatformUser(Model):
         details = {name: getattr(self, name) for name in names}
         # The platform writes these rows, and SQLite accepts any type.
         return {"id": self.id, **{name: value if value is None else str(value) for name, value in details.items()}}
+
+
+@dataclass
+class HostLinked:
+    """A platform user was newly linked to a meetergo user who hosts bookings.
+
+    Attributes:
+        user: the platform user.
+        booking_ids: bookings that the user owns from now on, confirmed and not over.
+        at: time of linking, UTC.
+        delivery_id: the delivery that caused it; None if none did.
+        is_late: whether a replay or a late delivery caused it.
+    """
+
+    user: PlatformUser
+    booking_ids: Sequence[str]
+    at: datetime
+    delivery_id: str | None = field(default=None, init=False)
+    is_late: bool = field(default=False, init=False)
 
 
 class HostResolver:

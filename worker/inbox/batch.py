@@ -20,10 +20,11 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.incident import Incident
 from models.notification import Notification
+from models.platform_user import HostLinked
 from runtime.bulk import attach, insert_all, modified, unflushed, update_all
 from runtime.errors import Failure, describe
 from worker.hook import Hook
-from worker.inbox.handlers import HANDLERS, Change, HandlerContext, HandlerNote, HostLinked
+from worker.inbox.handlers import HANDLERS, Change, HandlerContext, HandlerNote
 from worker.inbox.listen_notify import notify_listeners
 from worker.outbox.planner import NotificationPlanner
 

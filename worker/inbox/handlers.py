@@ -5,7 +5,7 @@ A handler receives the context and the event and yields the changes it made. It 
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,34 +18,14 @@ from meetergo.events import BookingEvent, EmployeeEvent
 from models.booking import Booking, BookingChange
 from models.employee import Employee
 from models.incident import Incident
-from models.platform_user import NO_MAPPING, HostResolver, PlatformUser
+from models.platform_user import NO_MAPPING, HostLinked, HostResolver, PlatformUser
 from runtime.errors import describe
 
 LINK_PAGE_SIZE = 500
 
-log = structlog.get_logger()
-
-
-@dataclass
-class HostLinked:
-    """A platform user was newly linked to a meetergo user who hosts bookings.
-
-    Attributes:
-        user: the platform user.
-        booking_ids: bookings that the user owns from now on, confirmed and not over.
-        at: time of linking, UTC.
-        delivery_id: the delivery that caused it; None if none did.
-        is_late: whether a replay or a late delivery caused it.
-    """
-
-    user: PlatformUser
-    booking_ids: Sequence[str]
-    at: datetime
-    delivery_id: str | None = field(default=None, init=False)
-    is_late: bool = field(default=False, init=False)
-
-
 Change = BookingChange | HostLinked
+
+log = structlog.get_logger()
 
 
 class HandlerContext:

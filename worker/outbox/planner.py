@@ -14,10 +14,9 @@ from models.account import DEFAULT
 from models.account_cache import Accounts, AccountsUnknown
 from models.booking import Booking, BookingChange, NotificationKind
 from models.notification import Notification
-from models.platform_user import HostResolver, PlatformUser
+from models.platform_user import HostLinked, HostResolver, PlatformUser
 from runtime.errors import Permanent
 from worker.channels import Channel, InvalidChannel, Message, UnusableChannel, open_channel
-from worker.inbox.handlers import HostLinked
 from worker.settings import WorkerSettings
 
 BATCH = 500
