@@ -98,7 +98,8 @@ def test_an_account_is_added_with_a_key_that_is_stored_encrypted_and_never_shown
         ("default", [], "", "is the account of the settings"),
         ("a b", [], "", "1 to 64 letters"),
         ("acme", ["--api-key"], "secret-of-someone", "a Platform API key looks like"),
-        ("acme", ["--api-key"], "", "holds none"),
+        ("acme", ["--api-key"], "", "--api-key reads a line from stdin"),
+        ("acme", ["--channel", "-"], "", "--channel - reads a line from stdin"),
         ("acme", ["--api-key", "--api-key-from", "env:KEY"], "x", "exclude each other"),
         ("acme", ["--api-key-from", "https://vault"], "", "env:NAME or file:/path"),
         ("acme", ["--api-key-from", "env:NOT_SET_ANYWHERE"], "", "NOT_SET_ANYWHERE is not set"),
@@ -115,6 +116,18 @@ def test_what_cannot_be_used_is_refused_with_a_sentence_and_nothing_is_stored(
     assert "secret-of-someone" not in done.output
     with operator.database.read_only() as session:
         assert session.scalars(select(Account)).all() == []
+
+
+def test_channels_with_a_secret_are_read_from_stdin_behind_the_key(operator: Operator, acme: CompanyAccount) -> None:
+    typed = f"{acme.key}\nhttps://platform.example/s3cret\nlog:\n"
+    words = ("--channel", "-", "--channel", "https://desk.example/", "--channel", "-")
+    operator.settings.update(NOTIFY_SIGNING_SECRET="whsec_" + "c2VjcmV0" * 4)
+    done = run(operator, "accounts", "add", "acme", "--api-key", *words, typed=typed)
+    assert done.exit_code == 0, done.output
+    assert "s3cret" not in done.output
+    with operator.database.read_only() as session:
+        channels = session.get_one(Account, "acme").channels
+    assert channels == ["https://platform.example/s3cret", "https://desk.example/", "log:"]
 
 
 def test_without_keys_to_encrypt_it_an_api_key_is_not_stored_but_may_be_read_from_elsewhere(

@@ -54,7 +54,7 @@ OPTIONS = [
         "channels",
         multiple=True,
         metavar="URL",
-        help="A default channel; may be repeated. '' for NOTIFY_DEFAULT.",
+        help="A default channel; may be repeated. - asks for it as for the API key; '' for NOTIFY_DEFAULT.",
     ),
     click.option(
         "--reconcile-days",
@@ -191,25 +191,25 @@ def _values(given: dict[str, Any]) -> AccountValues:
     from operations.accounts import AccountValues, check_channels
 
     asks_key, expires = given.pop("asks_key"), given.pop("api_key_expires")
-    channels = tuple(url for url in given["channels"] if url) if given["channels"] else None
-    if channels:
-        check_channels(channels, channel_settings())
     if asks_key and given["api_key_from"]:
         raise click.UsageError("--api-key and --api-key-from exclude each other")
+    api_key = _ask("API key", "--api-key") if asks_key else None
+    urls = (_ask("Channel", "--channel -") if url == "-" else url for url in given["channels"] if url)
+    channels = tuple(urls) if given["channels"] else None
+    if channels:
+        check_channels(channels, channel_settings())
     last_day: date | None = expires and expires.date()
-    return AccountValues(
-        **given | {"channels": channels, "api_key_expires": last_day, "api_key": _ask_key() if asks_key else None}
-    )
+    return AccountValues(**given | {"channels": channels, "api_key_expires": last_day, "api_key": api_key})
 
 
-def _ask_key() -> str:
-    """Read the key without showing it. It is not an argument, which other users of this machine could see."""
+def _ask(what: str, option: str) -> str:
+    """Read a secret without showing it. It is not an argument, which other users of this machine could see."""
     if sys.stdin.isatty():
-        return str(click.prompt("API key", hide_input=True)).strip()
-    key = sys.stdin.readline().strip()
-    if not key:
-        raise click.UsageError("--api-key reads the key from stdin, which holds none")
-    return key
+        return str(click.prompt(what, hide_input=True)).strip()
+    secret = sys.stdin.readline().strip()
+    if not secret:
+        raise click.UsageError(f"{option} reads a line from stdin, which has none")
+    return secret
 
 
 def _with_key(known: AccountValues, new: AccountValues) -> AccountValues:
