@@ -80,7 +80,7 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
     platform_path: OneLine = ""
     database_notify: bool = False
     notify_default: CommaSeparated = Field(["log:"], repr=False)
-    notify_signing_secret: OneLine = Field("", repr=False)
+    notify_signing_secret: CommaSeparated = Field([], repr=False)
     confirm: Annotated[Literal["", "cancels", "all"], BeforeValidator(_validate_mode)] = ""
     confirm_cancels: bool = False
 

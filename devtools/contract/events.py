@@ -36,7 +36,8 @@ HEADERS = {
         "webhook-signature": {
             "type": "string",
             "pattern": "^v1,[A-Za-z0-9+/]+=*( v1,[A-Za-z0-9+/]+=*)*$",
-            "description": "`v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`, with NOTIFY_SIGNING_SECRET.",
+            "description": "`v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`, with NOTIFY_SIGNING_SECRET. "
+            "While that holds several secrets, a signature by each, separated by blanks: accept if one is valid.",
         },
     },
 }

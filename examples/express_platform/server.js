@@ -2,7 +2,8 @@
 import express from "express";
 import { Webhook } from "standardwebhooks";
 
-const webhook = new Webhook(process.env.NOTIFY_SIGNING_SECRET);
+const secrets = (process.env.NOTIFY_SIGNING_SECRET ?? "").split(","); // several while the secret is changed
+const webhook = new Webhook(secrets.at(-1).trim());
 const processed = new Set(); // in a real platform: a table with a unique key, written with what the event changes
 
 const app = express();

@@ -39,7 +39,7 @@ PLACEHOLDER_SETTINGS = {
     "mail_from": "bookings@example.com",
     "mail_logo": "",
     "mail_templates": "",
-    "notify_signing_secret": "whsec_" + "A" * 32,
+    "notify_signing_secret": ["whsec_" + "A" * 32],
 }
 """Placeholder settings with which every well-formed channel opens."""
 

@@ -25,7 +25,8 @@ from tests.worker.harness import AT, START, Harness
 
 __all__ = ["open_harness"]
 EXAMPLES = ROOT / "examples"
-SECRET = "whsec_" + "c2VjcmV0" * 4
+SECRETS = "whsec_" + "b2xk" * 8 + ",whsec_" + "c2VjcmV0" * 4
+"""The old one and the new one, as while the secret is changed."""
 PATH = "/hooks/bookings"
 PLATFORM_TABLES = (
     "lawyers",
@@ -80,7 +81,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def harness(open_harness: Callable[..., Harness], endpoint: Endpoint) -> Iterator[Harness]:
-    harness = open_harness(notify_default=endpoint.url, notify_signing_secret=SECRET)
+    harness = open_harness(notify_default=endpoint.url, notify_signing_secret=SECRETS)
     yield harness
     with harness.services.database.engine.begin() as connection:
         for name in PLATFORM_TABLES:
@@ -103,7 +104,7 @@ def map_host(harness: Harness, lawyer_id: int, co_host_id: int) -> None:
 @pytest.fixture
 def django(harness: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("NOTIFY_SIGNING_SECRET", SECRET)
+    monkeypatch.setenv("NOTIFY_SIGNING_SECRET", SECRETS)
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "lawyers.settings")
     monkeypatch.syspath_prepend(EXAMPLES / "django_platform")
     import django
@@ -149,7 +150,7 @@ def test_fastapi_reads_bookings_and_verifies_the_post(
     harness: Harness, endpoint: Endpoint, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("NOTIFY_SIGNING_SECRET", SECRET)
+    monkeypatch.setenv("NOTIFY_SIGNING_SECRET", SECRETS)
     platform = load(EXAMPLES / "fastapi_platform" / "platform_app.py")
     platform.Base.metadata.create_all(platform.engine)
     try:
@@ -194,7 +195,7 @@ def test_express_verifies_the_post(harness: Harness, endpoint: Endpoint) -> None
     if not node or not (folder / "node_modules" / "standardwebhooks").exists():
         pytest.skip("needs node, and `npm ci` in examples/express_platform")
     posted = book(harness, endpoint)
-    env = {"PATH": os.environ["PATH"], "NOTIFY_SIGNING_SECRET": SECRET, "PORT": "0"}
+    env = {"PATH": os.environ["PATH"], "NOTIFY_SIGNING_SECRET": SECRETS, "PORT": "0"}
     with subprocess.Popen([node, "server.js"], cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout

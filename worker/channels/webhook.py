@@ -5,7 +5,7 @@ Source: standardwebhooks.com, "Webhook headers" and "Signature scheme".
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.client import HTTPException, HTTPMessage, HTTPResponse
@@ -44,6 +44,10 @@ TIMEOUT = timedelta(seconds=15)
 
 MIN_SECRET_BYTES = 24
 """Minimum secret length in bytes; Standard Webhooks asks for 24 to 64."""
+
+SECRET_FORMAT = (
+    f"`whsec_` followed by base64 of at least {MIN_SECRET_BYTES} bytes, such as `openssl rand -base64 32` prints"
+)
 
 DEFAULT_ACCOUNT = {"account": DEFAULT}
 """Account of messages whose payload is older than accounts."""
@@ -100,7 +104,7 @@ class WebhookChannel:
 
     Args:
         url: the target.
-        signer: signs the messages.
+        signers: each adds a signature, so that a platform with any of the secrets accepts.
         timeout: limit for the whole exchange.
         clock: returns the time of sending, UTC.
 
@@ -109,14 +113,18 @@ class WebhookChannel:
     """
 
     def __init__(
-        self, url: Url, signer: Webhook, timeout: timedelta = TIMEOUT, clock: Callable[[], datetime] = _now
+        self,
+        url: Url,
+        signers: Sequence[Webhook],
+        timeout: timedelta = TIMEOUT,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
         self.name = url.scheme or ""
         self.recipient = url.netloc or ""  # host and port; a path can hold a secret
         self.destination = f"{self.name}:{self.recipient}"
         self._address = url._replace(auth=None, fragment=None).url
         self._credentials = _credentials(url.auth)
-        self._signer = signer
+        self._signers = signers
         self._clock = clock
         self._timeout = timeout
         self._pool = pool_for(url, timeout)
@@ -130,7 +138,7 @@ class WebhookChannel:
         Raises:
             ValueError: not an absolute URL, or NOTIFY_SIGNING_SECRET is missing or malformed.
         """
-        return cls(_address(url), Webhook(_secret(settings.notify_signing_secret)))
+        return cls(_address(url), _signers(settings.notify_signing_secret))
 
     def send(self, message: Message) -> None:
         """Post a message.
@@ -168,7 +176,7 @@ class WebhookChannel:
             "user-agent": "meetergo-inbox",
             "webhook-id": message_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self._signer.sign(message_id, now, body),
+            "webhook-signature": " ".join(signer.sign(message_id, now, body) for signer in self._signers),
         }
 
 
@@ -209,16 +217,18 @@ def _credentials(auth: str | None) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(unquote(auth).encode()).decode()}
 
 
-def _secret(text: str) -> bytes:
+def _signers(secrets: Sequence[str]) -> list[Webhook]:
+    if not secrets:
+        raise ValueError(f"NOTIFY_SIGNING_SECRET is not set: set it to {SECRET_FORMAT}")
+    return [Webhook(_decode(secret, number)) for number, secret in enumerate(secrets, 1)]
+
+
+def _decode(text: str, number: int) -> bytes:
     encoded = text.removeprefix("whsec_")
     try:
         secret = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except ValueError:
         secret = b""
     if not text.startswith("whsec_") or len(secret) < MIN_SECRET_BYTES:
-        raise ValueError(
-            f"{'' if text else 'NOTIFY_SIGNING_SECRET is not set: '}"
-            "set NOTIFY_SIGNING_SECRET to `whsec_` followed by base64 of at least "
-            f"{MIN_SECRET_BYTES} bytes, such as `openssl rand -base64 32` prints"
-        )
+        raise ValueError(f"secret {number} of NOTIFY_SIGNING_SECRET cannot be used: each is {SECRET_FORMAT}")
     return secret

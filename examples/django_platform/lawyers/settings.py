@@ -29,4 +29,4 @@ INSTALLED_APPS = ["lawyers"]
 ROOT_URLCONF = "lawyers.urls"
 USE_TZ = True  # meetergo-inbox writes times in UTC
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-NOTIFY_SIGNING_SECRET = os.environ.get("NOTIFY_SIGNING_SECRET", "")
+NOTIFY_SIGNING_SECRET = os.environ.get("NOTIFY_SIGNING_SECRET", "").split(",")[-1].strip()  # the newest of a list

@@ -48,7 +48,7 @@ def _in_time():
 )
 def test_a_platform_that_drips_meets_the_deadline(lines, drip, make_message):
     with slow_server(*lines, drip=drip, waits_for=65536) as place:
-        channel = WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON)
+        channel = WebhookChannel(parse_url(f"http://{place}/"), [Webhook(b"k" * 24)], timeout=SOON)
 
         with pytest.raises(Unresponsive, match=r"^the platform did not answer in time$"):
             channel.send(make_message())
@@ -57,17 +57,17 @@ def test_a_platform_that_drips_meets_the_deadline(lines, drip, make_message):
 @pytest.mark.parametrize("head", [OK, OK + b"x-long: "], ids=["headers", "one header"])
 def test_a_2xx_counts_although_its_headers_drip(head, make_message):
     with slow_server(head, drip=b"x-drip: y\r\n", waits_for=65536) as place:
-        WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(make_message())
+        WebhookChannel(parse_url(f"http://{place}/"), [Webhook(b"k" * 24)], timeout=SOON).send(make_message())
 
 
 def test_a_complete_response_counts_although_its_body_drips(make_message):
     with slow_server(OK + b"transfer-encoding: chunked\r\n\r\n", drip=b"1\r\nx\r\n", waits_for=65536) as place:
-        WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(make_message())
+        WebhookChannel(parse_url(f"http://{place}/"), [Webhook(b"k" * 24)], timeout=SOON).send(make_message())
 
 
 def test_a_platform_that_drips_its_handshake_meets_the_deadline(make_message):
     with slow_server(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
-        channel = WebhookChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
+        channel = WebhookChannel(parse_url(f"https://{place}/"), [Webhook(b"k" * 24)], timeout=SOON)
 
         with pytest.raises(Unresponsive):
             channel.send(make_message())
@@ -76,7 +76,7 @@ def test_a_platform_that_drips_its_handshake_meets_the_deadline(make_message):
 def test_a_platform_that_drips_through_tls_meets_the_deadline(make_message, certificate, monkeypatch):
     monkeypatch.setattr("ssl.SSLContext.verify_mode", 0, raising=False)
     with slow_server(OK, drip=b"x-drip: y\r\n", tls=certificate) as place:
-        channel = WebhookChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
+        channel = WebhookChannel(parse_url(f"https://{place}/"), [Webhook(b"k" * 24)], timeout=SOON)
 
         with pytest.raises(Transient):
             channel.send(make_message())
@@ -138,7 +138,7 @@ def test_all_addresses_of_a_name_share_one_deadline(monkeypatch, make_message):
         taken = [socket.create_connection(("127.0.0.1", port)) for _ in range(1)]
         answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 20
         monkeypatch.setattr("socket.getaddrinfo", lambda *_args, **_options: answer)
-        channel = WebhookChannel(parse_url(f"http://many.example:{port}/"), Webhook(b"k" * 24), timeout=SOON)
+        channel = WebhookChannel(parse_url(f"http://many.example:{port}/"), [Webhook(b"k" * 24)], timeout=SOON)
 
         with pytest.raises(Unresponsive):
             channel.send(make_message())
@@ -154,7 +154,7 @@ def test_a_name_that_resolves_too_late_is_not_connected_to(monkeypatch, platform
         return known(*arguments, **options)
 
     monkeypatch.setattr("socket.getaddrinfo", slow)
-    channel = WebhookChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), timeout=SOON)
+    channel = WebhookChannel(parse_url(f"http://{platform.place}/"), [Webhook(b"k" * 24)], timeout=SOON)
 
     with pytest.raises(Unresponsive):
         channel.send(make_message())

@@ -6,10 +6,11 @@ from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 from urllib3.util import parse_url
 
 from runtime.errors import Failure, Permanent, Transient
+from tests.worker.channels.conftest import SIGNING_SECRET
 from worker.channels import UnusableChannel, open_channel
 from worker.channels.webhook import WebhookChannel
 
@@ -19,21 +20,36 @@ def channel(platform, settings):
     return open_channel(f"http://{platform.place}/hooks/s3cret?token=t0ken", settings())
 
 
-def test_the_platform_can_verify_the_signature_with_the_standard_library(channel, platform, make_message, settings):
+def test_the_platform_can_verify_the_signature_with_the_standard_library(channel, platform, make_message):
     channel.send(make_message())
 
     _, headers, body = platform.received[0]
-    assert Webhook(settings().notify_signing_secret).verify(body, headers)["type"] == "booking.created"
+    assert Webhook(SIGNING_SECRET).verify(body, headers)["type"] == "booking.created"
 
 
-def test_the_signature_is_an_hmac_over_id_time_and_body(channel, platform, make_message, settings):
+def test_the_signature_is_an_hmac_over_id_time_and_body(channel, platform, make_message):
     channel.send(make_message())
 
     _, headers, body = platform.received[0]
-    key = base64.b64decode(settings().notify_signing_secret.removeprefix("whsec_"))
+    key = base64.b64decode(SIGNING_SECRET.removeprefix("whsec_"))
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+def test_each_secret_signs_so_that_a_platform_with_any_of_them_accepts(platform, make_message, settings):
+    secrets = ["whsec_" + "b2xk" * 8, SIGNING_SECRET]
+    listed = settings(notify_signing_secret=f" {secrets[0]} ,\n{secrets[1]}\n")
+
+    open_channel(f"http://{platform.place}/", listed).send(make_message())
+
+    _, headers, body = platform.received[0]
+    assert len(headers["webhook-signature"].split(" ")) == 2
+    assert [Webhook(each).verify(body, headers)["type"] for each in secrets] == ["booking.created"] * 2
+    oldest, _newest = headers["webhook-signature"].split(" ")
+    assert Webhook(secrets[0]).verify(body, headers | {"webhook-signature": oldest})
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + "bmV3" * 8).verify(body, headers)
 
 
 def test_the_body_holds_the_booking_before_and_after_and_its_host(channel, platform, make_message):
@@ -58,7 +74,7 @@ def test_the_body_holds_the_booking_before_and_after_and_its_host(channel, platf
 
 def test_a_retry_has_the_same_id_and_bytes_but_a_new_timestamp(platform, make_message):
     times = iter(datetime(2026, 1, 10, hour, tzinfo=UTC) for hour in range(8, 20))
-    channel = WebhookChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), clock=lambda: next(times))
+    channel = WebhookChannel(parse_url(f"http://{platform.place}/"), [Webhook(b"k" * 24)], clock=lambda: next(times))
 
     channel.send(make_message())
     channel.send(make_message())
@@ -108,7 +124,7 @@ ODD_HEADERS = {
 @pytest.mark.parametrize("status", [200, 503])
 def test_an_answer_with_odd_headers_counts_by_its_status(raw_platform, make_message, headers, status):
     place, received = raw_platform(b"HTTP/1.1 %d Odd\r\n%b\r\nok" % (status, headers))
-    channel = WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24))
+    channel = WebhookChannel(parse_url(f"http://{place}/"), [Webhook(b"k" * 24)])
 
     with nullcontext() if status == 200 else pytest.raises(Transient, match=r"^the platform answered 503$"):
         channel.send(make_message())
@@ -119,7 +135,7 @@ def test_an_answer_with_odd_headers_counts_by_its_status(raw_platform, make_mess
 @pytest.mark.parametrize("answer", [b"", b"hello\r\n\r\n", b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])
 def test_an_answer_without_a_status_counts_as_none(raw_platform, make_message, answer):
     place, _ = raw_platform(answer)
-    channel = WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24))
+    channel = WebhookChannel(parse_url(f"http://{place}/"), [Webhook(b"k" * 24)])
 
     with pytest.raises(Transient, match=r"^the platform could not be reached"):
         channel.send(make_message())
@@ -152,7 +168,7 @@ def test_an_endless_response_is_not_read(channel, platform, make_message):
 
 def test_a_platform_that_hangs_times_out(silent_server, make_message):
     channel = WebhookChannel(
-        parse_url(f"http://{silent_server}/s3cret"), Webhook(b"k" * 24), timeout=timedelta(milliseconds=50)
+        parse_url(f"http://{silent_server}/s3cret"), [Webhook(b"k" * 24)], timeout=timedelta(milliseconds=50)
     )
 
     with pytest.raises(Transient, match=r"^the platform did not answer in time$"):
@@ -192,14 +208,23 @@ def test_only_the_host_of_the_url_is_shown(url, name, recipient, settings):
     assert (channel.name, channel.recipient) == (name, recipient)
 
 
+@pytest.mark.parametrize("secrets", ["", " , "])
+def test_without_a_secret_the_error_says_what_to_set(secrets, settings):
+    with pytest.raises(UnusableChannel, match=r"NOTIFY_SIGNING_SECRET is not set: set it to `whsec_` followed by"):
+        open_channel("https://platform.example/", settings(notify_signing_secret=secrets))
+
+
 @pytest.mark.parametrize(
-    "secret", ["", "whsec_", "whsec_not base64!", "whsec_dG9vIHNob3J0", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="]
+    "secret", ["whsec_", "whsec_not base64!", "whsec_dG9vIHNob3J0", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="]
 )
-def test_without_a_valid_secret_the_error_names_the_setting(secret, settings):
-    with pytest.raises(UnusableChannel, match=r"set NOTIFY_SIGNING_SECRET to `whsec_` followed by base64") as failure:
-        open_channel("https://platform.example/", settings(notify_signing_secret=secret))
+@pytest.mark.parametrize("position", [1, 2])
+def test_a_malformed_secret_is_named_by_its_position_without_being_quoted(secret, position, settings):
+    secrets = [secret, SIGNING_SECRET] if position == 1 else [SIGNING_SECRET, secret]
+    with pytest.raises(UnusableChannel, match=f"secret {position} of NOTIFY_SIGNING_SECRET cannot be") as failure:
+        open_channel("https://platform.example/", settings(notify_signing_secret=",".join(secrets)))
 
     assert not secret[6:] or secret[6:] not in str(failure.value)
+    assert SIGNING_SECRET[6:] not in str(failure.value)
 
 
 @pytest.mark.parametrize(
