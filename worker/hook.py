@@ -26,8 +26,11 @@ from worker.hook_source import UnusableHook
 
 Hook = Callable[[Session, Booking, BookingChange], None]
 
-FORBIDDEN_METHODS = ("commit", "rollback", "close", "reset", "invalidate", "expunge_all", "prepare")
+SESSION_METHODS = ("commit", "rollback", "close", "reset", "invalidate", "expunge_all", "prepare")
 """Session methods that would end the transaction or detach objects that other deliveries share."""
+CONNECTION_METHODS = ("commit", "rollback", "close")
+DRIVER_METHODS = ("commit", "rollback")
+"""Those of the driver's connection, whose `close` our timeouts call."""
 LIBRARY_PATHS = tuple(filter(None, map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))))
 MAX_NAME_LENGTH = 255
 MAX_FRAMES = 8
@@ -104,9 +107,9 @@ def _wrapped(function: Callable[[Session, BookingSnapshot, ChangeSnapshot], obje
             _reject_deferred_result(result)
             _check_transaction(session, transaction)
             session.flush()  # an invalid row that the hook added fails here, as the hook's error
-        except Failure:
+        except (Failure, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # neither CancelledError nor gevent.Timeout nor a panic in Rust is an Exception
             path = [_location(frame) for frame in _frames(error)][-MAX_FRAMES:]
             log.warning("hook.failed", delivery_id=change.delivery_id, error=type(error).__name__, at=path)
             raise HookFailed(_summary(error)) from error
@@ -148,22 +151,31 @@ BOOKING_COLUMNS = [each.name for each in fields(BookingSnapshot) if each.name no
 @contextmanager
 def _guarded(session: Session) -> Iterator[None]:
     """Keep the hook from ending the transaction, which other deliveries share."""
-    vars(session).update(FORBIDDEN)
+    connection = session.connection()
+    pooled = connection.connection
+    guarded = [(session, FORBIDDEN), (connection, FORBIDDEN_BY_CONNECTION), (pooled, FORBIDDEN_BY_CONNECTION)]
+    if hasattr(pooled.dbapi_connection, "__dict__"):  # that of SQLite is written in C
+        guarded.append((pooled.dbapi_connection, FORBIDDEN_BY_DRIVER))
+    for each, forbidden in guarded:
+        vars(each).update(forbidden)
     try:
         yield
     finally:
-        for name in FORBIDDEN:
-            delattr(session, name)
+        for each, forbidden in guarded:
+            for name in forbidden:
+                vars(each).pop(name, None)
 
 
-def _forbid(name: str) -> Callable[..., Any]:
-    def call(*_: Any, **__: Any) -> None:
-        raise HookFailed(f"the hook calls session.{name}(): leave that to the worker, which commits all or nothing")
+def _forbid(call: str) -> Callable[..., Any]:
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise HookFailed(f"the hook calls {call}(): leave that to the worker, which commits all or nothing")
 
-    return call
+    return forbidden
 
 
-FORBIDDEN = {name: _forbid(name) for name in FORBIDDEN_METHODS}
+FORBIDDEN = {name: _forbid(f"session.{name}") for name in SESSION_METHODS}
+FORBIDDEN_BY_CONNECTION = {name: _forbid(f"connection.{name}") for name in CONNECTION_METHODS}
+FORBIDDEN_BY_DRIVER = {name: _forbid(f"connection.{name}") for name in DRIVER_METHODS}
 
 
 def _reject_deferred_result(result: Any) -> None:

@@ -1,5 +1,6 @@
 """The platform's hook is checked at the start, and its errors affect only its own delivery."""
 
+import asyncio
 import functools
 import importlib
 import json
@@ -173,6 +174,27 @@ def closes(session: Session, booking: Booking, change: BookingChange) -> None:
         session.close()
 
 
+def commits_by_connection(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.connection().commit()
+
+
+def closes_the_connection(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        with session.connection() as connection:
+            connection.execute(text("SELECT 1"))
+
+
+def commits_as_the_driver(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.connection().connection.commit()
+
+
+def is_cancelled(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        raise asyncio.CancelledError(SECRET)
+
+
 def ends_our_savepoint(session: Session, booking: Booking, change: BookingChange) -> None:
     nested = session.get_nested_transaction()
     if booking.id == "b1" and nested:
@@ -215,6 +237,10 @@ HERE = "worker/test_hook.py"
         ("commits", "the hook calls session.commit(): leave that to the worker"),
         ("rolls_back", "the hook calls session.rollback()"),
         ("closes", "the hook calls session.close()"),
+        ("commits_by_connection", "the hook calls connection.commit()"),
+        ("closes_the_connection", "the hook calls connection.close()"),
+        ("commits_as_the_driver", "the hook calls connection.commit()"),
+        ("is_cancelled", f"CancelledError at tests/{HERE}"),
         ("ends_our_savepoint", "ended the transaction"),
         ("exits", f"the hook asked Python to exit at tests/{HERE}"),
         ("returns_a_coroutine", "the hook returned a coroutine"),
@@ -265,6 +291,19 @@ def test_a_database_error_that_the_hook_caught_affects_no_other_delivery(
     expected = ["b1"] if database.supports_skip_locked else []
     assert list(errors) == expected
     assert all("the hook caught a database error" in error for error in errors.values())
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_commit_of_the_drivers_own_connection_is_refused(open_harness: Callable[..., Harness]) -> None:
+    harness = open_harness(platform_hook=f"{__name__}:commits_by_driver")
+    harness.process(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    assert {booking.id for booking in harness.all(Booking)} == {"b0", "b2"}
+
+
+def commits_by_driver(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        with session.connection().connection.driver_connection as connection:  # type: ignore[union-attr]  # psycopg's
+            connection.execute("SELECT 1")
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

@@ -464,7 +464,7 @@ def test_a_host_whose_linking_ends_the_scheduler_is_skipped_after_three_times(
     assert not harness.services.job_queue.redis.keys("*linking*")
 
 
-class Killed(BaseException):
+class Killed(KeyboardInterrupt):
     """Nothing catches it, as nothing catches a kill."""
 
 
