@@ -21,6 +21,7 @@ from rq import Queue, SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.timeouts import UnixSignalDeathPenalty
 
 from runtime.errors import first_line
 from runtime.metrics_server import MetricsServer
@@ -71,6 +72,18 @@ UNKNOWN_PROCESS = ExitedProcess("", crashed=False)
 """Used at the start of a pool, which does not know the dead process before it."""
 
 
+class RepeatedTimeout(UnixSignalDeathPenalty):
+    """Interrupts a job at its timeout, and again after each further one.
+
+    The first fails only the delivery whose hook hangs. The job goes on, perhaps with the hook of another that hangs.
+    """
+
+    def setup_death_penalty(self) -> None:
+        """Start the timer."""
+        signal.signal(signal.SIGALRM, self.handle_death_penalty)
+        signal.setitimer(signal.ITIMER_REAL, self._timeout, self._timeout)
+
+
 class QueueWorker(SimpleWorker):
     """An RQ worker on a single queue, so that no job is lost between two lists.
 
@@ -78,6 +91,7 @@ class QueueWorker(SimpleWorker):
     """
 
     job_class = OwnJob
+    death_penalty_class = RepeatedTimeout
     log_result_lifespan = False
     _next_heartbeat = 0.0
 

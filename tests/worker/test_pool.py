@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from rq import Worker
+from rq.timeouts import JobTimeoutException
 
 import worker.__main__ as worker_main
 from devtools.forked import ROOT, ForkedProcess, Program
@@ -33,6 +35,7 @@ from tests.process_environment import environment_names
 from tests.scrape import free_ports, read, read_until
 from tests.worker.harness import AT, START, Harness
 from worker import scheduler
+from worker.pool import QueueWorker
 
 ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 """Processes start, die and are replaced alike whatever the database, and each takes seconds to start."""
@@ -282,6 +285,14 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twi
     assert [(row.status, row.attempts) for row in harness.all(Delivery)] == [("done", 0)]
     assert [change.revision for change in harness.changes()] == [1]
     assert harness.services.job_queue.queue("inbox").started_job_registry.get_job_ids() == []
+
+
+def test_a_job_that_goes_on_after_its_timeout_is_interrupted_again() -> None:
+    """As with a hook that waits for a service that is down: for the first of a batch, and then for the next."""
+    with QueueWorker.death_penalty_class(0.05, JobTimeoutException):
+        for _ in range(3):
+            with pytest.raises(JobTimeoutException):
+                threading.Event().wait()
 
 
 @pytest.mark.parametrize("words", [["nothing"], ["-n", "0"]])
