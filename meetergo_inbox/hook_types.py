@@ -49,7 +49,7 @@ class BookingSnapshot:
         status: `confirmed` or `cancelled`.
         starts_at, ends_at: times of the meeting; None if meetergo did not state them.
         meeting_type_id, meeting_name, meeting_link, location: of the meeting; None if unknown or none.
-        attendees: the guests as meetergo describes them, each with keys such as `email`, `name` and `phone`.
+        attendees: the guests as meetergo describes them, each with keys such as `email`, `fullname` and `phone`.
         host_ids: meetergo's ids of all hosts.
         metadata: the platform's own values that it gave meetergo with the booking.
         cancel_reason, cancelled_by: of a cancelled booking; None if unknown.
