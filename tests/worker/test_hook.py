@@ -306,6 +306,29 @@ def commits_by_driver(session: Session, booking: Booking, change: BookingChange)
             connection.execute("SELECT 1")
 
 
+def uses_savepoints(session: Session, booking: Booking, change: BookingChange) -> None:
+    connection = session.connection()
+    with session.begin_nested():
+        session.execute(text("SELECT 1"))
+    undone = session.begin_nested()
+    undone.rollback()
+    with connection.begin_nested():
+        connection.execute(text("SELECT 1"))
+    with Session(connection) as own:
+        own.execute(text("SELECT 1"))
+        own.commit()
+    if connection.dialect.name == "postgresql":
+        with connection.connection.driver_connection.transaction():  # type: ignore[union-attr]  # psycopg's
+            connection.execute(text("SELECT 1"))
+
+
+def test_a_hook_may_use_savepoints(open_harness: Callable[..., Harness]) -> None:
+    harness = open_harness(platform_hook=f"{__name__}:uses_savepoints")
+    harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    harness.process_due()
+    assert [(row.status, row.attempts, row.last_error) for row in harness.all(Delivery)] == [("done", 0, None)] * 3
+
+
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("others", [0, 2])
 def test_a_hook_that_loses_the_connection_each_time_stops_no_other_delivery(
