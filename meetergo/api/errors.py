@@ -12,7 +12,7 @@ ApiError
 │   ├── NotFound          404
 │   ├── LimitReached      406: the company's maximum is reached, such as six webhooks
 │   └── PlanLimit         the company's plan does not include this feature
-├── Unavailable       a retry may help: no connection, a 5xx for a read
+├── Unavailable       a retry may help: no connection, a 5xx or a redirect for a read
 │   ├── RateLimited       429, or the client's own limit: retry after `retry_after`
 │   └── BadResponse       the response does not have the documented form
 ├── OutcomeUnknown    it is unknown whether a write was applied: check before a retry

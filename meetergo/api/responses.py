@@ -20,6 +20,8 @@ Json = Any
 EXISTS = re.compile(r"\balready\b|\bduplicate|\bmust be unique\b|(?<!\bnot )\bexists\b", re.IGNORECASE)
 REQUEST_TIMEOUT, CONFLICT, TOO_MANY_REQUESTS = 408, 409, 429
 
+REDIRECT = "a redirect, which is not followed: unless meetergo is being repaired, the API's address is another one"
+
 BY_STATUS: dict[int, type[errors.ApiError]] = {
     402: errors.PlanLimit,
     401: errors.Unauthorised,
@@ -72,6 +74,8 @@ def error_for(request: Request, status: int, content: bytes, retry_after: str | 
     error_body = _parse_error(content, request.body)
     error_class = _error_class(request, status, error_body)
     parts = [error_body.detail, *(f"{name}: {detail}" for name, detail in error_body.fields.items())]
+    if 300 <= status < 400:
+        parts.append(REDIRECT)
     summary = "; ".join(part for part in parts if part)
     return error_class(
         f"meetergo answered {status} to {request.name}" + (f" ({summary})" if summary else ""),
@@ -87,7 +91,7 @@ def _error_class(request: Request, status: int, error_body: ErrorBody) -> type[e
     detail = f"{error_body.detail} {' '.join(error_body.fields.values())}"
     if error_body.code == "PLAN_LIMIT_REACHED":
         return errors.PlanLimit
-    if status >= 500 or status == REQUEST_TIMEOUT:
+    if not 400 <= status < 500 or status == REQUEST_TIMEOUT:
         return errors.Unavailable if request.is_read else errors.OutcomeUnknown
     if "slot-occupied" in (error_body.code, error_body.detail) or (status == CONFLICT and request.takes_a_slot):
         return errors.SlotTaken
@@ -95,8 +99,6 @@ def _error_class(request: Request, status: int, error_body: ErrorBody) -> type[e
         return errors.KeyExpired
     if status in BY_STATUS:
         return BY_STATUS[status]
-    if not 400 <= status < 500:
-        return errors.Rejected  # a redirect: following it would send the key elsewhere
     return errors.AlreadyExists if EXISTS.search(detail) else errors.BadRequest
 
 

@@ -29,6 +29,8 @@ from meetergo.api.responses import TOO_MANY_REQUESTS, Json, body_of, error_for
 TIMEOUT = timedelta(seconds=30)
 MAX_ATTEMPTS = 3
 MAX_BACKOFF = timedelta(seconds=20)
+MAX_BODY = 64 * 2**20
+"""Bytes of a response. A page of appointments has less than a tenth of that; parsed, it takes many times more."""
 HEADERS = {"Accept": "application/json", "User-Agent": "meetergo-inbox"}
 
 RETRYABLE_READ_STATUSES = {None, 502, 503, 504}
@@ -129,19 +131,26 @@ class Transport:
             with self._client.stream(
                 request.method, request.path, params=query or None, headers=impersonation, **content
             ) as response:
-                return response, self._read_body(response)
-        except httpx.HTTPError as error:
+                return response, self._read_body(request, response)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:  # httpx reads the address of a redirect, followed or not
             failure = _network_error(request, error, self._client.base_url)
         raise failure  # outside the except block: httpx's error holds the request and so the key
 
-    def _read_body(self, response: httpx.Response) -> bytes:
-        """Read the body, whose parts have one time limit together: httpx's own restarts with every byte."""
+    def _read_body(self, request: Request, response: httpx.Response) -> bytes:
+        """Read the body, whose parts have one time limit together: httpx's own restarts with every byte.
+
+        Raises:
+            httpx.ReadTimeout: it did not end in time.
+            BadResponse: it is too long (`OutcomeUnknown` after a write).
+        """
         ends_at = time.monotonic() + self._timeout.total_seconds()
         content = bytearray()
         for part in response.iter_bytes():
             content += part
             if time.monotonic() > ends_at:
                 raise httpx.ReadTimeout("the body did not end in time")
+            if len(content) > MAX_BODY:
+                raise bad_response(request, f"it is longer than {MAX_BODY // 2**20} MiB")
         return bytes(content)
 
     def _wait_before_retry(self, state: RetryCallState) -> float:
@@ -199,7 +208,7 @@ def _tls_context(_cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContex
     return httpx.create_ssl_context()
 
 
-def _network_error(request: Request, error: httpx.HTTPError, url: httpx.URL) -> ApiError:
+def _network_error(request: Request, error: httpx.HTTPError | httpx.InvalidURL, url: httpx.URL) -> ApiError:
     reason = type(error).__name__
     if isinstance(error, NOT_SENT):  # nothing of the request can be in its text
         reason = f"{reason} at {url.host}: {error}" if str(error) else f"{reason} at {url.host}"

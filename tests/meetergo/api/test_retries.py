@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from meetergo.api import Meetergo
-from meetergo.api.errors import ApiError, BadRequest, OutcomeUnknown, RateLimited, Rejected, Unavailable
+from meetergo.api import Meetergo, transport
+from meetergo.api.errors import ApiError, BadRequest, BadResponse, OutcomeUnknown, RateLimited, Unavailable
 from tests.meetergo.api.conftest import OpenClient
 from tests.meetergo.api.fake_api import DISCONNECTS, SILENT, FakeApi, FakeResponse, recorded
 from tests.worker.channels.slow_server import slow_server
@@ -71,7 +71,7 @@ def test_a_body_that_drips_times_out(head: bytes, open_client: OpenClient) -> No
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 406, 409, 500, 501])
 def test_no_other_response_to_a_read_is_retried(status: int, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(status))
-    assert failure(client, read).is_transient == (status >= 500)
+    assert failure(client, read).is_transient == (status in (301, 500, 501))
     assert len(fake_api.requests) == 1
 
 
@@ -165,10 +165,32 @@ def test_a_single_attempt_can_be_configured(fake_api: FakeApi, open_client: Open
 
 
 def test_a_redirect_is_not_followed(fake_api: FakeApi, client: Meetergo) -> None:
-    fake_api.respond_with(FakeResponse(302, headers={"Location": f"{fake_api.url}/elsewhere"}), ME)
-    error = failure(client, read)
-    assert type(error) is Rejected
-    assert fake_api.lines == ["GET /v4/user/me"]
+    redirect = FakeResponse(302, headers={"Location": f"{fake_api.url}/elsewhere"})
+    for call, kind in ((read, Unavailable), (write, OutcomeUnknown)):
+        fake_api.respond_with(redirect, ME)
+        error = failure(client, call)
+        assert type(error) is kind
+        assert "a redirect, which is not followed" in str(error)
+        assert len(fake_api.requests) == 1
+
+
+@pytest.mark.parametrize("location", ["mailto:status@example.com", "https:x", "http://[::1", "\xff"])
+def test_a_redirect_to_no_address_is_an_error_of_ours(location: str, fake_api: FakeApi, client: Meetergo) -> None:
+    for call, kind in ((read, Unavailable), (write, OutcomeUnknown)):
+        fake_api.respond_with(FakeResponse(302, headers={"Location": location}))
+        assert isinstance(failure(client, call), kind)
+
+
+def test_a_body_that_does_not_end_is_read_to_a_limit(
+    fake_api: FakeApi, client: Meetergo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "MAX_BODY", 2**20)
+    for call, kind in ((read, BadResponse), (write, OutcomeUnknown)):
+        fake_api.respond_with(b" " * 2**20 + b"{}")
+        error = failure(client, call)
+        assert type(error) is kind
+        assert "longer than 1 MiB" in str(error)
+        assert len(fake_api.requests) == 1
 
 
 def test_every_attempt_counts_against_the_limit(fake_api: FakeApi, open_client: OpenClient) -> None:
