@@ -21,8 +21,9 @@ from operations.text import printable
 from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
-from worker.inbox.cancel_check import CancelCheck, is_uuid
+from worker.inbox.cancel_check import CancelCheck
 from worker.reconcile.local_bookings import LocalBookings
+from worker.reconcile.provider_appointments import is_uuid
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import ReconcileSettings
 

@@ -183,6 +183,30 @@ def test_a_booking_not_visible_to_hosts_does_not_count_as_deleted(confirming: Pr
 
 
 @ON_SQLITE
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_failed_look_up_of_the_owner_is_not_remembered(status: int, confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    body = cancelled(confirming, booking_id)
+    del confirming.meetergo.appointments[booking_id]
+    confirming.meetergo.inject_faults(ME, InjectedAnswer(status))
+    confirming.harness.process(body)
+    assert last(confirming).status == "pending"
+    with confirming.harness.services.database.transaction() as session:
+        session.get_one(Delivery, last(confirming).id).replay(datetime.now(UTC))
+    confirming.harness.process_due()
+    assert (confirming.harness.booking(booking_id).status, last(confirming).status) == ("cancelled", "done")
+
+
+@ON_SQLITE
+def test_a_malformed_host_is_not_acted_as(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.meetergo.actions.cancel(booking_id)
+    confirming.harness.process(cancelled(confirming, booking_id, hostIds=["who?"], hosts=[]))
+    assert (last(confirming).status, confirming.harness.booking(booking_id).status) == ("done", "cancelled")
+
+
+@ON_SQLITE
 def test_a_response_without_the_cancelled_flag_is_no_confirmation(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()

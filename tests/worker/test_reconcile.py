@@ -218,6 +218,50 @@ def test_a_host_who_always_fails_does_not_starve_the_others(provider: Provider) 
 
 
 @ON_SQLITE
+def test_a_401_about_one_host_does_not_end_the_run(provider: Provider) -> None:
+    """No document says how meetergo answers a key that acts as a deleted user."""
+    provider.add_host(1)
+    booking_id = provider.book(provider.add_host(2))
+    provider.meetergo.inject_faults(LISTS, InjectedAnswer(401, b'{"message": "Unauthorized"}'))
+    report = provider.reconcile()
+    assert ([unread.what for unread in report.read_errors], report.hosts, report.stopped) == (["host 1"], 2, None)
+    assert statuses(provider) == {booking_id: "confirmed"}
+
+
+@ON_SQLITE
+def test_an_outage_of_one_host_does_not_end_the_run_of_a_key_that_may_not_read_its_own_user(provider: Provider) -> None:
+    provider.add_host(1)
+    booking_id = provider.book(provider.add_host(2))
+    provider.meetergo.inject_faults(ME, FORBIDDEN, FORBIDDEN)
+    provider.meetergo.inject_faults(LISTS, *["fail"] * 3)
+    report = provider.reconcile()
+    assert ([unread.what for unread in report.read_errors], report.hosts, report.stopped) == (["host 1"], 1, None)
+    assert statuses(provider) == {booking_id: "confirmed"}
+
+
+@ON_SQLITE
+def test_a_booking_whose_id_meetergo_cannot_have_is_unknown_and_does_not_fail_its_host(provider: Provider) -> None:
+    """meetergo answers 500 for an id that is no UUID."""
+    known = provider.book(provider.add_host())
+    provider.deliver_all()
+    provider.harness.process(webhook(provider.meetergo, record(provider, known), id="appt-uuid-12345"))
+    report = provider.reconcile()
+    assert (report.unknown, report.read_errors, report.hosts) == (["appt-uuid-12345"], [], 2)
+    assert provider.meetergo.requests[ONE] == 0
+
+
+@ON_SQLITE
+def test_an_unreadable_answer_about_one_booking_does_not_fail_its_host(provider: Provider) -> None:
+    known = provider.book(provider.add_host())
+    provider.deliver_all()
+    lost = "11111111-1111-4111-8111-111111111111"
+    provider.harness.process(webhook(provider.meetergo, record(provider, known), id=lost))
+    provider.meetergo.inject_faults(ONE, InjectedAnswer(200, b"<html>"))
+    report = provider.reconcile()
+    assert ([unread.what for unread in report.read_errors], report.hosts) == ([f"booking {lost}"], 2)
+
+
+@ON_SQLITE
 def test_a_run_stops_and_says_so_when_meetergo_is_down(provider: Provider) -> None:
     for number in range(1, 4):
         provider.add_host(number)

@@ -4,13 +4,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeGuard
-from uuid import UUID
 
 from redis import Redis
 
-from meetergo.api.errors import ApiError, BadResponse, Forbidden, InvalidCall, RateLimited, Unavailable
+from meetergo.api.errors import ApiError, BadResponse, Forbidden, RateLimited, Unavailable
+from meetergo.api.request import IDENTIFIER
 from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.account import DEFAULT, UnusableAccount, meetergo_id
 from models.account_cache import Accounts
@@ -48,7 +47,7 @@ class CheckResult:
     note: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class CancelCheck:
     """Verifies webhooks by reading the appointment from meetergo.
 
@@ -62,6 +61,7 @@ class CancelCheck:
     user_id: str
     account: str
     _cooldown: Cooldown = field(default_factory=lambda: Cooldown(COOLDOWN))
+    _admin_id: str | None = None
 
     def verify(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> CheckResult:
         """Return what meetergo says about a booking. Call it without holding a lock.
@@ -80,10 +80,8 @@ class CancelCheck:
         booking_id = meetergo_id(self.account, event.booking_id)
         try:
             appointments = self.appointments_for(host_ids or event.facts.get("host_ids") or ())
-            appointment = appointments.get(booking_id) if is_uuid(booking_id) else None
+            appointment = appointments.get(booking_id)
             moved_from = event.moved_from if appointment and self._has_ended(appointments, event.moved_from) else None
-        except InvalidCall as error:
-            return CheckResult(Permanent(f"the {what} cannot be confirmed: {error}"))
         except ApiError as error:
             if _is_unresponsive(error):
                 self._cooldown.start()
@@ -91,7 +89,7 @@ class CancelCheck:
         if appointment:
             result = _check_result(SyntheticDelivery(appointment, now, self.account), event)
             return _with_moved_from(result, moved_from) if moved_from else result
-        if not self._sees_every_booking:
+        if not appointments.sees_every_booking:
             return CheckResult(Transient(NO_ADMIN_KNOWN))
         return CheckResult(event if _is_cancel(event) else _not_found(now - received_at))
 
@@ -101,39 +99,27 @@ class CancelCheck:
             return False
         booking_id = meetergo_id(self.account, booking_key)
         try:
-            appointment = appointments.get(booking_id) if is_uuid(booking_id) else None
+            appointment = appointments.get(booking_id)
         except Forbidden:
             return False
-        return appointment.is_cancelled if appointment else self._sees_every_booking
-
-    @property
-    def _sees_every_booking(self) -> bool:
-        """Whether the check used a user who sees every booking: the booking's hosts may have changed."""
-        return not self.client.can_impersonate or self._admin_id is not None
-
-    @cached_property
-    def _admin_id(self) -> str | None:
-        """The user that a Platform key impersonates first.
-
-        Raises:
-            ApiError: meetergo does not reveal the key's owner.
-        """
-        return admin_id(self.client, self.user_id)
+        return appointment.is_cancelled if appointment else appointments.sees_every_booking
 
     def appointments_for(self, host_ids: Sequence[str]) -> HostAppointments:
         """Return the appointments as read by an admin, who sees all, and then by the hosts of one booking.
 
         Raises:
-            InvalidCall: a host's id is malformed.
             ApiError: the user to impersonate is not known yet.
         """
         if not self.client.can_impersonate:
-            return HostAppointments((self.client,), None)
-        hosts = tuple(self.client.as_user(host_id) for host_id in host_ids[:MAX_HOSTS])
+            return HostAppointments((self.client,), sees_every_booking=True)
+        named = [host_id for host_id in host_ids if IDENTIFIER.fullmatch(host_id)]
+        hosts = tuple(self.client.as_user(host_id) for host_id in named[:MAX_HOSTS])
+        if self._admin_id is None:  # not remembered: meetergo may tell it the next time
+            self._admin_id = admin_id(self.client, self.user_id)
         admins = (self.client.as_user(self._admin_id),) if self._admin_id else ()
         if not (admins or hosts):
             raise ApiError(NO_ADMIN_KNOWN)
-        return HostAppointments((*admins, *hosts), None)
+        return HostAppointments((*admins, *hosts), sees_every_booking=bool(admins))
 
 
 @dataclass
@@ -191,14 +177,6 @@ class CancelChecks:
             client = settings.api_client(self.redis, max_wait=timedelta(0), timeout=TIMEOUT, attempts=1)
             known = self._checks[account] = settings, CancelCheck(client, settings.meetergo_api_user, account)
         return known[1]
-
-
-def is_uuid(booking_id: str) -> bool:
-    """Whether an id is a UUID. meetergo answers 500 for any other id, so forged webhooks could stall the worker."""
-    try:
-        return str(UUID(booking_id)) == booking_id.lower()
-    except ValueError:
-        return False
 
 
 def _is_cancel(event: BookingEvent) -> bool:

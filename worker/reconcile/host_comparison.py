@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from meetergo.api.defaults import PAGE_SIZE
-from meetergo.api.errors import ApiError, Unauthorised, Unavailable
+from meetergo.api.errors import ApiError, BadResponse, Unauthorised, Unavailable
 from meetergo.events import MAX_CLOCK_AHEAD, UnreadableBody
 from models.drift import Drift, drift
 from worker.reconcile.hosts import ComparedHost
@@ -114,9 +114,9 @@ class HostComparison:
         self.report.retract(key)
         try:
             appointment = self.appointments.get(booking_id)
-        except (Unauthorised, Unavailable):
-            raise
         except ApiError as error:
+            if isinstance(error, Unauthorised | Unavailable) and not isinstance(error, BadResponse):
+                raise
             self.report.read_errors.append(ReadError(f"booking {key}", str(error)))
         else:
             if appointment:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-from meetergo.api.errors import Forbidden, NotFound, Rejected, Unauthorised, Unavailable
+from meetergo.api.errors import ApiError, Forbidden, NotFound, Rejected, Unauthorised, Unavailable
 
 if TYPE_CHECKING:
     from meetergo.api import Meetergo
@@ -20,10 +21,12 @@ class HostAppointments:
     Attributes:
         clients: API clients that may read them, best first; lists are read by the first.
         of_user: the host, if the client acts as another user.
+        sees_every_booking: whether one of the clients acts as a user who sees those of all hosts.
     """
 
     clients: tuple["Meetergo", ...]
-    of_user: str | None
+    of_user: str | None = None
+    sees_every_booking: bool = False
 
     def newest_first(self, since: datetime) -> "Iterator[Appointment]":
         """Yield appointments that start after a time, last booked first."""
@@ -42,6 +45,8 @@ class HostAppointments:
             Forbidden: none of the clients may read it.
             ApiError: meetergo did not answer.
         """
+        if not is_uuid(booking_id):
+            return None
         forbidden: Forbidden | None = None
         for client in self.clients:
             try:
@@ -79,7 +84,7 @@ class ProviderAppointments:
         if not self.client.can_impersonate:
             return HostAppointments((self.client,), None if host_id == acting else host_id)
         host = self.client.as_user(host_id)
-        return HostAppointments((host, self.client.as_user(acting)) if acting and acting != host_id else (host,), None)
+        return HostAppointments((host, self.client.as_user(acting)) if acting and acting != host_id else (host,))
 
     @cached_property
     def acting_user(self) -> str | None:
@@ -94,12 +99,14 @@ class ProviderAppointments:
         """Whether meetergo responds at all.
 
         Raises:
-            ApiError: it responds, but rejects the key.
+            Unauthorised: it responds, but does not know the key.
         """
         try:
             self.client.users.me()
-        except Unavailable:
-            return False
+        except Unauthorised:
+            raise
+        except ApiError as error:
+            return not isinstance(error, Unavailable)
         return True
 
 
@@ -114,7 +121,7 @@ def admin_id(client: "Meetergo", configured: str) -> str | None:
         The user's id; None if meetergo does not let this key ask.
 
     Raises:
-        ApiError: meetergo does not know the key, or did not respond.
+        ApiError: meetergo does not know the key, or gave no usable answer.
     """
     if configured:
         return configured
@@ -124,3 +131,11 @@ def admin_id(client: "Meetergo", configured: str) -> str | None:
         raise
     except Rejected:
         return None
+
+
+def is_uuid(booking_id: str) -> bool:
+    """Whether an id is a UUID. meetergo answers 500 for any other id, so forged webhooks could stall the worker."""
+    try:
+        return str(UUID(booking_id)) == booking_id.lower()
+    except ValueError:
+        return False

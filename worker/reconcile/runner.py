@@ -244,8 +244,6 @@ class ReconcileRun:
             if not had_full_time:
                 self._begin(host, host.tried_at)  # so that it is the first of the next run
             raise
-        except Unauthorised:
-            raise
         except ApiError as error:
             self._record_read_error(host, error)
             return
@@ -274,8 +272,12 @@ class ReconcileRun:
         )
 
     def _record_read_error(self, host: ComparedHost, error: ApiError) -> None:
-        """Record one host's error and go on with the others, unless meetergo is down."""
-        if isinstance(error, Unavailable) and not self._reconciler.provider_appointments.is_reachable():
+        """Record one host's error and go on with the others, unless meetergo is down or does not know the key.
+
+        A 401 can also be about the host that the key acts as: no document says how meetergo answers for a deleted one.
+        """
+        is_about_all = isinstance(error, Unauthorised | Unavailable)
+        if is_about_all and not self._reconciler.provider_appointments.is_reachable():
             raise error
         log.warning("reconcile.read_failed", meetergo_user_id=host.user_id, error=str(error))
         self.report.read_errors.append(ReadError(f"host {host.external_id or host.user_id}", str(error)))
