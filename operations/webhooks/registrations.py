@@ -53,6 +53,20 @@ class RegistrationState:
             if webhook.id not in newest_ids and (webhook.id in older_ids or self.is_ours(webhook))
         ]
 
+    def elsewhere(self, addresses: Sequence[Address]) -> list[Webhook]:
+        """Return webhooks with an address of our keys on another host, which we do not know to have registered.
+
+        They are from before a change of domain and of database, or another installation's with the same keys.
+        """
+        fingerprints = {address.fingerprint for address in addresses}
+        urls = {address.url for address in addresses}
+        return [
+            webhook
+            for webhook in self.webhooks
+            if fingerprint_in(webhook.endpoint) in fingerprints
+            and not (webhook.endpoint in urls or self.is_ours(webhook))
+        ]
+
     def missing(self) -> list[str]:
         """Return stored ids that meetergo does not have."""
         return sorted(self.known.keys() - {webhook.id for webhook in self.webhooks})

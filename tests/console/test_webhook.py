@@ -89,6 +89,33 @@ def test_a_copy_of_another_installations_database_does_not_take_its_webhook(
 
 
 @ON_SQLITE
+def test_a_webhook_from_before_a_change_of_domain_and_database_is_named_and_can_be_removed(operator: Operator) -> None:
+    former = plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
+    other = plant(operator.meetergo, "https://other.example/webhooks/meetergo/default." + "x" * 43)
+    operator.settings["PUBLIC_URL"] = "http://localhost:9999"
+    for words in (["--dry-run"], [], []):
+        done = operator.run("webhook", "register", *words)
+        assert done.exit_code == 0, done.output
+        assert f"Webhook {former} posts to an address of these WEBHOOK_KEYS on 127.0.0.1:8765." in done.stdout
+        assert f"`webhook remove {former} --force`" in done.stdout
+        assert f"Webhook {other}" not in done.stdout
+    refused = operator.run("webhook", "remove", former, "--yes")
+    assert (refused.exit_code, "--force" in refused.stderr) == (1, True)
+    assert operator.run("webhook", "remove", former, "--force", "--yes").exit_code == 0
+    assert sorted(operator.registered().values())[0] == operator.addresses(OLD_KEY)[0]
+    assert former not in operator.registered()
+    assert operator.run("webhook", "register").stdout == "Nothing to do: meetergo posts to our address already.\n"
+
+
+@ON_SQLITE
+def test_removing_all_leaves_an_installation_with_the_same_keys_alone(operator: Operator) -> None:
+    other = plant(operator.meetergo, operator.addresses(OLD_KEY)[0].replace("127.0.0.1:8765", "localhost:9999"))
+    operator.run("webhook", "register")
+    assert operator.run("webhook", "remove", "--yes", "--force").exit_code == 0
+    assert set(operator.registered()) == {other}
+
+
+@ON_SQLITE
 def test_an_incompletely_readable_list_registers_nothing(operator: Operator) -> None:
     listed = [{"id": 1, "endpoint": "https://other.example/hook"}, {"id": 2, "endpoint": None}]
     operator.meetergo.inject_faults("GET /webhooks", InjectedAnswer(200, json.dumps(listed).encode()))

@@ -20,9 +20,10 @@ from console.commands.meetergo.webhook_list import list_command
 from console.render.tables import as_json, print_json
 
 if TYPE_CHECKING:
+    from meetergo.api.schemas import Webhook
     from operations.webhooks.addresses import Address
     from operations.webhooks.registration import Plan
-    from operations.webhooks.registrations import Registrations
+    from operations.webhooks.registrations import Registrations, RegistrationState
     from operations.webhooks.rotation import Rotation
 
 FORCE_OPTION = click.option(
@@ -39,11 +40,18 @@ DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Only show what th
 def register(move: bool, force: bool, account: str, dry_run: bool) -> None:
     """Register our address with meetergo, once. Running it again changes nothing."""
     from operations.webhooks.registration import plan_register
+    from runtime.signed_address import host_of
 
     with open_registrations(account, force) as (registrations, ours, _):
         _apply(registrations, plan_register(registrations, ours, move=move), dry_run)
-        if not dry_run and (older := registrations.fetch().older(ours)):
+        state = registrations.fetch()
+        if not dry_run and (older := state.older(ours)):
             click.echo(f"{len(older)} more at older addresses of ours: `webhook rotate` removes them.")
+        for webhook in state.elsewhere(ours):
+            click.echo(
+                f"Webhook {webhook.id} posts to an address of these WEBHOOK_KEYS on {host_of(webhook.endpoint)}. "
+                f"Unless another installation receives there, remove it: `webhook remove {webhook.id} --force`."
+            )
 
 
 @click.command()
@@ -97,9 +105,9 @@ def remove(webhook_id: str | None, yes: bool, force: bool, account: str) -> None
     """Remove our webhooks, or one of them. meetergo then sends nothing more."""
     from operations.webhooks.registration import apply
 
-    with open_registrations(account, force) as (registrations, _, _):
+    with open_registrations(account, force) as (registrations, ours, _):
         state = registrations.fetch()
-        chosen = [webhook for webhook in state.ours() if webhook_id in (None, webhook.id)]
+        chosen = _removable(state, ours, webhook_id)
         if webhook_id and not chosen and any(webhook.id == webhook_id for webhook in state.webhooks):
             raise click.ClickException(
                 f"webhook {webhook_id} is not known as ours, so it stays: id and address must be as we registered "
@@ -114,7 +122,9 @@ def remove(webhook_id: str | None, yes: bool, force: bool, account: str) -> None
         ids = {webhook.id for webhook in chosen}
         apply(
             registrations,
-            lambda now: map(registrations.remove, [hook for hook in now.ours() if hook.id in ids]),
+            lambda now: map(
+                registrations.remove, [hook for hook in _removable(now, ours, webhook_id) if hook.id in ids]
+            ),
             _print_action,
         )
         apply(registrations, lambda now: map(registrations.forget, now.missing()), lambda _: None)
@@ -141,6 +151,13 @@ webhook = click.Group(
     commands=[webhook_url, register, rotate, list_command, remove],
     help="Register and rotate our address at meetergo.",
 )
+
+
+def _removable(state: RegistrationState, ours: Sequence[Address], webhook_id: str | None) -> list[Webhook]:
+    """Return our webhooks, or the named one if it is ours or posts to an address of our keys."""
+    if webhook_id is None:
+        return state.ours()
+    return [webhook for webhook in (*state.ours(), *state.elsewhere(ours)) if webhook.id == webhook_id]
 
 
 def _name_in_address(account: str) -> dict[str, str]:

@@ -51,7 +51,7 @@ def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], re
     from runtime.signed_address import fingerprint_in, host_of
 
     is_newest = webhook.endpoint == ours[-1].url
-    is_ours = is_newest or webhook in state.older(ours)
+    is_ours = is_newest or webhook in (*state.older(ours), *state.elsewhere(ours))
     row = state.known.get(webhook.id) if state.is_ours(webhook) else None
     fingerprint = fingerprint_in(webhook.endpoint) if is_ours else None
     return {
