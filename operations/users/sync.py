@@ -5,14 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from meetergo.api.errors import BadResponse, Rejected, Unauthorised
 from meetergo.api.schemas import User
 from models.platform_user import PlatformUser
 from operations.users.directory import Directory, booking_url, full_name
 from runtime.database import Database
 
-Kind = Literal["mapped", "moved", "completed", "differs", "absent", "ambiguous", "vanished"]
+Kind = Literal["mapped", "moved", "completed", "differs", "absent", "ambiguous", "vanished", "unread"]
 
-NEEDS_ATTENTION: tuple[Kind, ...] = ("ambiguous", "vanished")
+NEEDS_ATTENTION: tuple[Kind, ...] = ("ambiguous", "vanished", "unread")
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,23 @@ class UserSync:
     booking_root: str | None = None
 
     def findings(self) -> Iterator[SyncFinding]:
-        """Yield the findings in the order of the rows."""
+        """Yield the findings in the order of the rows.
+
+        Raises:
+            ApiError: meetergo does not answer, or not to this key.
+        """
         listed, emails = self.directory.all(), Counter(_email(row) for row in self.rows)
         taken = {row.meetergo_user_id for row in self.rows}
         for row in self.rows:
-            if row.meetergo_user_id in listed:
-                yield from self._check_mapped(row, listed[row.meetergo_user_id])
-            else:
-                yield self._match_by_email(row, emails, taken)
+            try:
+                if row.meetergo_user_id in listed:
+                    yield from self._check_mapped(row, listed[row.meetergo_user_id])
+                else:
+                    yield self._match_by_email(row, emails, taken)
+            except Unauthorised:
+                raise
+            except (Rejected, BadResponse) as error:
+                yield SyncFinding("unread", row.external_id, f"its meeting types cannot be read: {error}")
 
     def unmatched(self) -> list[User]:
         """Return meetergo users without a platform user."""

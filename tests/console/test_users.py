@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from devtools.sandbox.faults.injector import InjectedAnswer
 from devtools.send import samples
 from models.platform_user import PlatformUser
 from tests.console.cli import ON_SQLITE
@@ -68,6 +69,23 @@ def test_a_user_who_vanished_is_reported_and_one_who_came_back_is_found(operator
         ["absent", "3:"],
     ]
     assert (row(operator, "1").meetergo_user_id, row(operator, "2").meetergo_user_id) == ("gone-1", host["userId"])
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("answer", [InjectedAnswer(403), InjectedAnswer(404), InjectedAnswer(200, b"<html>")])
+def test_a_host_whose_meeting_types_cannot_be_read_does_not_stop_the_others(
+    operator: Operator, answer: InjectedAnswer
+) -> None:
+    for number in ("1", "2"):
+        operator.meetergo.actions.add_host(f"host-{number}@example.com")
+        add(operator, number, email=f"host-{number}@example.com")
+    operator.meetergo.inject_faults("GET /v4/meeting-type", answer)
+    done = operator.run("users", "sync")
+    assert done.exit_code == 1
+    assert "unread     1: its meeting types cannot be read: meetergo" in done.stdout
+    assert [bool(user.meetergo_user_id) for user in operator.users()] == [False, True]
+    assert operator.run("users", "sync").exit_code == 0
+    assert row(operator, "1").meetergo_user_id
 
 
 @ON_SQLITE
