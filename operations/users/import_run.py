@@ -9,10 +9,11 @@ from meetergo.api.errors import ApiError, Forbidden, LimitReached, PlanLimit, Un
 from operations.errors import api_error_message
 from operations.users.host_entry import HostEntry
 from operations.users.host_file import HostRow
-from operations.users.onboarding import NotOnboarded, Outcome
+from operations.users.onboarding import CreateUnconfirmed, NotOnboarded, Outcome
 
 FATAL_ERRORS = (Unauthorised, Forbidden, PlanLimit, LimitReached)
 """Errors that would occur for every other line too."""
+NO_ANSWER = (Unavailable, CreateUnconfirmed)
 MAX_UNANSWERED = 5
 """Number of consecutive lines without a usable response after which meetergo counts as down."""
 
@@ -58,7 +59,7 @@ class ImportRun:
             except FATAL_ERRORS as error:
                 self.stopped = f"line {line.number}: {api_error_message(error, self.account)}"
                 return
-            except Unavailable as error:
+            except NO_ANSWER as error:
                 self.failed.append((line, str(error)))
                 unanswered += 1
             self.remaining = lines[done:]
@@ -82,7 +83,7 @@ class ImportRun:
             return
         try:
             self.outcomes[onboard_host(line.entry)] += 1
-        except (*FATAL_ERRORS, Unavailable):
+        except (*FATAL_ERRORS, *NO_ANSWER):
             raise
         except (NotOnboarded, ApiError) as error:
             self.failed.append((line, str(error)))

@@ -32,6 +32,10 @@ class NotOnboarded(Exception):
     """A host could not be onboarded; the message says why."""
 
 
+class CreateUnconfirmed(NotOnboarded):
+    """It is unknown whether the user was created, and meetergo does not list one."""
+
+
 @dataclass(frozen=True)
 class UserIdentity:
     """A host's ids in meetergo."""
@@ -92,7 +96,7 @@ class Onboarding:
         if self._adopt_existing(entry):
             return "adopted"
         if outcome_unknown:
-            raise NotOnboarded(OUTCOME_UNKNOWN) from error
+            raise CreateUnconfirmed(OUTCOME_UNKNOWN) from error
         raise error
 
     def _adopt_existing(self, entry: HostEntry) -> bool:

@@ -269,6 +269,20 @@ def test_a_provider_that_is_down_stops_the_run(operator: Operator, tmp_path: Pat
 
 
 @ON_SQLITE
+@pytest.mark.parametrize("answer", [InjectedAnswer(500), InjectedAnswer(302)])
+def test_a_provider_that_creates_nobody_stops_the_run(
+    operator: Operator, tmp_path: Path, answer: InjectedAnswer
+) -> None:
+    """Each such line waits, and reads the whole list of users again: a file of thousands would take days."""
+    operator.meetergo.inject_faults(CREATE, *[answer] * 5)
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 50)))
+    assert done.exit_code == 1
+    assert "no usable answer for 5 lines in a row. 45 are left" in done.stderr
+    assert operator.request_count(CREATE) == 5
+    assert len(lines_of(tmp_path / "hosts.failed.csv")) == 50
+
+
+@ON_SQLITE
 def test_one_line_that_is_left_is_counted_as_one(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.inject_faults(LIST, InjectedAnswer(403))
     done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
