@@ -83,6 +83,22 @@ def test_a_template_is_created_and_assigned_to_a_host(hosting: Operator) -> None
     assert (assigned["external_id"], [each["name"] for each in assigned["meeting_types"]]) == ("1", ["Short"])
 
 
+def test_an_assignment_that_fails_in_between_says_what_was_done_and_what_was_not(hosting: Operator) -> None:
+    for number in (2, 3):
+        host = hosting.meetergo.actions.add_host(f"host-{number}@example.com")
+        with hosting.database.transaction() as session:
+            session.add(PlatformUser(external_id=str(number), meetergo_user_id=host["userId"]))
+    made = hosting.run("templates", "create", "--name", "Short", "--duration", "15").stdout.strip()
+    for words in ([], ["--json"]):
+        hosting.meetergo.inject_faults("POST /v4/meeting-type-template/assign/{id}", None, InjectedAnswer(404))
+        done = hosting.run("templates", "assign", made, "1", "2", "3", *words)
+        assert done.exit_code == 1
+        assert done.stderr.startswith("Error: 2: meetergo answered 404 to POST /v4/meeting-type-template/assign/")
+        assert done.stderr.endswith("; not reached: 3\n")
+        reported = json.loads(done.stdout)["assigned"] if words else done.stdout.splitlines()
+        assert len(reported) == 1
+
+
 def test_slots_are_listed_as_json_and_none_is_said(hosting: Operator) -> None:
     first = first_slot(hosting)
     day = first[:10]

@@ -1,5 +1,10 @@
 """`templates`: create a meeting type once and assign it to many hosts."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
@@ -8,6 +13,9 @@ from console.cli.stores import NO_TIMEOUT, open_database
 from console.commands.meetergo.meeting_types import as_row
 from console.render import tables
 from operations.text import printable
+
+if TYPE_CHECKING:
+    from meetergo.api import Meetergo
 
 
 @click.command()
@@ -47,14 +55,35 @@ def assign(template_id: str, external_ids: tuple[str, ...], account: str, as_jso
     with open_database(settings, NO_TIMEOUT) as database, api_client(settings, account, BULK_SHARE) as meetergo:
         found = {external_id: hosts.find(database, external_id, account) for external_id in external_ids}
         named = {external_id: hosts.meetergo_id(row) for external_id, row in found.items()}
-        for external_id, user_id in named.items():
-            new = [as_row(item) for item in meetergo.templates.assign(template_id, user_id)]
-            assigned.append({"external_id": external_id, "meeting_types": new})
-            if not as_json:
-                names = ", ".join(printable(f"{item['name']} ({item['id']})") for item in new)
-                click.echo(f"{printable(external_id)}: {names or 'no meeting type came of it'}")
-    if as_json:
-        tables.print_json({"assigned": assigned})
+        try:
+            for external_id, new in _assign_each(meetergo, template_id, named, account):
+                assigned.append({"external_id": external_id, "meeting_types": new})
+                if not as_json:
+                    names = ", ".join(printable(f"{item['name']} ({item['id']})") for item in new)
+                    click.echo(f"{printable(external_id)}: {names or 'no meeting type came of it'}")
+        finally:
+            if as_json:
+                tables.print_json({"assigned": assigned})
+
+
+def _assign_each(
+    meetergo: Meetergo, template_id: str, user_ids: Mapping[str, str], account: str
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield each host with the meeting types that the template made.
+
+    Raises:
+        click.ClickException: meetergo failed for one host; the message names it and those after it.
+    """
+    from meetergo.api.errors import ApiError
+    from operations.errors import api_error_message
+
+    for number, (external_id, user_id) in enumerate(user_ids.items(), 1):
+        try:
+            yield external_id, [as_row(item) for item in meetergo.templates.assign(template_id, user_id)]
+        except ApiError as error:
+            left = printable(", ".join(list(user_ids)[number:]))
+            message = f"{printable(external_id)}: {api_error_message(error, account)}"
+            raise click.ClickException(f"{message}; not reached: {left}" if left else message) from error
 
 
 templates = click.Group("templates", commands=[create, assign], help="Create a meeting type for many hosts.")
