@@ -39,6 +39,8 @@ LOCK_TTL = timedelta(minutes=8)
 
 NOTHING_TO_READ = ReadError("any host", "no host is mapped, and meetergo does not tell this key whose it is")
 
+HOST_REFUSED = "meetergo knows the key, and refuses it for this user, who may be deleted there: `users sync` says so"
+
 log = structlog.get_logger()
 
 
@@ -279,8 +281,9 @@ class ReconcileRun:
         is_about_all = isinstance(error, Unauthorised | Unavailable)
         if is_about_all and not self._reconciler.provider_appointments.is_reachable():
             raise error
+        reason = HOST_REFUSED if isinstance(error, Unauthorised) else str(error)
         log.warning("reconcile.read_failed", meetergo_user_id=host.user_id, error=str(error))
-        self.report.read_errors.append(ReadError(f"host {host.external_id or host.user_id}", str(error)))
+        self.report.read_errors.append(ReadError(f"host {host.external_id or host.user_id}", reason))
 
     def _raise_if_interrupted(self) -> None:
         if self._should_stop():
