@@ -76,9 +76,10 @@ class UserSync:
             except (Rejected, BadResponse) as error:
                 yield SyncFinding("unread", row.external_id, f"its meeting types cannot be read: {error}")
 
-    def unmatched(self) -> list[User]:
-        """Return meetergo users without a platform user."""
+    def unmatched(self, findings: Sequence[SyncFinding]) -> list[User]:
+        """Return meetergo users without a platform user once the findings are applied."""
         known = {row.meetergo_user_id for row in self.rows}
+        known |= {finding.changes.get("meetergo_user_id") for finding in findings}
         return [user for user in self.directory.all().values() if user.id not in known]
 
     def _match_by_email(self, row: PlatformUser, emails: Counter[str], taken: set[str | None]) -> SyncFinding:

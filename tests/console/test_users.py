@@ -29,6 +29,7 @@ def test_sync_maps_by_email_and_fills_in_what_is_missing(operator: Operator) -> 
     add(operator, "1", email="Host@Example.com")
     done = operator.run("users", "sync")
     assert done.exit_code == 0, done.output
+    assert "\n1 user of meetergo without a platform user.\n" in done.stdout, "the owner of the key"
     found = row(operator, "1")
     assert (found.meetergo_user_id, found.meetergo_meeting_type_id) == (host["userId"], host["meetingTypeId"])
     assert (found.name, found.email, found.booking_url) == ("The Host", "Host@Example.com", None)

@@ -41,7 +41,7 @@ def sync(dry_run: bool, names: bool, booking_root: str | None, account: str, as_
             if not dry_run:
                 finding.apply(database)
             findings.append(finding)
-        unmatched = user_sync.unmatched()
+        unmatched = user_sync.unmatched(findings)
     if as_json:
         tables.print_json(_as_json(findings, [user.id for user in unmatched]))
     else:
