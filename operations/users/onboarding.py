@@ -21,7 +21,8 @@ from runtime.database import Database
 
 OUTCOME_UNKNOWN = "it is unknown whether meetergo created the user, who is not listed: run it again later"
 UNKNOWN_USER = (
-    "its meetergo_user_id is not a user of the company: correct it, or run users sync; users forget unmaps the host"
+    "its meetergo_user_id is not a user of the company: if the user is new, run this again; else correct it, "
+    "or run users sync; users forget unmaps the host"
 )
 MEETING_TYPES_FORBIDDEN = "meetergo denies access to this user's meeting types: give the user a role that may have some"
 

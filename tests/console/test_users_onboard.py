@@ -159,7 +159,9 @@ def test_a_host_mapped_to_an_unknown_user_fails_and_creates_no_user(operator: Op
     map_host(operator, "nobody")
     done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
     assert done.exit_code == 1
-    assert "line 2: its meetergo_user_id is not a user of the company: correct it, or run users sync" in done.stdout
+    assert (
+        "line 2: its meetergo_user_id is not a user of the company: if the user is new, run this again" in done.stdout
+    )
     assert operator.request_count(CREATE) == 0
 
 
