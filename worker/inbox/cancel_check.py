@@ -112,7 +112,7 @@ class CancelCheck:
         """
         if not self.client.can_impersonate:
             return HostAppointments((self.client,), sees_every_booking=True)
-        named = [host_id for host_id in host_ids if IDENTIFIER.fullmatch(host_id)]
+        named = [host_id for host_id in map(str, host_ids) if IDENTIFIER.fullmatch(host_id)]
         hosts = tuple(self.client.as_user(host_id) for host_id in named[:MAX_HOSTS])
         if self._admin_id is None:  # not remembered: meetergo may tell it the next time
             self._admin_id = admin_id(self.client, self.user_id)
