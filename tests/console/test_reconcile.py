@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from console.__main__ import cli
+from console.commands.bookings import reconcile as command
 from devtools.sandbox.faults.injector import InjectedAnswer
 from models.delivery import Delivery
 from tests.console.cli import ON_SQLITE
@@ -66,6 +67,21 @@ def test_it_does_not_say_that_nothing_differs_if_no_host_can_be_read(three_hosts
     assert done.exit_code == 1
     assert done.stdout.count("not read: ") == 3
     assert done.stdout.splitlines()[-1] == "0 appointments of 0 hosts read."
+
+
+@ON_SQLITE
+def test_thousands_of_unread_hosts_do_not_fill_the_screen(
+    three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "MAX_SHOWN", 2)
+    three_hosts.meetergo.users.clear()
+    shown = reconcile(three_hosts, "--dry-run").stdout.splitlines()
+    assert [line.partition(":")[0] for line in shown] == [
+        "not read",
+        "not read",
+        "... and 1 more",
+        "0 appointments of 0 hosts read.",
+    ]
 
 
 @ON_SQLITE

@@ -101,15 +101,20 @@ def _show(report: ReconcileReport, is_dry: bool, terminal: Console) -> None:
         terminal.print(tables.listing(COLUMNS, rows))
     if len(report.drifts) > MAX_SHOWN:
         terminal.print(f"... and {len(report.drifts) - MAX_SHOWN} more")
-    for booking_id in report.unknown:
-        terminal.print(f"unknown to meetergo, left unchanged: booking {booking_id}", markup=False)
-    for unread in report.read_errors:
-        terminal.print(f"not read: {unread.what}: {unread.reason}", markup=False)
+    _print_lines(terminal, [f"unknown to meetergo, left unchanged: booking {each}" for each in report.unknown])
+    _print_lines(terminal, [f"not read: {unread.what}: {unread.reason}" for unread in report.read_errors])
     if report.unmapped:
         terminal.print(f"{report.unmapped} platform users have no meetergo id yet.")
     if report.stopped:
         terminal.print(f"Stopped: {report.stopped}", markup=False)
     terminal.print(_summary(report, is_dry))
+
+
+def _print_lines(terminal: Console, lines: list[str]) -> None:
+    for line in lines[:MAX_SHOWN]:
+        terminal.print(line, markup=False)
+    if len(lines) > MAX_SHOWN:
+        terminal.print(f"... and {len(lines) - MAX_SHOWN} more")
 
 
 def _differences(drift: Drift) -> str:
