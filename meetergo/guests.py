@@ -8,6 +8,7 @@ the id has another key that is `linked` to the first.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 Person = Mapping[str, Any]
 """What is known of a guest: `id`, `email`, `fullname`, `phone`, ..."""
@@ -199,7 +200,7 @@ PASSES: Sequence[Pass] = (
 
 def _normalised(value: Any) -> str:
     """Return a text in the form in which texts are compared."""
-    return _bounded(_one_line(str(value or "")).casefold())
+    return _bounded(normalize("NFC", _one_line(str(value or "")).casefold()))
 
 
 def _address(value: Any) -> str:

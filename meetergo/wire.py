@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import parseaddr
 from typing import Any, Final
 
 from meetergo.guests import key_of
@@ -26,6 +25,9 @@ MAX_IGNORED_SHOWN = 10
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 TRUE = {"true", "1", "yes", "y", "on", "t"}
 FALSE = {"false", "0", "no", "n", "off", "f"}
+NAME_AND_ADDRESS = re.compile(r'\s*"?([^<>]*?)"?\s*<([^<>]*@[^<>]*)>\s*')
+NO_ADDRESS = re.compile(r"[][{},;<>]|@.*@", re.DOTALL)
+"""Matches what is not one address, such as JSON in a text."""
 UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\x00|\xed")
 """Matches a body that may hold text that no database stores: see `storable`."""
 ATTENDEE_FIELDS = ("id", "email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
@@ -202,14 +204,14 @@ class Fields:
     def items(self, name: str, max_length: int, *single_item_keys: str) -> list[Any] | None:
         """Return the items of a list; None if it is absent or too long.
 
-        An object with one of these keys, or an address or id alone, is a list of one. `{"0": ..., "1": ...}` is how
-        some languages write a list.
+        An object with one of these keys, or an address or id alone, is a list of one. `{"0": ..., "1": ...}` and a text
+        with commas are how some languages and tools write a list.
         """
         value = None if self._values is None else self._values.get(name)
         if isinstance(value, dict) and value:
             value = [value] if any(key in value for key in single_item_keys) else _numbered(value)
-        elif isinstance(value, str) and value and ("@" in value or name == "hostIds"):
-            value = [value]
+        elif isinstance(value, str) and ("@" in value or name == "hostIds"):
+            value = _separated(value, name)
         if isinstance(value, list) and len(value) <= max_length:
             return value
         if value is not None:
@@ -228,6 +230,15 @@ class Fields:
 
 def _numbered(value: dict[str, Any]) -> Any:
     return list(value.values()) if all(map(str.isdecimal, value)) else value
+
+
+def _separated(text: str, name: str) -> Any:
+    """Return the ids or addresses in a text; the text itself if it holds none, such as JSON in a text."""
+    if text.startswith(("[", "{")):
+        return text
+    parts = [part for each in re.split("[,;]", text) if (part := each.strip())]
+    has_commas_in_names = name != "hostIds" and not all("@" in part for part in parts)
+    return [text] if has_commas_in_names else parts or text
 
 
 NO_FIELDS: Final = Fields({}, Ignored())
@@ -433,8 +444,11 @@ def _guest_from_text(item: Any) -> dict[str, str | None] | None:
         return None
     if contact is None or "@" not in contact:
         return {"id": contact} if contact else None
-    name, address = parseaddr(contact) if "<" in contact else ("", contact)
-    return {"email": address or contact, "fullname": name} if name else {"email": address or contact}
+    match = NAME_AND_ADDRESS.fullmatch(contact)
+    name, address = match.groups() if match else ("", contact)
+    if NO_ADDRESS.search(address):
+        return None
+    return {"email": address, "fullname": name} if name else {"email": address}
 
 
 def _host_ids(fields: Fields, ignored: Ignored) -> list[str] | None:

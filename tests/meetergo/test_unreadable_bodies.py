@@ -161,6 +161,7 @@ def guests(*attendees: Any) -> list[dict[str, Any]]:
 def test_unusual_forms_of_a_guest_are_understood() -> None:
     assert guests("ada@guest.example") == [{"email": "ada@guest.example"}]
     assert guests("Ada <ada@guest.example>") == [{"email": "ada@guest.example", "fullname": "Ada"}]
+    assert guests("Guest, Ada <ada@guest.example>") == [{"email": "ada@guest.example", "fullname": "Guest, Ada"}]
     assert guests("att-1", 7) == [{"id": "att-1"}, {"id": "7"}]
     assert guests({"id": 7, "phone": 491701234}) == [{"id": "7", "phone": "491701234"}]
     one: list[Any] = [{"id": "a"}, {"0": {"id": "a"}}, "a@b.example"]
@@ -168,6 +169,39 @@ def test_unusual_forms_of_a_guest_are_understood() -> None:
         event = read(payload("booking_created", attendees=attendees), RECEIVED)
         assert isinstance(event, BookingEvent)
         assert len(event.attendees) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("ada@guest.example, bob@guest.example", ["ada@guest.example", "bob@guest.example"]),
+        ("Ada <ada@guest.example>;bob@guest.example;", ["ada@guest.example", "bob@guest.example"]),
+        ("Guest, Ada <ada@guest.example>", ["ada@guest.example"]),
+    ],
+)
+def test_guests_may_be_a_text_with_commas(text: str, addresses: list[str]) -> None:
+    event = read(payload("booking_created", attendees=text), RECEIVED)
+    assert isinstance(event, BookingEvent)
+    assert [guest["email"] for guest in event.attendees.values()] == addresses
+    assert event.note is None
+
+
+@pytest.mark.parametrize(
+    "text", ['[{"email": "ada@guest.example"}]', "Guest, Ada <a@b.example>, Guest, Bob <c@d.example>"]
+)
+def test_a_text_that_is_no_list_of_guests_is_no_guest(text: str) -> None:
+    event = read(payload("booking_created", attendees=text), RECEIVED)
+    assert isinstance(event, BookingEvent)
+    assert event.attendees == {}
+    assert (event.note, event.has_all_attendees) in [("ignored: attendees", True), ("ignored: attendees.0", False)]
+
+
+def test_ids_of_hosts_may_be_a_text_with_commas() -> None:
+    event = read(payload("booking_created", hosts=..., hostIds="host-1, host-2"), RECEIVED)
+    assert isinstance(event, BookingEvent)
+    assert event.facts["host_ids"] == ["host-1", "host-2"]
+    event = read(payload("booking_created", hosts=..., hostIds='["host-1"]'), RECEIVED)
+    assert event.note == "ignored: hostIds"
 
 
 @pytest.mark.parametrize("field", ["hosts", "hostIds"])

@@ -311,6 +311,7 @@ SAME_GUEST = {
     "a phone gains an e-mail": ({"phone": "+1", "fullname": "J"}, {"phone": "+1", "fullname": "J", "email": "j@x.y"}),
     "a phone written otherwise": ({"phone": "+1 23", "fullname": "J"}, {"phone": "+123", "fullname": "J"}),
     "only a name gains a zone": ({"fullname": "Jane"}, {"fullname": "jane", "timezone": "UTC"}),
+    "only a name in decomposed letters": ({"fullname": "Jos\u00e9"}, {"fullname": "Jose\u0301", "timezone": "UTC"}),
     "only a name gains an e-mail": ({"fullname": "Jane"}, {"fullname": "Jane", "email": "j@x.example"}),
     "a new id each time": ({"id": "a1", "email": "j@x.example"}, {"id": "a2", "email": "j@x.example"}),
     "another address": ({"id": "a1", "email": "j@x.example"}, {"id": "a1", "email": "jane@x.example"}),
