@@ -21,6 +21,13 @@ SENTINEL_PORT = 26379
 SENTINEL_SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 NOT_WRITABLE = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNBLOCKED", "MISCONF", "LOADING", "OOM")
 """Replies of a server that was demoted, lost its replicas or disk, or is full. A failover leads its name to another."""
+URL_OPTIONS = frozenset(
+    """client_name connection_class db decode_responses encoding encoding_errors health_check_interval host
+    max_connections password path port protocol retry_on_timeout socket_connect_timeout socket_keepalive
+    socket_read_size socket_timeout username""".split()  # noqa: SIM905 - a list would take ten more lines
+)
+"""Options that a URL may hold, besides those of TLS. redis-py takes any of its arguments from a URL, as text: one that
+should be an object, such as `retry`, fails at the first command."""
 KEEPALIVE: Mapping[int, int] = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 """In seconds and tries: a vanished machine is noticed within half a minute, even on a connection that only waits."""
 NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
@@ -149,10 +156,18 @@ def _pool(url: str) -> ConnectionPool:
     }
     if urlsplit(url).scheme in SENTINEL_SCHEMES:
         return _sentinel_pool(url, options)
-    url_options = parse_url(url)
+    url_options = _parse_url(url)
     if url_options.get("connection_class") is not UnixDomainSocketConnection:
         options |= _keepalive()
     return ConnectionPool(parser_class=_parser(url_options), **options | url_options)
+
+
+def _parse_url(url: str) -> dict[str, Any]:
+    options = dict(parse_url(url))
+    for name in options.keys() - URL_OPTIONS:
+        if not name.startswith(("ssl_", "sentinel_")):
+            raise TypeError(f"unexpected keyword argument '{name}'")
+    return options
 
 
 def _parser(url_options: Mapping[str, Any]) -> type[BaseParser]:
@@ -165,10 +180,10 @@ def _sentinel_pool(url: str, options: Mapping[str, Any]) -> ConnectionPool:
     scheme = SENTINEL_SCHEMES[parts.scheme]
     login, _, hosts = parts.netloc.rpartition("@")
     service, _, number = parts.path.strip("/").partition("/")
-    if not service or not hosts:
-        raise ValueError("a URL of Sentinel names hosts and a service")
+    if not service or not hosts or not (number or "0").isdecimal():
+        raise ValueError("a URL of Sentinel names hosts, a service and perhaps the number of a database")
     bare = urlunsplit((scheme, f"{login}@localhost" if login else "localhost", f"/{number or 0}", parts.query, ""))
-    url_options = parse_url(bare)
+    url_options = _parse_url(bare)
     url_options.pop("host", None)
     connection = _ClosesOnErrorsTls if url_options.pop("connection_class", None) else _ClosesOnErrors
     sentinel_options = {
