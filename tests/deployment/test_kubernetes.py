@@ -155,6 +155,12 @@ def test_variables_are_settings_and_secrets_come_from_files() -> None:
         assert container(name)["securityContext"]["readOnlyRootFilesystem"]
 
 
+@pytest.mark.parametrize("name", ["receiver", "worker", "scheduler", "migrate", "console"])
+def test_no_service_of_the_namespace_sets_a_setting(name: str) -> None:
+    """For one called `api`, Kubernetes would set API_PORT to tcp://10.0.0.1:80 in every container."""
+    assert base(name)["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
 def test_receiver_and_workers_have_a_disruption_budget() -> None:
     for name in ("receiver", "worker"):
         deployment, budget, *_ = objects(FOLDER / "base" / f"{name}.yaml")
