@@ -9,6 +9,7 @@ from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTPUTF8
 from ipaddress import ip_address
+from socket import gaierror
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
@@ -18,12 +19,16 @@ from worker.deadline import Deadline
 
 TIMEOUT = timedelta(seconds=30)
 """Limit for the whole session, from name resolution to QUIT."""
+TLS_PORT = 465
+"""Port on which servers speak TLS from the first byte. They wait for ours before they say anything."""
 MAX_REPLY_BYTES = 65_536
 ENHANCED_CODE = re.compile(rb"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
 """Enhanced status code (RFC 3463): 5.1.1 is an unknown address, 5.7.1 a lack of authorisation."""
 
 LOGIN_REPLY_CODES = {530, 534, 535, 538}
 """Authentication failures (RFC 4954): correct settings resolve them, so they are transient."""
+QUOTA = "5.4.5"
+"""Enhanced status code of a used-up quota, as Gmail's daily limit of messages (550 5.4.5): it ends by itself."""
 
 SMTP_ERRORS = (smtplib.SMTPException, OSError)
 SmtpReply = tuple[int, bytes]
@@ -58,7 +63,7 @@ class MailServer:
                 "for special characters in user and password"
             ) from None
         self._is_tls = parts.scheme == "smtps"
-        self._host, self._port = host, port or (465 if self._is_tls else 587)
+        self._host, self._port = host, port or (TLS_PORT if self._is_tls else 587)
         self.netloc = f"{self._host}:{self._port}"
         self._user, self._password = user, password
         self._timeout = timeout
@@ -80,7 +85,7 @@ class MailServer:
                         session.quit()
             except SMTP_ERRORS as error:
                 # Not chained: smtplib's errors carry addresses.
-                raise _to_failure(TimeoutError() if deadline.expired else error) from None
+                raise self._to_failure(TimeoutError() if deadline.expired else error) from None
 
     def _connect(self) -> "SmtpSession":
         timeout = self._timeout.total_seconds()
@@ -107,6 +112,33 @@ class MailServer:
         except smtplib.SMTPException:  # it offers no way to log in that smtplib knows
             ways = session.esmtp_features.get("auth", "").strip() or "nothing"
             raise Transient(f"the mail server takes no password, only: {ways[:100]}") from None
+
+    def _to_failure(self, error: Exception) -> Failure:
+        match error:
+            case smtplib.SMTPRecipientsRefused():
+                return _refusal("the recipient", *next(iter(error.recipients.values())))
+            case smtplib.SMTPSenderRefused():
+                return _refusal("the sender", error.smtp_code, error.smtp_error)
+            case smtplib.SMTPDataError():
+                return _refusal("the message", error.smtp_code, error.smtp_error)
+            case smtplib.SMTPNotSupportedError():
+                return Permanent("the mail server does not accept non-ASCII addresses")
+            case smtplib.SMTPResponseException():
+                return Transient(
+                    f"the mail server refused the conversation ({_codes(error.smtp_code, error.smtp_error)})"
+                )
+            case ssl.SSLCertVerificationError():
+                return Transient("the mail server's certificate cannot be trusted")
+            case ssl.SSLError():
+                return Transient(
+                    "the mail server does not speak TLS as SMTP_URL says: smtps:// is usual on port 465, smtp:// on 587"
+                )
+            case TimeoutError():
+                hint = "; port 465 needs smtps:// in SMTP_URL" if self._port == TLS_PORT and not self._is_tls else ""
+                return Unresponsive(f"the conversation with the mail server failed: it did not answer in time{hint}")
+            case _:
+                where = f" at {self.netloc}" if isinstance(error, ConnectionRefusedError | gaierror) else ""
+                return Transient(f"the conversation with the mail server failed ({type(error).__name__}{where})")
 
 
 class SmtpSession(smtplib.SMTP):
@@ -204,33 +236,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _to_failure(error: Exception) -> Failure:
-    match error:
-        case smtplib.SMTPRecipientsRefused():
-            return _refusal("the recipient", *next(iter(error.recipients.values())))
-        case smtplib.SMTPSenderRefused():
-            return _refusal("the sender", error.smtp_code, error.smtp_error)
-        case smtplib.SMTPDataError():
-            return _refusal("the message", error.smtp_code, error.smtp_error)
-        case smtplib.SMTPNotSupportedError():
-            return Permanent("the mail server does not accept non-ASCII addresses")
-        case smtplib.SMTPResponseException():
-            return Transient(f"the mail server refused the conversation ({_codes(error.smtp_code, error.smtp_error)})")
-        case ssl.SSLCertVerificationError():
-            return Transient("the mail server's certificate cannot be trusted")
-        case ssl.SSLError():
-            return Transient(
-                "the mail server does not speak TLS as SMTP_URL says: smtps:// is usual on port 465, smtp:// on 587"
-            )
-        case TimeoutError():
-            return Unresponsive("the conversation with the mail server failed: it did not answer in time")
-        case _:
-            return Transient(f"the conversation with the mail server failed ({type(error).__name__})")
-
-
 def _refusal(what: str, code: int, reply: bytes | str) -> Failure:
-    text = f"the mail server refused {what} ({_codes(code, reply)})"
-    is_final = code >= 500 and code not in LOGIN_REPLY_CODES
+    codes = _codes(code, reply)
+    text = f"the mail server refused {what} ({codes})"
+    is_final = code >= 500 and code not in LOGIN_REPLY_CODES and not codes.endswith(QUOTA)
     return Permanent(text) if is_final else Transient(text)
 
 

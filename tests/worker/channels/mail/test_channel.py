@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from runtime.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
+from worker.channels.mail import smtp
 from worker.channels.mail.branding import MailBranding
 from worker.channels.mail.channel import MailChannel
 from worker.channels.mail.composer import MailComposer
@@ -153,6 +154,12 @@ def test_the_fixed_recipient_of_a_mail(url, recipient, settings):
         ({"MAIL": "553 b@mail.example is not yours"}, Permanent, "the mail server refused the sender (553)"),
         ({"MAIL": "451 later"}, Transient, "the mail server refused the sender (451)"),
         ({"MAIL": "530 log in first"}, Transient, "the mail server refused the sender (530)"),
+        (
+            {"DATA": "550-5.4.5 Daily user sending limit exceeded.\r\n550 5.4.5 See"},
+            Transient,
+            "the mail server refused the message (550 5.4.5)",
+        ),
+        ({"RCPT": "550 5.4.5 quota"}, Transient, "the mail server refused the recipient (550 5.4.5)"),
         ({"DATA": "554 spam"}, Permanent, "the mail server refused the message (554)"),
         ({"DATA": "452 disk full"}, Transient, "the mail server refused the message (452)"),
     ],
@@ -183,8 +190,16 @@ def test_a_mail_server_that_hangs_times_out(silent_server, make_message):
         channel.send(make_message())
 
 
+def test_a_server_that_waits_for_tls_is_named_by_its_port(silent_server, make_message, monkeypatch):
+    monkeypatch.setattr(smtp, "TLS_PORT", int(silent_server.rpartition(":")[2]))
+    server = MailServer(f"smtp://{silent_server}", timeout=timedelta(milliseconds=50))
+
+    with pytest.raises(Transient, match="it did not answer in time; port 465 needs smtps:// in SMTP_URL"):
+        MailChannel(server, COMPOSER).send(make_message())
+
+
 def test_a_mail_server_that_is_down_is_retried(closed_port, settings, make_message):
-    with pytest.raises(Transient, match=r"^the conversation with the mail server failed \(ConnectionRefusedError\)$"):
+    with pytest.raises(Transient, match=rf"mail server failed \(ConnectionRefusedError at {closed_port}\)$"):
         open_channel("mailto:", settings(smtp_url=f"smtp://{closed_port}")).send(make_message())
 
 
