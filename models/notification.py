@@ -300,6 +300,7 @@ class Notification(Retryable, Model):
         worker: str,
         *,
         excluding: Collection[str] = (),
+        refused: Collection[int] = (),
         account: str | None = None,
     ) -> "Sequence[Notification]":
         """Claim the next notifications to send, with a lease; see `lease`. The rows are returned as they were before.
@@ -312,9 +313,12 @@ class Notification(Retryable, Model):
             limit: maximum number of rows.
             worker: name of the claiming worker.
             excluding: fingerprints of channels not to use now.
+            refused: ids of rows that the database does not let us claim.
             account: the account to choose from; None for any.
         """
         query = cls._claim_query(is_isolated=False)
+        if refused:
+            query = query.where(cls.id.not_in(refused))
         if account is not None:
             query = query.where(*is_of(cls, account))
         return cls._claim(session, query, now, limit, worker, excluding)
@@ -369,11 +373,25 @@ class Notification(Retryable, Model):
             query = query.where(cls.fingerprint.not_in(excluding))
         rows = session.scalars(query, {"now": now, "limit": limit}).all()
         if rows:
-            lease = {"ids": [row.id for row in rows], "until": now + SEND_LEASE, "holder": worker}
-            leased = session.execute(cls._lease_statement(), lease)
-            if leased.rowcount < len(rows):  # type: ignore[attr-defined]
-                raise RowsDiscarded(cls.__tablename__)  # they would be sent again and again
+            cls.lease(session, [row.id for row in rows], now + SEND_LEASE, worker)
         return rows
+
+    @classmethod
+    def lease(cls, session: Session, ids: Sequence[int], until: datetime, worker: str) -> None:
+        """Let no other worker send these rows until a time.
+
+        Raises:
+            RowsDiscarded: the database keeps some of them as they were: they would be sent again and again.
+        """
+        leased = session.execute(cls._lease_statement(), {"ids": ids, "until": until, "holder": worker})
+        if leased.rowcount < len(ids):  # type: ignore[attr-defined]
+            raise RowsDiscarded(cls.__tablename__)
+
+    @classmethod
+    def claimable_ids(cls, session: Session, now: datetime, limit: int, *, refused: Collection[int]) -> Sequence[int]:
+        """Return the ids that `claim` would choose from. Nothing is locked."""
+        claimable = select(cls.id).where(*cls._is_claimable(is_isolated=False), cls.id.not_in(refused))
+        return session.scalars(claimable.order_by(cls.due_at, cls.id).limit(limit), {"now": now}).all()
 
     @classmethod
     @cache

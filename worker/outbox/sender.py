@@ -18,6 +18,7 @@ from models.claim import Claim
 from models.notification import MEETING_OVER, SEND_LEASE, SUPERSEDED, Notification
 from models.platform_user import PlatformUser
 from models.retryable import Turn
+from runtime.contention import is_contention
 from runtime.database import Database, RowsDiscarded
 from runtime.errors import Permanent, describe, log_fields
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
@@ -41,6 +42,8 @@ POLL_SECONDS = 0.25
 """Seconds between checks for notifications to other destinations while messages are being sent."""
 MAX_REFUSAL_TIME = timedelta(hours=1)
 """Time after which a temporary refusal becomes permanent: see `TemporaryRefusal`."""
+MAX_REFUSED_TIME = timedelta(minutes=1)
+"""How long a row that the database does not let us claim is left alone, before it is tried again."""
 UNRECORDED = (DBAPIError, RowsDiscarded)
 log = structlog.get_logger()
 
@@ -95,6 +98,8 @@ class OutboxSender:
     _is_shared: bool = field(default=False, init=False)
     """Whether accounts beside `default` had pending notifications at the last claim."""
     _turn: Turn = field(default_factory=Turn, init=False)
+    _refused: dict[int, float] = field(default_factory=dict, init=False)
+    """Rows that the database did not let us claim -> until when they are left alone, in monotonic seconds."""
     _has_released: bool = field(default=False, init=False)
     """Whether a due notification was released since the last check."""
 
@@ -108,7 +113,12 @@ class OutboxSender:
             return DrainResult.IDLE
         self._renew_leases()
         self._has_released = False
-        claimed = self._claim_and_dispatch()
+        try:
+            claimed = self._claim_and_dispatch()
+        except UNRECORDED:
+            if not self._leave_out_refused():
+                raise
+            return DrainResult.MORE
         if len(claimed) < BATCH or not self._destinations.has_capacity:
             self._destinations.wait_for_release(POLL_SECONDS)
         is_under_way = not self._destinations.is_idle  # read before the releases that the threads may still make
@@ -149,8 +159,44 @@ class OutboxSender:
 
     def _claim(self, session: Session, now: datetime, unavailable: Collection[str]) -> Sequence[Notification]:
         """Claim due notifications; while several accounts have some, those of the one whose turn it is."""
-        claim = partial(Notification.claim, session, now, BATCH, self.worker, excluding=unavailable)
+        refused = self._still_refused()
+        claim = partial(Notification.claim, session, now, BATCH, self.worker, excluding=unavailable, refused=refused)
         return self._turn.take(session, Notification, claim) if self._is_shared else claim()
+
+    def _leave_out_refused(self) -> bool:
+        """Leave out rows that cannot be claimed, such as by a trigger of the platform that fails for them alone.
+
+        Returns:
+            Whether there are some, and others that can be claimed.
+
+        Raises:
+            SQLAlchemyError: the database cannot be written.
+        """
+        self.database.probe_write()
+        with self.database.read_only() as session:
+            ids = Notification.claimable_ids(session, self.clock(), BATCH, refused=self._still_refused())
+        errors = {key: error for key in ids if (error := self._claim_error(key))}
+        if not errors or len(errors) == len(ids):
+            return False
+        for key, error in errors.items():
+            self._refused[key] = time.monotonic() + MAX_REFUSED_TIME.total_seconds()
+            log.error("notification.not_claimable", id=key, **log_fields(error))
+        return True
+
+    def _claim_error(self, notification_id: int) -> SQLAlchemyError | None:
+        """Return why a row cannot be claimed; None if it can. It stays as it was."""
+        try:
+            with self._write_lock, self.database.transaction() as session:
+                Notification.lease(session, [notification_id], self.clock(), self.worker)
+                session.rollback()
+        except UNRECORDED as error:
+            return None if is_contention(error) else error
+        return None
+
+    def _still_refused(self) -> Collection[int]:
+        now = time.monotonic()
+        self._refused = {key: until for key, until in self._refused.items() if until > now}
+        return self._refused
 
     def _route(
         self, session: Session, rows: Sequence[Notification]
