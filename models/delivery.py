@@ -236,6 +236,7 @@ class Delivery(Retryable, Model):
         now: datetime,
         limit: int,
         only: Collection[str] | None = None,
+        refused: Collection[str] = (),
         account: str | None = None,
     ) -> Sequence[DueRow]:
         """Lock and return due deliveries, skipping those that another worker holds.
@@ -248,9 +249,12 @@ class Delivery(Retryable, Model):
             now: the time, UTC.
             limit: maximum number of rows.
             only: ids to choose from; None for any.
+            refused: ids of rows that the database does not let us update.
             account: the account to choose from; None for any.
         """
         query = cls._claim_query(kind, is_chosen=only is not None)
+        if refused:
+            query = query.where(cls.id.not_in(refused))
         if account is not None:
             query = query.where(*is_of(cls, account))
         rows = session.execute(query, {"now": now, "only": [*(only or ())], "limit": limit})

@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
 
 from models.account import DEFAULT, IS_OTHER, is_of
@@ -381,10 +382,11 @@ class Notification(Retryable, Model):
         """Let no other worker send these rows until a time.
 
         Raises:
-            RowsDiscarded: the database keeps some of them as they were: they would be sent again and again.
+            RowsDiscarded: the database keeps some of them as they were: they would be sent again and again. A trigger
+                that returns OLD updates a row without changing it.
         """
-        leased = session.execute(cls._lease_statement(), {"ids": ids, "until": until, "holder": worker})
-        if leased.rowcount < len(ids):  # type: ignore[attr-defined]
+        holders = session.scalars(cls._lease_statement(), {"ids": ids, "until": until, "holder": worker}).all()
+        if holders.count(worker) < len(ids):
             raise RowsDiscarded(cls.__tablename__)
 
     @classmethod
@@ -395,10 +397,11 @@ class Notification(Retryable, Model):
 
     @classmethod
     @cache
-    def _lease_statement(cls) -> Update:
+    def _lease_statement(cls) -> ReturningUpdate[Any]:
         table = table_of(cls)
         claimed = update(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
-        return claimed.values(due_at=bindparam("until"), claimed_by=bindparam("holder"))
+        leased = claimed.values(due_at=bindparam("until"), claimed_by=bindparam("holder"))
+        return leased.returning(table.c.claimed_by)
 
     @classmethod
     def release(

@@ -1,7 +1,8 @@
 """Retryable rows: inbox and outbox rows are tried until they are done or dead."""
 
 import random
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from string import ascii_letters, digits
@@ -27,6 +28,8 @@ INITIAL_BACKOFF = timedelta(seconds=5)
 MAX_BACKOFF = timedelta(hours=1)
 MAX_CRASHES = 3
 """Crashes after which a row is dead. A single crash proves nothing: an operator or the OOM killer may cause it."""
+REFUSED_INTERVAL = timedelta(minutes=1)
+"""How often a row that the database refuses to update is tried again."""
 WORKER_DIED = "its processing ended the worker"
 IS_ISOLATED = text("is_isolated")
 MAX_WAIT = MAX_RETRY_AFTER + MAX_BACKOFF
@@ -215,6 +218,27 @@ class Turn:
                 self.account = account
                 return claimed
         return ()
+
+
+class RefusedRows:
+    """Rows that the database refuses to update: a trigger or a constraint of the platform fails for them alone.
+
+    This process leaves each of them alone for a while, so that it stops no other.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[Any, float] = {}
+
+    def add(self, key: Any) -> None:
+        """Leave a row alone from now on."""
+        self._until[key] = time.monotonic() + REFUSED_INTERVAL.total_seconds()
+
+    @property
+    def keys(self) -> Collection[Any]:
+        """The rows to leave alone now."""
+        now = time.monotonic()
+        self._until = {key: until for key, until in self._until.items() if until > now}
+        return self._until
 
 
 def backoff(attempts: int, error: Exception) -> timedelta:

@@ -1,25 +1,31 @@
 """A trigger that discards rows of a table, or their changes, without an error, as a platform may have on its tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from sqlalchemy import text
 
 from runtime.database import Database, schema_of
 
-SQLITE = "CREATE TRIGGER discard BEFORE {event} ON {table} WHEN {when} BEGIN SELECT RAISE(IGNORE); END"
+SQLITE = "CREATE TRIGGER discard BEFORE {event} ON {table} WHEN {when} BEGIN {body}; END"
 POSTGRESQL = (
-    "CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "CREATE FUNCTION discard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; END $$",
     "CREATE TRIGGER discard BEFORE {event} ON {table} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION discard()",
 )
+DISCARD = {"sqlite": "SELECT RAISE(IGNORE)", "postgresql": "RETURN NULL"}
+REFUSE = {"sqlite": "SELECT RAISE(ABORT, 'refused')", "postgresql": "RAISE 'refused'"}
+RETURN_OLD = {"postgresql": "RETURN OLD"}
+"""Database -> what the trigger does."""
 
 
 @contextmanager
-def discarding(database: Database, table: str, event: str = "INSERT", when: str = "1 = 1") -> Iterator[None]:
+def discarding(
+    database: Database, table: str, event: str = "INSERT", when: str = "1 = 1", how: Mapping[str, str] = DISCARD
+) -> Iterator[None]:
     """Have the trigger on a table until the block ends."""
     is_sqlite = not database.supports_skip_locked
     name = table if is_sqlite else f"{schema_of(database.engine)}.{table}"
-    names = {"table": name, "event": event, "when": when}
+    names = {"table": name, "event": event, "when": when, "body": how[database.engine.dialect.name]}
     _execute(database, *(statement.format(**names) for statement in ((SQLITE,) if is_sqlite else POSTGRESQL)))
     try:
         yield

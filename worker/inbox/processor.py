@@ -20,11 +20,11 @@ from models.booking import Booking
 from models.claim import Claim
 from models.delivery import DUE_KINDS, Delivery, DueKind, DueRow
 from models.incident import Incident
-from models.retryable import Turn
+from models.retryable import RefusedRows, Turn
 from runtime.contention import is_contention
 from runtime.database import Database, shorten_lock_timeout
 from runtime.encryption import BodyCipher
-from runtime.errors import Failure, Permanent, Transient, describe
+from runtime.errors import Failure, Permanent, Transient, describe, log_fields
 from runtime.outage import Cooldown
 from runtime.queue import JobQueue
 from worker.drain_result import DrainResult
@@ -127,6 +127,7 @@ class InboxProcessor:
     worker: str = field(default_factory=own_name)
     _limit: _AdaptiveLimit = field(default_factory=_AdaptiveLimit, repr=False, compare=False)
     _long_lock: Cooldown = field(default_factory=lambda: Cooldown(LOCK_COOLDOWN), repr=False, compare=False)
+    _refused: RefusedRows = field(default_factory=RefusedRows, repr=False, compare=False)
     _turns: dict[DueKind, Turn] = field(default_factory=_turns_of_kinds, repr=False, compare=False)
     """One for each kind: with a common one, two accounts could take turns by kind, and one's new rows never be due."""
 
@@ -279,7 +280,7 @@ class InboxProcessor:
         """Fill a batch up to the limits for rows and for bytes, but with at least one row."""
         most = BATCH if self.database.supports_skip_locked else MAX_SQLITE_ROWS
         limit = min(MAX_ROWS[batch.kind], self._limit.limit, most)
-        claim = partial(Delivery.claim_due, session, batch.kind, self.clock(), limit)
+        claim = partial(Delivery.claim_due, session, batch.kind, self.clock(), limit, refused=self._refused.keys)
         if batch.is_shared and among is None:
             due = self._turns[batch.kind].take(session, Delivery, claim)
             batch.has_more = bool(due)
@@ -308,11 +309,30 @@ class InboxProcessor:
             raise error
         self.database.probe_write()
         if batch.kind == "isolated":
-            self._fail(batch.ids[0], error)
+            with self._leaving_refused_alone(batch.ids[0]):
+                self._fail(batch.ids[0], error)
             return
         log.warning("batch.isolated", deliveries=len(batch.rows), error=describe(error))
+        try:
+            self._isolate_all(batch.ids)
+        except DBAPIError:
+            for key in batch.ids:
+                with self._leaving_refused_alone(key):
+                    self._isolate_all([key])
+
+    def _isolate_all(self, ids: Sequence[str]) -> None:
         with self.database.transaction() as session:
-            Delivery.isolate_all(session, batch.ids)
+            Delivery.isolate_all(session, ids)
+
+    @contextmanager
+    def _leaving_refused_alone(self, delivery_id: str) -> Iterator[None]:
+        """Leave a row alone for a while if the database refuses to update it, although it can be written."""
+        try:
+            yield
+        except DBAPIError as error:
+            self.database.probe_write()
+            self._refused.add(delivery_id)
+            log.error("delivery.not_updatable", delivery_id=delivery_id, **log_fields(error))
 
     def _fail(self, delivery_id: str, error: Exception) -> None:
         """Fail only the delivery whose own transaction failed. If its error cannot be stored, store only its type.

@@ -17,7 +17,7 @@ from models.attempt import FailedAttempt
 from models.claim import Claim
 from models.notification import MEETING_OVER, SEND_LEASE, SUPERSEDED, Notification
 from models.platform_user import PlatformUser
-from models.retryable import Turn
+from models.retryable import RefusedRows, Turn
 from runtime.contention import is_contention
 from runtime.database import Database, RowsDiscarded
 from runtime.errors import Permanent, describe, log_fields
@@ -42,8 +42,6 @@ POLL_SECONDS = 0.25
 """Seconds between checks for notifications to other destinations while messages are being sent."""
 MAX_REFUSAL_TIME = timedelta(hours=1)
 """Time after which a temporary refusal becomes permanent: see `TemporaryRefusal`."""
-MAX_REFUSED_TIME = timedelta(minutes=1)
-"""How long a row that the database does not let us claim is left alone, before it is tried again."""
 UNRECORDED = (DBAPIError, RowsDiscarded)
 log = structlog.get_logger()
 
@@ -98,8 +96,7 @@ class OutboxSender:
     _is_shared: bool = field(default=False, init=False)
     """Whether accounts beside `default` had pending notifications at the last claim."""
     _turn: Turn = field(default_factory=Turn, init=False)
-    _refused: dict[int, float] = field(default_factory=dict, init=False)
-    """Rows that the database did not let us claim -> until when they are left alone, in monotonic seconds."""
+    _refused: RefusedRows = field(default_factory=RefusedRows, init=False)
     _has_released: bool = field(default=False, init=False)
     """Whether a due notification was released since the last check."""
 
@@ -159,7 +156,7 @@ class OutboxSender:
 
     def _claim(self, session: Session, now: datetime, unavailable: Collection[str]) -> Sequence[Notification]:
         """Claim due notifications; while several accounts have some, those of the one whose turn it is."""
-        refused = self._still_refused()
+        refused = self._refused.keys
         claim = partial(Notification.claim, session, now, BATCH, self.worker, excluding=unavailable, refused=refused)
         return self._turn.take(session, Notification, claim) if self._is_shared else claim()
 
@@ -174,12 +171,12 @@ class OutboxSender:
         """
         self.database.probe_write()
         with self.database.read_only() as session:
-            ids = Notification.claimable_ids(session, self.clock(), BATCH, refused=self._still_refused())
+            ids = Notification.claimable_ids(session, self.clock(), BATCH, refused=self._refused.keys)
         errors = {key: error for key in ids if (error := self._claim_error(key))}
         if not errors or len(errors) == len(ids):
             return False
         for key, error in errors.items():
-            self._refused[key] = time.monotonic() + MAX_REFUSED_TIME.total_seconds()
+            self._refused.add(key)
             log.error("notification.not_claimable", id=key, **log_fields(error))
         return True
 
@@ -192,11 +189,6 @@ class OutboxSender:
         except UNRECORDED as error:
             return None if is_contention(error) else error
         return None
-
-    def _still_refused(self) -> Collection[int]:
-        now = time.monotonic()
-        self._refused = {key: until for key, until in self._refused.items() if until > now}
-        return self._refused
 
     def _route(
         self, session: Session, rows: Sequence[Notification]
