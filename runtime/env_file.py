@@ -23,6 +23,7 @@ MAX_BYTES = 1024 * 1024
 """Maximum size of the file: a larger one is not a list of settings."""
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 NAME = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
+BACKSLASH = re.compile(r"\\(.)")
 PYTHONPATH = "PYTHONPATH"
 ENV_FILE = Path(".env")
 
@@ -145,7 +146,9 @@ def export(path: Path, setting_names: frozenset[str]) -> None:
 
 
 def _foreign_readings(name: str, line: str) -> Iterator[str | None]:
-    yield line.partition("=")[2].strip()
+    raw = line.partition("=")[2].strip()
+    yield raw
+    yield BACKSLASH.sub(r"\1", raw)  # systemd and shells, outside of quotes
     with suppress(ValueError):  # an unclosed quote
         yield read_as_honcho(line).get(name)
 

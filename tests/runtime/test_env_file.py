@@ -101,6 +101,16 @@ def test_the_environment_wins_unless_it_only_repeats_the_file(tmp_path: Path, mo
     assert environment(path)["NAME"] == "a # b"
 
 
+def test_a_backslash_that_systemd_or_a_shell_removed_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_env_file(tmp_path, r"SMTP_URL=smtp://FIRM\clerk:secret@exchange.example:587  # ours")
+    for given in (
+        "smtp://FIRMclerk:secret@exchange.example:587  # ours",
+        r"smtp://FIRM\clerk:secret@exchange.example:587",
+    ):
+        monkeypatch.setenv("SMTP_URL", given)
+        assert environment(path)["SMTP_URL"] == r"smtp://FIRM\clerk:secret@exchange.example:587"
+
+
 def test_other_variables_reach_the_libraries_and_the_hook(tmp_path: Path) -> None:
     (tmp_path / "platform").mkdir()
     (tmp_path / "platform" / "inbox_hook_of_ours.py").write_text("FOUND = 'found'\n")
