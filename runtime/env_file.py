@@ -81,7 +81,7 @@ def read_env_file(path: Path) -> EnvFile:
     text, encoding = _decoded(content, path)
     values: dict[str, str] = {}
     lines: dict[str, list[str]] = {}
-    for binding in parse_stream(StringIO(text, newline="")):
+    for binding in parse_stream(StringIO(text.replace("\ufeff", ""), newline="")):  # one may begin each file of several
         if binding.error:
             raise UnusableFile(f"{_location(path, binding)} cannot be read: write NAME=value, and close every quote")
         if binding.key and binding.value is not None:
