@@ -63,6 +63,8 @@ MISSED_RUNS = 4
 """Number of runs that may be missed before the scheduler counts as stopped."""
 HEARTBEAT_INTERVAL = timedelta(minutes=1)
 """How often the heartbeat of a task that runs rarely is recorded again: Redis may be emptied meanwhile."""
+RETRY_INTERVAL = timedelta(minutes=10)
+"""Within which time a failed task runs again: the scheduler may have started before its stores, and one runs daily."""
 MIN_HEARTBEAT_TTL = timedelta(minutes=1)
 """Lower bound, so that a task that runs each second does not count as stopped after a few slow seconds."""
 
@@ -154,8 +156,9 @@ def _repeat(name: str, task: Task, services: Services, interval: timedelta, stop
     while not stop.is_set():
         left = timedelta(seconds=next_run - time.monotonic())
         if left <= timedelta(0):
-            completed, left = _run(name, task, services, interval, outage), interval
-            next_run = time.monotonic() + interval.total_seconds()
+            completed = _run(name, task, services, interval, outage)
+            left = interval if completed else min(interval, RETRY_INTERVAL)
+            next_run = time.monotonic() + left.total_seconds()
         elif completed:
             with suppress(RedisError):  # down
                 _record_heartbeat(services, name, interval, left)
@@ -163,7 +166,7 @@ def _repeat(name: str, task: Task, services: Services, interval: timedelta, stop
 
 
 def _run(name: str, task: Task, services: Services, interval: timedelta, outage: Outage) -> bool:
-    """Run a task once. A failed task runs again when it is next due: the database may be down for a while.
+    """Run a task once. A failed task runs again soon: the database may be down for a while.
 
     Returns:
         Whether it completed.

@@ -193,6 +193,25 @@ def test_an_emptied_redis_soon_knows_again_when_a_daily_task_runs(
     assert heartbeat.next_runs(redis)["prune"] > datetime.now(UTC) + timedelta(hours=23)
 
 
+@ON_SQLITE
+def test_a_daily_task_that_failed_is_run_again_soon(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a scheduler that starts before its database would be reported as broken for a day."""
+    monkeypatch.setattr(scheduler, "RETRY_INTERVAL", timedelta(milliseconds=10))
+    stop, redis, failures = StopEvent(), harness.services.job_queue.redis, iter([OSError()])
+
+    def task(_services: Services, _now: datetime) -> None:
+        for error in failures:
+            raise error
+
+    tasks = {"prune": (timedelta(days=1), task)}
+    thread = Thread(target=scheduler.run, args=(tasks, harness.services, stop))
+    thread.start()
+    wait_until(lambda: "prune" in heartbeat.next_runs(redis))
+    stop.set()
+    thread.join()
+    assert heartbeat.next_runs(redis)["prune"] > datetime.now(UTC) + timedelta(hours=23)
+
+
 def test_a_task_that_fails_each_second_is_logged_when_it_begins_and_ends(
     harness: Harness, capfd: pytest.CaptureFixture[str]
 ) -> None:
