@@ -315,7 +315,9 @@ class InboxProcessor:
         log.warning("batch.isolated", deliveries=len(batch.rows), error=describe(error))
         try:
             self._isolate_all(batch.ids)
-        except DBAPIError:
+        except DBAPIError as refusal:
+            if is_contention(refusal):
+                raise
             for key in batch.ids:
                 with self._leaving_refused_alone(key):
                     self._isolate_all([key])
@@ -330,6 +332,8 @@ class InboxProcessor:
         try:
             yield
         except DBAPIError as error:
+            if is_contention(error):
+                raise
             self.database.probe_write()
             self._refused.add(delivery_id)
             log.error("delivery.not_updatable", delivery_id=delivery_id, **log_fields(error))

@@ -42,6 +42,8 @@ POLL_SECONDS = 0.25
 """Seconds between checks for notifications to other destinations while messages are being sent."""
 MAX_REFUSAL_TIME = timedelta(hours=1)
 """Time after which a temporary refusal becomes permanent: see `TemporaryRefusal`."""
+MAX_SEARCH_TIME = timedelta(seconds=5)
+"""Limit for finding the rows of a batch that cannot be claimed: each attempt may wait for a lock."""
 UNRECORDED = (DBAPIError, RowsDiscarded)
 log = structlog.get_logger()
 
@@ -112,8 +114,8 @@ class OutboxSender:
         self._has_released = False
         try:
             claimed = self._claim_and_dispatch()
-        except UNRECORDED:
-            if not self._leave_out_refused():
+        except UNRECORDED as error:
+            if is_contention(error) or not self._leave_out_refused():
                 raise
             return DrainResult.MORE
         if len(claimed) < BATCH or not self._destinations.has_capacity:
@@ -172,7 +174,12 @@ class OutboxSender:
         self.database.probe_write()
         with self.database.read_only() as session:
             ids = Notification.claimable_ids(session, self.clock(), BATCH, refused=self._refused.keys)
-        errors = {key: error for key in ids if (error := self._claim_error(key))}
+        errors, until = dict[int, SQLAlchemyError](), time.monotonic() + MAX_SEARCH_TIME.total_seconds()
+        for key in ids:
+            if error := self._claim_error(key):
+                errors[key] = error
+            if time.monotonic() > until:
+                break
         if not errors or len(errors) == len(ids):
             return False
         for key, error in errors.items():
