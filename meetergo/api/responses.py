@@ -20,7 +20,7 @@ Json = Any
 EXISTS = re.compile(r"\balready\b|\bduplicate|\bmust be unique\b|(?<!\bnot )\bexists\b", re.IGNORECASE)
 REQUEST_TIMEOUT, CONFLICT, TOO_MANY_REQUESTS = 408, 409, 429
 
-REDIRECT = "a redirect, which is not followed: unless meetergo is being repaired, the API's address is another one"
+REDIRECT = "a redirect, which is not followed: meetergo may be under maintenance, or its API at another address"
 
 BY_STATUS: dict[int, type[errors.ApiError]] = {
     402: errors.PlanLimit,

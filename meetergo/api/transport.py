@@ -85,6 +85,7 @@ class Transport:
             timeout=timeout.total_seconds(),
             verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
             follow_redirects=False,  # following a redirect would send the key elsewhere
+            event_hooks={"response": [_forget_location]},
             trust_env=False,  # a NO_PROXY with `[::1]` or `fe80::/10` would raise; see `proxy_for`
             proxy=proxy_for(url),
         )
@@ -132,7 +133,7 @@ class Transport:
                 request.method, request.path, params=query or None, headers=impersonation, **content
             ) as response:
                 return response, self._read_body(request, response)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:  # httpx reads the address of a redirect, followed or not
+        except httpx.HTTPError as error:
             failure = _network_error(request, error, self._client.base_url)
         raise failure  # outside the except block: httpx's error holds the request and so the key
 
@@ -208,7 +209,12 @@ def _tls_context(_cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContex
     return httpx.create_ssl_context()
 
 
-def _network_error(request: Request, error: httpx.HTTPError | httpx.InvalidURL, url: httpx.URL) -> ApiError:
+def _forget_location(response: httpx.Response) -> None:
+    """Remove the address of a redirect: httpx parses it, followed or not, and raises many things if it is malformed."""
+    response.headers.pop("Location", None)
+
+
+def _network_error(request: Request, error: httpx.HTTPError, url: httpx.URL) -> ApiError:
     reason = type(error).__name__
     if isinstance(error, NOT_SENT):  # nothing of the request can be in its text
         reason = f"{reason} at {url.host}: {error}" if str(error) else f"{reason} at {url.host}"

@@ -174,11 +174,13 @@ def test_a_redirect_is_not_followed(fake_api: FakeApi, client: Meetergo) -> None
         assert len(fake_api.requests) == 1
 
 
-@pytest.mark.parametrize("location", ["mailto:status@example.com", "https:x", "http://[::1", "\xff"])
-def test_a_redirect_to_no_address_is_an_error_of_ours(location: str, fake_api: FakeApi, client: Meetergo) -> None:
+@pytest.mark.parametrize("location", ["mailto:status@example.com", "https:x", "http://[::1", "\xff", "https://xn--a/"])
+def test_the_address_of_a_redirect_is_not_even_read(location: str, fake_api: FakeApi, client: Meetergo) -> None:
     for call, kind in ((read, Unavailable), (write, OutcomeUnknown)):
         fake_api.respond_with(FakeResponse(302, headers={"Location": location}))
-        assert isinstance(failure(client, call), kind)
+        error = failure(client, call)
+        assert (type(error), error.status) == (kind, 302)
+        assert "a redirect, which is not followed" in str(error)
 
 
 def test_a_body_that_does_not_end_is_read_to_a_limit(
