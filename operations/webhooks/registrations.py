@@ -54,7 +54,7 @@ class RegistrationState:
         ]
 
     def elsewhere(self, addresses: Sequence[Address]) -> list[Webhook]:
-        """Return webhooks with an address of our keys on another host, which we do not know to have registered.
+        """Return webhooks with an address of our keys at another URL, which we do not know to have registered.
 
         They are from before a change of domain and of database, or another installation's with the same keys.
         """

@@ -116,6 +116,28 @@ def test_removing_all_leaves_an_installation_with_the_same_keys_alone(operator: 
 
 
 @ON_SQLITE
+def test_an_installation_with_the_same_keys_on_the_same_host_is_left_alone_unless_forced(operator: Operator) -> None:
+    operator.settings["PUBLIC_URL"] = "http://127.0.0.1:8765/test"
+    other = plant(operator.meetergo, operator.addresses(OLD_KEY)[0].replace("/test/", "/live/"))
+    operator.run("webhook", "register")
+    done = operator.run("webhook", "remove", other, "--yes")
+    assert (done.exit_code, other in operator.registered()) == (1, True)
+    assert "another installation may receive there. If none does, run this again with --force" in done.stderr
+    assert operator.run("webhook", "remove", other, "--yes", "--force").exit_code == 0
+    assert other not in operator.registered()
+
+
+@ON_SQLITE
+def test_what_came_by_our_address_did_not_come_by_the_same_one_elsewhere(operator: Operator, harness: Any) -> None:
+    operator.run("webhook", "register")
+    former = plant(operator.meetergo, operator.addresses(OLD_KEY)[0].replace("127.0.0.1:8765", "localhost:9999"))
+    (row,) = operator.endpoints()
+    harness.services.job_queue.record_seen(row.fingerprint, datetime.now(UTC))
+    listed = json.loads(operator.run("webhook", "list", "--json").stdout)["webhooks"]
+    assert {each["id"] == former: bool(each["last_delivery_at"]) for each in listed} == {True: False, False: True}
+
+
+@ON_SQLITE
 def test_an_incompletely_readable_list_registers_nothing(operator: Operator) -> None:
     listed = [{"id": 1, "endpoint": "https://other.example/hook"}, {"id": 2, "endpoint": None}]
     operator.meetergo.inject_faults("GET /webhooks", InjectedAnswer(200, json.dumps(listed).encode()))

@@ -107,7 +107,7 @@ def remove(webhook_id: str | None, yes: bool, force: bool, account: str) -> None
 
     with open_registrations(account, force) as (registrations, ours, _):
         state = registrations.fetch()
-        chosen = _removable(state, ours, webhook_id)
+        chosen = _removable(state, ours, webhook_id, force)
         if webhook_id and not chosen and any(webhook.id == webhook_id for webhook in state.webhooks):
             raise click.ClickException(
                 f"webhook {webhook_id} is not known as ours, so it stays: id and address must be as we registered "
@@ -123,7 +123,7 @@ def remove(webhook_id: str | None, yes: bool, force: bool, account: str) -> None
         apply(
             registrations,
             lambda now: map(
-                registrations.remove, [hook for hook in _removable(now, ours, webhook_id) if hook.id in ids]
+                registrations.remove, [hook for hook in _removable(now, ours, webhook_id, force) if hook.id in ids]
             ),
             _print_action,
         )
@@ -153,11 +153,17 @@ webhook = click.Group(
 )
 
 
-def _removable(state: RegistrationState, ours: Sequence[Address], webhook_id: str | None) -> list[Webhook]:
-    """Return our webhooks, or the named one if it is ours or posts to an address of our keys."""
+def _removable(state: RegistrationState, ours: Sequence[Address], webhook_id: str | None, force: bool) -> list[Webhook]:
+    """Return our webhooks, or the named one if it is ours or, with --force, posts to an address of our keys."""
     if webhook_id is None:
         return state.ours()
-    return [webhook for webhook in (*state.ours(), *state.elsewhere(ours)) if webhook.id == webhook_id]
+    named = [webhook for webhook in (*state.ours(), *state.elsewhere(ours)) if webhook.id == webhook_id]
+    if named and not (force or state.is_ours(named[0])):
+        raise click.ClickException(
+            f"webhook {webhook_id} posts to an address of these WEBHOOK_KEYS, and is not known as ours: another "
+            "installation may receive there. If none does, run this again with --force"
+        )
+    return named
 
 
 def _name_in_address(account: str) -> dict[str, str]:

@@ -51,9 +51,10 @@ def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], re
     from runtime.signed_address import fingerprint_in, host_of
 
     is_newest = webhook.endpoint == ours[-1].url
-    is_ours = is_newest or webhook in (*state.older(ours), *state.elsewhere(ours))
+    is_elsewhere = webhook in state.elsewhere(ours)
+    is_ours = is_newest or is_elsewhere or webhook in state.older(ours)
     row = state.known.get(webhook.id) if state.is_ours(webhook) else None
-    fingerprint = fingerprint_in(webhook.endpoint) if is_ours else None
+    fingerprint = fingerprint_in(webhook.endpoint) if is_ours and not is_elsewhere else None
     return {
         "id": webhook.id,
         "ours": is_ours,
