@@ -290,9 +290,10 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twi
 def test_a_job_that_goes_on_after_its_timeout_is_interrupted_again() -> None:
     """As with a hook that waits for a service that is down: for the first of a batch, and then for the next."""
     with QueueWorker.death_penalty_class(0.05, JobTimeoutException):
-        for _ in range(3):
-            with pytest.raises(JobTimeoutException):
-                threading.Event().wait()
+        with pytest.raises(JobTimeoutException):
+            threading.Event().wait()
+        assert signal.getitimer(signal.ITIMER_REAL)[1] == pytest.approx(0.05, abs=0.01)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 @pytest.mark.parametrize("words", [["nothing"], ["-n", "0"]])

@@ -225,7 +225,7 @@ def test_a_401_about_one_host_does_not_end_the_run(provider: Provider) -> None:
     provider.meetergo.inject_faults(LISTS, InjectedAnswer(401, b'{"message": "Unauthorized"}'))
     report = provider.reconcile()
     assert ([unread.what for unread in report.read_errors], report.hosts, report.stopped) == (["host 1"], 2, None)
-    assert "`users sync` says so" in report.read_errors[0].reason
+    assert "`users sync` says whether" in report.read_errors[0].reason
     assert statuses(provider) == {booking_id: "confirmed"}
 
 

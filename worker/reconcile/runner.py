@@ -39,7 +39,7 @@ LOCK_TTL = timedelta(minutes=8)
 
 NOTHING_TO_READ = ReadError("any host", "no host is mapped, and meetergo does not tell this key whose it is")
 
-HOST_REFUSED = "meetergo knows the key, and refuses it for this user, who may be deleted there: `users sync` says so"
+HOST_REFUSED = "meetergo knows the key, but refuses it for this user: `users sync` says whether the user still exists"
 
 log = structlog.get_logger()
 
