@@ -230,6 +230,18 @@ def test_a_401_about_one_host_does_not_end_the_run(provider: Provider) -> None:
 
 
 @ON_SQLITE
+@pytest.mark.parametrize("answer", [InjectedAnswer(429), InjectedAnswer(500), InjectedAnswer(302)])
+def test_a_401_about_one_host_blames_no_key_that_meetergo_does_not_answer(
+    provider: Provider, answer: InjectedAnswer
+) -> None:
+    provider.add_host(1)
+    provider.meetergo.inject_faults(LISTS, InjectedAnswer(401))
+    provider.meetergo.inject_faults(ME, None, *[answer] * 3)
+    stopped = provider.reconcile().stopped or ""
+    assert ("GET /v4/user/me" in stopped, "check the API key" in stopped) == (True, False)
+
+
+@ON_SQLITE
 def test_an_outage_of_one_host_does_not_end_the_run_of_a_key_that_may_not_read_its_own_user(provider: Provider) -> None:
     provider.add_host(1)
     booking_id = provider.book(provider.add_host(2))

@@ -95,19 +95,19 @@ class ProviderAppointments:
         """
         return admin_id(self.client, self.user_id)
 
-    def is_reachable(self) -> bool:
-        """Whether meetergo responds at all.
+    def check_reachable(self) -> None:
+        """Check that meetergo responds at all, and knows the key.
 
         Raises:
-            Unauthorised: it responds, but does not know the key.
+            Unauthorised: it does not know the key.
+            Unavailable: it does not respond.
         """
         try:
             self.client.users.me()
-        except Unauthorised:
+        except (Unauthorised, Unavailable):
             raise
-        except ApiError as error:
-            return not isinstance(error, Unavailable)
-        return True
+        except ApiError:  # such as 403: that is a response
+            return
 
 
 def admin_id(client: "Meetergo", configured: str) -> str | None:

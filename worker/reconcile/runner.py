@@ -277,10 +277,12 @@ class ReconcileRun:
         """Record one host's error and go on with the others, unless meetergo is down or does not know the key.
 
         A 401 can also be about the host that the key acts as: no document says how meetergo answers for a deleted one.
+
+        Raises:
+            ApiError: meetergo is down, or does not know the key.
         """
-        is_about_all = isinstance(error, Unauthorised | Unavailable)
-        if is_about_all and not self._reconciler.provider_appointments.is_reachable():
-            raise error
+        if isinstance(error, Unauthorised | Unavailable):
+            self._reconciler.provider_appointments.check_reachable()
         reason = HOST_REFUSED if isinstance(error, Unauthorised) else str(error)
         log.warning("reconcile.read_failed", meetergo_user_id=host.user_id, error=str(error))
         self.report.read_errors.append(ReadError(f"host {host.external_id or host.user_id}", reason))
