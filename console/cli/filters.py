@@ -12,6 +12,8 @@ from console.cli import completion
 from console.cli.accounts import ONLY_ACCOUNT_OPTION
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from models.search import RowSearch
 
 
@@ -49,14 +51,15 @@ FILTER_OPTIONS = [
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the filter options to a command, which receives them as `row_search(**chosen)` takes them."""
+    """Add the filter options to a command, which receives them as `row_search` takes them."""
     for option in reversed(FILTER_OPTIONS):
         command = option(command)
     return command
 
 
-def row_search(**chosen: Any) -> RowSearch:
-    """Build the search from the options."""
+def row_search(session: Session, chosen: dict[str, Any]) -> RowSearch:
+    """Build the search from the options. The booking may be named by the beginning of its id."""
     from models.search import RowSearch
+    from operations.lookup import resolve_booking_id
 
-    return RowSearch(**chosen)
+    return RowSearch(**chosen | {"booking_id": resolve_booking_id(session, chosen["booking_id"])})

@@ -165,6 +165,13 @@ def test_a_replay_by_prefix_records_operator_and_reason(harness: Harness, invoke
     assert harness.booking().status == "confirmed"
 
 
+def test_a_booking_is_named_by_the_beginning_of_its_id_as_lists_show_it(harness: Harness, invoke: Invoke) -> None:
+    BROKEN["hook"] = False
+    for booking in ("0198c9a1-5f6e-7cc3-b7b6-111111111111", "0198c9a2-5f6e-7cc3-b7b6-222222222222"):
+        harness.process(samples.created(booking, START, AT))
+    assert "If 1 delivery is replayed" in said(invoke(replay, "--booking", "0198c9a1-5f6", "--dry-run"))
+
+
 @ON_SQLITE
 def test_moved_bookings_are_shown_before_and_after(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = False

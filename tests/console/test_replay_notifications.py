@@ -73,6 +73,15 @@ def test_sent_notifications_are_left_alone_without_again(harness: Harness, invok
     assert [(act.kind, act.notification_id) for act in harness.all(Intervention)] == [("sent_again", new.id)]
 
 
+def test_a_booking_is_named_by_the_beginning_of_its_id_as_lists_show_it(
+    harness: Harness, invoke: Invoke, sent: list[str]
+) -> None:
+    harness.process(samples.created("0198c9a1-5f6e-7cc3-b7b6-111111111111", START, AT))
+    harness.send_all()
+    result = invoke(replay_notifications, "--booking", "0198c9a1-5f6", "--again", "--dry-run")
+    assert "1 notification would be sent" in result.output
+
+
 def test_a_pending_resend_is_not_repeated(harness: Harness, invoke: Invoke, sent: list[str]) -> None:
     for _ in range(2):
         invoke(replay_notifications, "--booking", "b1", "--again", "--superseded", "--yes")

@@ -48,8 +48,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     from operations import lookup, serialize
 
     with read_only_session() as session:
-        chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
-        query = row_search(**chosen).deliveries().options(defer(Delivery.body))
+        query = row_search(session, chosen).deliveries().options(defer(Delivery.body))
         if before:
             query = query.where(_received_before(lookup.find_delivery(session, before)))
         found, remaining = fetch_page(session, query, limit)

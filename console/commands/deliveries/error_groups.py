@@ -28,11 +28,10 @@ MAX_ROWS = 20
 def errors(as_json: bool, **chosen: Any) -> None:
     """Count the errors of dead and failing deliveries, most frequent first."""
     from models.delivery import Delivery
-    from operations import lookup
 
     with read_only_session() as session:
-        chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
-        rows = session.execute(_count_errors(row_search(**chosen).deliveries(), Delivery, Delivery.received_at)).all()
+        query = _count_errors(row_search(session, chosen).deliveries(), Delivery, Delivery.received_at)
+        rows = session.execute(query).all()
     names = ("deliveries", "first_received_at", "last_received_at")
     _show(rows, names, as_json, "No delivery has an error.", "received", "replay")
 
@@ -43,11 +42,9 @@ def errors(as_json: bool, **chosen: Any) -> None:
 def notification_errors(as_json: bool, **chosen: Any) -> None:
     """Count the errors of dead and failing notifications, most frequent first."""
     from models.notification import Notification
-    from operations import lookup
 
     with read_only_session() as session:
-        chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
-        query = _count_errors(row_search(**chosen).notifications(), Notification, Notification.created_at)
+        query = _count_errors(row_search(session, chosen).notifications(), Notification, Notification.created_at)
         rows = session.execute(query.where(Notification.status != "done")).all()
     names = ("notifications", "first_created_at", "last_created_at")
     _show(rows, names, as_json, "No notification has an error.", "created", "notifications replay")

@@ -17,10 +17,7 @@ from console.render.tables import as_json, print_json
 from operations.text import count
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from models.claim import RowType
-    from models.search import RowSearch
     from operations.replay.service import ReplayService
 
 REASON_OPTION = click.option("--reason", required=True, metavar="TEXT", help="Why it will never succeed; recorded.")
@@ -48,7 +45,8 @@ def ignore(ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as
     _require_selector(ids, dead, chosen, as_json=as_json, yes=yes)
     with worker_services() as services:
         with services.database.read_only() as session:
-            query = _search(session, chosen).deliveries().with_only_columns(Delivery.id).order_by(None)
+            search = row_search(session, chosen | {"status": "dead"})
+            query = search.deliveries().with_only_columns(Delivery.id).order_by(None)
             found = known_ids.delivery_ids(session, ids) if ids else session.scalars(query).all()
         _ignore(ReplayService(services, by, reason), found, Delivery, as_json=as_json, confirm=not (ids or yes))
 
@@ -75,7 +73,8 @@ def ignore_notifications(
     _require_selector(ids, dead, chosen, as_json=as_json, yes=yes)
     with worker_services() as services:
         with services.database.read_only() as session:
-            query = _search(session, chosen).notifications().with_only_columns(Notification.id).order_by(None)
+            search = row_search(session, chosen | {"status": "dead"})
+            query = search.notifications().with_only_columns(Notification.id).order_by(None)
             named = [known_ids.find_notification(session, each).id for each in ids]
             found = named or session.scalars(query).all()
         _ignore(ReplayService(services, by, reason), found, Notification, as_json=as_json, confirm=not (ids or yes))
@@ -87,13 +86,6 @@ def _require_selector(ids: Sequence[str], dead: bool, chosen: dict[str, Any], *,
         raise click.UsageError(f"--status {chosen['status']}: only what is dead can be ignored")
     if as_json and not (yes or ids):
         raise click.UsageError("--json cannot ask: add --yes")
-
-
-def _search(session: Session, chosen: dict[str, Any]) -> RowSearch:
-    from operations import lookup as known_ids
-
-    booking = known_ids.resolve_booking_id(session, chosen["booking_id"])
-    return row_search(**chosen | {"status": "dead", "booking_id": booking})
 
 
 def _ignore(

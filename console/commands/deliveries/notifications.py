@@ -51,8 +51,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     from operations import lookup, serialize
 
     with read_only_session() as session:
-        chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
-        query = row_search(**chosen).notifications()
+        query = row_search(session, chosen).notifications()
         if before:
             query = query.where(Notification.id < lookup.find_notification(session, before).id)
         found, remaining = fetch_page(session, query, limit)

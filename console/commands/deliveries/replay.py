@@ -21,8 +21,6 @@ from console.render import tables
 from operations.text import CONSOLE_COMMAND, count
 
 if TYPE_CHECKING:
-    from sqlalchemy import Select
-
     from operations.replay.report import DryRunReport
     from operations.replay.run import ReplayRun
     from operations.replay.selection import SelectedDelivery, Selection
@@ -120,11 +118,9 @@ def _selection(services: Services, ids: Sequence[str], chosen: dict[str, Any], l
     from operations.lookup import delivery_ids
     from operations.replay.selection import select_deliveries
 
-    query: Select[Any] = row_search(**chosen).deliveries()
-    if ids:
-        with services.database.read_only() as session:
-            query = RowSearch(ids=tuple(delivery_ids(session, ids))).deliveries()
-    return select_deliveries(services.inbox, query, limit)
+    with services.database.read_only() as session:
+        search = RowSearch(ids=tuple(delivery_ids(session, ids))) if ids else row_search(session, chosen)
+    return select_deliveries(services.inbox, search.deliveries(), limit)
 
 
 def _preview(replay_service: ReplayService, chosen: Sequence[SelectedDelivery]) -> DryRunReport:

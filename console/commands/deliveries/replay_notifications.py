@@ -96,14 +96,14 @@ def _close_superseded(
 
 
 def _found(
-    services: Services, ids: Sequence[int], chosen: dict[str, Any]
+    services: Services, ids: tuple[int, ...], chosen: dict[str, Any]
 ) -> tuple[Sequence[Notification], Collection[int]]:
     """Return the selected notifications, and the ids of the superseded ones."""
     from models.notification import Notification
     from models.search import RowSearch
 
-    search = RowSearch(ids=tuple(ids)) if ids else row_search(**chosen)
     with services.database.read_only() as session:
+        search = RowSearch(ids=ids) if ids else row_search(session, chosen)
         query: Select[Any] = search.notifications().order_by(None).order_by(Notification.id)
         rows: Sequence[Notification] = session.scalars(query).all()
         outdated = {row.id for row in rows if row.status != "pending" and row.is_superseded(session)}
