@@ -121,12 +121,11 @@ class JobQueue:
         self._suppress_redis_errors("inbox", partial(self.redis.set, key, now.isoformat(), ex=LAST_SEEN_TTL))
 
     def last_seen(self, fingerprint: str) -> datetime | None:
-        """Return when a delivery last used this signed address, to the minute; None if none did recently.
-
-        Raises:
-            RedisError: Redis is down.
-        """
-        value = cast("bytes | None", self.redis.get(self._last_seen + fingerprint))
+        """Return when a delivery last used this signed address, to the minute; None if none did, or Redis is down."""
+        try:
+            value = cast("bytes | None", self.redis.get(self._last_seen + fingerprint))
+        except RedisError:
+            return None
         return datetime.fromisoformat(value.decode()) if value else None
 
     def enqueue_store(self, packed: Sequence[str]) -> None:

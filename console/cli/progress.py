@@ -11,6 +11,8 @@ import click
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from runtime.process.stop_signal import StopEvent
 
 
@@ -49,18 +51,19 @@ def stop_on_interrupt() -> Iterator[StopEvent]:
         signal.signal(signal.SIGINT, previous_handler)
 
 
-@contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar on a terminal and remove it at the end; show nothing elsewhere.
-
-    Yields:
-        A function to call with the number of newly finished items.
-    """
+def open_bar() -> Progress:
+    """Return progress bars, which a terminal shows on standard error until they end; nothing is shown elsewhere."""
     # Late: lists and `status` start without it.
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Callable[[int], object]]:
+    """Show a progress bar, and yield a function to call with the number of newly finished items."""
+    with open_bar() as bar:
         task = bar.add_task(title, total=total)
         yield lambda number: bar.advance(task, number)

@@ -127,10 +127,8 @@ def _lines(bookings: Sequence[str], booking_diffs: Mapping[str, BookingDiff], re
         table.add_column(no_wrap=not wraps, overflow="fold")
     table.add_row("[dim]booking", "", "[dim]would be", "[dim]notifies")
     for booking_id in bookings:
-        diff, notifications = (
-            booking_diffs.get(booking_id),
-            _channels_by_kind(_notifications_of(booking_id, report.notifications)),
-        )
+        diff = booking_diffs.get(booking_id)
+        notifications = _channels_by_kind(_notifications_of(booking_id, report.notifications))
         is_new = "new" if diff and diff.is_new else ""
         would_be = escape(_one_line(diff)) if diff else "stays as it is"
         table.add_row(f"[bold]{escape(short(booking_id))}[/]", is_new, would_be, ", ".join(notifications) or "nobody")

@@ -12,9 +12,7 @@ from dashboard.i18n import N_, _
 from dashboard.labels import kind_name
 from dashboard.pages import render
 from dashboard.stores import current
-from models.attempt import FailedAttempt
 from models.booking import NotificationKind
-from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from operations.bookings.preview import render_message
@@ -54,18 +52,10 @@ def show(notification_id: str) -> Response:
     with current().database.read_only() as session:
         row = _find(session, notification_id)
         host = session.get(PlatformUser, row.platform_user_id) if row.platform_user_id else None
-        events = delivery_detail.attempts(
-            session, FailedAttempt.notification_id == row.id, Intervention.notification_id == row.id
-        )
+        events = delivery_detail.attempts(session, row)
         message = render_message(row, people.masked)
     ordered = sorted([*events["failed_attempts"], *events["interventions"]], key=lambda each: each["at"])
-    return render(
-        "notifications/show.html",
-        row=row,
-        host=host,
-        message=message,
-        events=ordered,
-    )
+    return render("notifications/show.html", row=row, host=host, message=message, events=ordered)
 
 
 def _find(session: Session, typed: str) -> Notification:

@@ -20,7 +20,7 @@ def collect(session: Session, delivery: Delivery, cipher: BodyCipher) -> seriali
     return {
         **serialize.delivery_to_json(delivery),
         **decrypted_body(delivery, cipher),
-        **attempts(session, FailedAttempt.delivery_id == delivery.id, Intervention.delivery_id == delivery.id),
+        **attempts(session, delivery),
         "changes": _select_all(session, BookingChange, serialize.change_to_json, BookingChange.caused_by(delivery)),
         "notifications": _select_all(
             session, Notification, serialize.notification_to_json, Notification.caused_by(delivery)
@@ -28,13 +28,13 @@ def collect(session: Session, delivery: Delivery, cipher: BodyCipher) -> seriali
     }
 
 
-def attempts(
-    session: Session, attempt_filter: ColumnElement[bool], intervention_filter: ColumnElement[bool]
-) -> serialize.Json:
-    """Return the failed attempts and the operators' interventions."""
+def attempts(session: Session, row: Delivery | Notification) -> serialize.Json:
+    """Return the failed attempts of a row, and the operators' interventions on it."""
+    key = "delivery_id" if isinstance(row, Delivery) else "notification_id"
+    of_attempt, of_act = (getattr(model, key) == row.id for model in (FailedAttempt, Intervention))
     return {
-        "failed_attempts": _select_all(session, FailedAttempt, serialize.attempt_to_json, attempt_filter),
-        "interventions": _select_all(session, Intervention, serialize.intervention_to_json, intervention_filter),
+        "failed_attempts": _select_all(session, FailedAttempt, serialize.attempt_to_json, of_attempt),
+        "interventions": _select_all(session, Intervention, serialize.intervention_to_json, of_act),
     }
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from models.endpoint import Endpoint
@@ -40,14 +39,7 @@ def stored_registrations(
             each,
             each == fingerprints[-1],
             known[each].registered_at if each in known else None,
-            _last_seen(job_queue, each),
+            job_queue.last_seen(each),
         )
         for each in reversed(fingerprints)
     ]
-
-
-def _last_seen(job_queue: JobQueue, fingerprint: str) -> datetime | None:
-    try:
-        return job_queue.last_seen(fingerprint)
-    except RedisError:
-        return None

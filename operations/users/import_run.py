@@ -36,11 +36,6 @@ class ImportRun:
     remaining: Sequence[HostRow] = ()
     stopped: str = ""
 
-    @property
-    def remaining_count(self) -> int:
-        """The number of lines not processed."""
-        return len(self.remaining)
-
     def run(
         self, lines: Sequence[HostRow], onboard_host: Callable[[HostEntry], Outcome], advance: Callable[[int], object]
     ) -> None:
@@ -73,7 +68,7 @@ class ImportRun:
         return {
             **{name: self.outcomes[name] for name in ("created", "adopted", "known")},
             "failed": [{"line": line.number, "reason": reason} for line, reason in self.failed],
-            "left": self.remaining_count,
+            "left": len(self.remaining),
             "stopped": self.stopped or None,
         }
 

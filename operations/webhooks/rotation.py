@@ -5,12 +5,10 @@ It can be interrupted and run again anywhere: the next step follows from meeterg
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from meetergo.api.errors import LimitReached
 from operations.webhooks.addresses import Address
@@ -80,14 +78,10 @@ class Rotation:
 
     def has_received(self) -> bool:
         """Whether the newest address has received a delivery. False while Redis is down."""
-        since, last = self.registrations.registered_at(self.newest), self._last_delivery_at()
+        since = self.registrations.registered_at(self.newest)
+        last = JobQueue(self.redis).last_seen(self.newest.fingerprint) if self.redis else None
         return since is not None and last is not None and last >= since
 
     def finish(self) -> None:
         """Remove the older addresses."""
         apply(self.registrations, plan_retire(self.registrations, self.addresses), self.report)
-
-    def _last_delivery_at(self) -> datetime | None:
-        with suppress(RedisError):
-            return JobQueue(self.redis).last_seen(self.newest.fingerprint) if self.redis else None
-        return None

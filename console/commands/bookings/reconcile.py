@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import report_api_errors
+from console.cli.progress import open_bar
 from console.cli.stores import NO_TIMEOUT, open_database
 from console.render import tables
 from console.render.tables import Column
@@ -87,12 +87,9 @@ def _check_host(database: Database, external_id: str, account: str) -> None:
 
 @contextmanager
 def _progress() -> Iterator[ProgressCallback]:
-    """Show a progress bar on a terminal, on standard error so that JSON output stays valid."""
-    terminal = Console(stderr=True)
-    columns = (TextColumn("hosts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
-        task = progress.add_task("hosts", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with open_bar() as bar:
+        task = bar.add_task("hosts", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _show(report: ReconcileReport, is_dry: bool, terminal: Console) -> None:

@@ -77,21 +77,15 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @as_json
 def show(notification_id: str, as_json: bool) -> None:
     """Show one notification: its content, recipient and every failed attempt. ID is its number, or msg_..."""
-    from models.attempt import FailedAttempt
-    from models.intervention import Intervention
     from operations import lookup, serialize
     from operations.deliveries import detail as delivery_detail
     from operations.redact import redact
 
     with read_only_session() as session:
         row = lookup.find_notification(session, notification_id)
-        attempt_filter, intervention_filter = (
-            FailedAttempt.notification_id == row.id,
-            Intervention.notification_id == row.id,
-        )
         found = {
             **serialize.notification_to_json(row),
-            **delivery_detail.attempts(session, attempt_filter, intervention_filter),
+            **delivery_detail.attempts(session, row),
             "payload": redact(row.payload),
         }
     if as_json:

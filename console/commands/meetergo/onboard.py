@@ -143,10 +143,10 @@ def _report(import_run: ImportRun, file: Path, dry_run: bool, as_json: bool) -> 
         if not dry_run and found.total() > found["known"]:
             click.echo("The sweep links bookings that waited for them, within 15 seconds while cron runs.")
     if import_run.stopped == INTERRUPTED:
-        click.echo(f"Interrupted with {import_run.remaining_count} to go: run it again to continue.", err=True)
+        click.echo(f"Interrupted with {len(import_run.remaining)} to go: run it again to continue.", err=True)
         raise SystemExit(EXIT_INTERRUPTED)
     if import_run.stopped:
-        left = count(import_run.remaining_count, "is left", "are left")
+        left = count(len(import_run.remaining), "is left", "are left")
         raise click.ClickException(f"{import_run.stopped}. {left}: run it again to continue")
     if import_run.failed:
         raise SystemExit(1)

@@ -48,6 +48,7 @@ def list_command(account: str, as_json: bool) -> None:
 
 def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], redis: Redis | None) -> dict[str, Any]:
     from operations.webhooks import addresses
+    from runtime.queue import JobQueue
     from runtime.signed_address import fingerprint_in, host_of
 
     is_newest = webhook.endpoint == ours[-1].url
@@ -62,19 +63,8 @@ def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], re
         "address": addresses.redacted_url(webhook.endpoint) if is_ours else host_of(webhook.endpoint),
         "events": sorted(webhook.event_types),
         "registered_at": row and row.registered_at,
-        "last_delivery_at": _last_delivery_at(redis, fingerprint),
+        "last_delivery_at": JobQueue(redis).last_seen(fingerprint) if redis and fingerprint else None,
     }
-
-
-def _last_delivery_at(redis: Redis | None, fingerprint: str | None) -> datetime | None:
-    from redis.exceptions import RedisError
-
-    from runtime.queue import JobQueue
-
-    try:
-        return JobQueue(redis).last_seen(fingerprint) if redis and fingerprint else None
-    except RedisError:
-        return None
 
 
 def _line(row: dict[str, Any]) -> list[str]:

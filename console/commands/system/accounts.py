@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -122,8 +121,8 @@ def set_command(name: str, by: str, no_check: bool, **given: Any) -> None:
                 find_account(session, name, cipher)  # else there is nothing to change
                 row = session.get_one(Account, name)
             company_id = new.company_id if new.company_id is not None else row.company_id
-            known = AccountValues(company_id=company_id or None)
-            checked = _checked(name, _with_key(known, new), row, settings)
+            known = AccountValues(company_id or None, new.api_key, new.api_key_from)
+            checked = _checked(name, known, row, settings)
             new = with_company(new, checked.company_id) if new.company_id != "" else new
         with database.transaction() as session:
             change_account(session, name, new, cipher, datetime.now(UTC), by)
@@ -210,10 +209,6 @@ def _ask(what: str, option: str) -> str:
     if not secret:
         raise click.UsageError(f"{option} reads a line from stdin, which has none")
     return secret
-
-
-def _with_key(known: AccountValues, new: AccountValues) -> AccountValues:
-    return replace(known, api_key=new.api_key, api_key_from=new.api_key_from)
 
 
 def _checked(name: str, new: AccountValues, row: Account, settings: AccountSettings) -> AccountValues:

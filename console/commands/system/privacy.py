@@ -17,7 +17,6 @@ from operations.text import count, printable
 
 if TYPE_CHECKING:
     from models.erasure import ErasureResult, PersonMatches
-    from models.person import Person
     from operations.settings import ErasureSettings
 
 MAX_SHOWN = 5
@@ -67,12 +66,16 @@ def erase(
     from models.erasure import erase as erase_guest
     from models.intervention import Intervention
     from operations.accounts import check_account
-    from operations.erasure import reason_without_guest, refuse_several
+    from operations.erasure import GuestName, reason_without_guest, refuse_several
+    from operations.errors import OperationError
     from operations.settings import ErasureSettings
 
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json cannot ask: add --yes or --dry-run")
-    person = _person_from_options(email, phone, name)
+    try:
+        person = GuestName(email, phone, name).person()
+    except OperationError as error:
+        raise click.UsageError(str(error)) from None
     settings = ErasureSettings.load()
     cipher = settings.cipher()
     with open_database(settings, NO_TIMEOUT) as database:
@@ -150,18 +153,6 @@ def _report_erased(erased: ErasureResult, remaining: list[str], settings: Erasur
     _print_remaining(remaining)
     if remaining:
         raise click.ClickException("not all is erased: see above")
-
-
-def _person_from_options(email: str, phone: str, name: str) -> Person:
-    from models.person import Person, person_from
-
-    try:
-        person = person_from(email, phone, name)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    if person == Person():
-        raise click.UsageError("name the guest: an e-mail address, --phone or --name")
-    return person
 
 
 def _describe_matches(found: PersonMatches) -> str:
