@@ -61,9 +61,7 @@ def list_all() -> Response:
         counts, page = count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
         hosts = PlatformUser.by_ids(session, {row.platform_user_id for row in page.rows})
     filters = active_filters(names=FILTERS)
-    return render(
-        "bookings/list.html", tab=tab, tabs=TABS, counts=counts, page=page, hosts=hosts, filters=filters, STATES=STATES
-    )
+    return render("bookings/list.html", tab=tab, tabs=TABS, counts=counts, page=page, hosts=hosts, filters=filters)
 
 
 @screen.page("/bookings/<id:booking_id>")
@@ -111,8 +109,6 @@ def _refresh(booking_id: str, *, is_dry: bool) -> tuple[RefreshResult | None, st
     try:
         with api_errors(account), open_refresher(provider_settings(account), *stores, **CLIENT) as refresher:
             (result,) = refresher.run([booking_id], is_dry)
-    except IdNotFound:
-        abort(404, _("There is no booking with this id."))
     except OperationError as error:
         return None, str(error)
     return result, result.problem

@@ -112,7 +112,6 @@ def show() -> Response:
         TASKS=TASKS,
         INCIDENTS=INCIDENTS,
         differed=_differed(snapshot.stats),
-        zero=timedelta(0),
         took=took,
     )
 
@@ -175,24 +174,20 @@ def _card(finding: Finding, dead_causes: dict[str, str]) -> Card:
 
 def _dead(values: dict[str, Any]) -> Card:
     number, queue = values["number"], values["queue"]
-    one, many = (
-        (N_("%(count)s delivery is dead"), N_("%(count)s deliveries are dead"))
-        if queue == "inbox"
-        else (N_("%(count)s notification is dead"), N_("%(count)s notifications are dead"))
-    )
-    what = _(one if number == 1 else many, count=_number(number))
+    if queue == "inbox":
+        what = ngettext("%(num)s delivery is dead", "%(num)s deliveries are dead", number, num=_number(number))
+    else:
+        what = ngettext("%(num)s notification is dead", "%(num)s notifications are dead", number, num=_number(number))
     return Card(what, values["dead_causes"].get(queue, ""), _("See the errors"), ERRORS[queue])
 
 
 def _waiting(values: dict[str, Any]) -> Card:
     number, queue = values["number"], values["queue"]
-    one, many = (
-        (N_("%(count)s delivery waits"), N_("%(count)s deliveries wait"))
-        if queue == "inbox"
-        else (N_("%(count)s notification waits"), N_("%(count)s notifications wait"))
-    )
+    if queue == "inbox":
+        what = ngettext("%(num)s delivery waits", "%(num)s deliveries wait", number, num=_number(number))
+    else:
+        what = ngettext("%(num)s notification waits", "%(num)s notifications wait", number, num=_number(number))
     detail = _("The oldest since %(when)s.", when=times.local(values["since"])) if values["since"] else ""
-    what = _(one if number == 1 else many, count=_number(number))
     return Card(what, detail, _("Which ones"), f"{PATHS[queue]}?status=pending", is_urgent=False)
 
 
@@ -226,8 +221,9 @@ def _worker_died(values: dict[str, Any]) -> Card:
 
 def _failing(values: dict[str, Any]) -> Card:
     number = values["number"]
-    one, many = N_("%(count)s delivery fails repeatedly"), N_("%(count)s deliveries fail repeatedly")
-    what = _(one if number == 1 else many, count=_number(number))
+    what = ngettext(
+        "%(num)s delivery fails repeatedly", "%(num)s deliveries fail repeatedly", number, num=_number(number)
+    )
     return Card(what, values["causes"], _("See the errors"), ERRORS["inbox"], is_urgent=False)
 
 

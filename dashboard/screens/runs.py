@@ -7,7 +7,6 @@ from flask import Response, abort, request, url_for
 from redis.exceptions import RedisError
 from sqlalchemy import Select
 from sqlalchemy.orm import Session
-from werkzeug.exceptions import NotFound
 
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
@@ -23,13 +22,14 @@ from models.notification import Notification
 from models.run import Run, RunKind, RunTarget
 from models.search import RowSearch
 from operations.deliveries.search import deliveries_of
+from operations.errors import OperationError
 from operations.filters import InvalidFilter, parse_rate
 from operations.notifications.search import notifications_in
 from operations.redact import MASKED
 from operations.replay.report import BookingDiff, NotificationPreview
 from operations.runs.notification_plan import NotificationPlan, plan_notifications
 from operations.runs.plan import RunPlan, make_plan
-from operations.runs.store import NewRun, SelectedRow, cancel_run, start_run
+from operations.runs.store import NewRun, SelectedRow, cancel_run, find_run, start_run
 from runtime.redis import heartbeat
 
 screen = ScreenBlueprint("runs", N_("Runs"))
@@ -282,10 +282,10 @@ def form_values(source: str, default_rate: str = DEFAULT_RATE) -> dict[str, Any]
 
 
 def _find(session: Session, run_id: int) -> Run:
-    run = session.get(Run, run_id) if run_id < 2**31 else None
-    if run is None:
-        raise NotFound(_("There is no run with this number. It may have been pruned."))
-    return run
+    try:
+        return find_run(session, run_id)
+    except OperationError:
+        abort(404, _("There is no run with this number. It may have been pruned."))
 
 
 def _is_attended() -> bool:
