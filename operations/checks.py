@@ -176,8 +176,8 @@ def _check_rows(stats: Stats, longest_wait: timedelta) -> Iterator[Finding]:
             yield Finding(
                 dead, f"bin/inbox {plural} list --status dead", "dead", {"number": rows.dead, "queue": queue_name}
             )
-        if _waited_longer_than(rows.oldest_waiting, stats.at, longest_wait):
-            waited = duration(stats.at - (rows.oldest_waiting or stats.at))
+        if rows.oldest_waiting and stats.at - rows.oldest_waiting > longest_wait:
+            waited = duration(stats.at - rows.oldest_waiting)
             what = f"{count(rows.waiting, singular, plural)} waiting, the oldest for {waited}"
             values = {"number": rows.waiting, "queue": queue_name, "since": rows.oldest_waiting}
             yield Finding(what, f"bin/inbox {plural} list --status pending", "waiting", values)
@@ -256,10 +256,6 @@ ACCOUNT_COMMANDS: dict[IncidentKind, str] = {
     "hosts_unmapped": "users sync --dry-run --account {}",
 }
 """Kind of an incident of an account -> the command that helps."""
-
-
-def _waited_longer_than(since: datetime | None, now: datetime, longest: timedelta) -> bool:
-    return since is not None and now - since > longest
 
 
 def _check_api_key(days_left: int | None) -> Iterator[Finding]:

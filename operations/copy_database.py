@@ -132,15 +132,13 @@ def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     try:
         with connection.begin_nested():
             connection.execute(insert(table), rows)
-    except SQLAlchemyError:
+    except SQLAlchemyError as error:
         if connection.invalidated:
             raise
+        if len(rows) == 1:
+            raise OperationError(_refusal(table, rows[0], _reason(table, rows[0], error))) from error
         for row in rows:
-            try:
-                with connection.begin_nested():
-                    connection.execute(insert(table), [row])
-            except SQLAlchemyError as error:
-                raise OperationError(_refusal(table, row, _reason(table, row, error))) from error
+            _insert(connection, table, [row])
 
 
 def _refusal(table: Table, row: Row, reason: str) -> str:

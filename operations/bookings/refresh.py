@@ -122,14 +122,12 @@ class Refresher:
         waiting = [each for each in found if each.delivery_id]
         if waiting and not heartbeat.live_workers(self.local_bookings.job_queue.queue("inbox")):
             deadline = 0.0
-        while waiting:
-            waiting = [each for each in waiting if not self._is_finished(each)]
-            if waiting and time.monotonic() > deadline:
+        while waiting := [each for each in waiting if not self._is_finished(each)]:
+            if time.monotonic() > deadline:
                 for each in waiting:
                     each.problem = "no worker has processed it yet: bin/inbox status"
                 return
-            if waiting:
-                time.sleep(POLL_INTERVAL_SECONDS)
+            time.sleep(POLL_INTERVAL_SECONDS)
 
     def _is_finished(self, each: RefreshResult) -> bool:
         with self.local_bookings.database.read_only() as session:

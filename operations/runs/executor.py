@@ -189,8 +189,7 @@ def _settle(services: Services, run: Run, now: datetime) -> None:
     with services.database.read_only() as session:
         outcome = final_statuses(session, run)
     is_late = now - (run.started_at or now) > _longest(run)
-    is_over = run.kind == "ignore" or not outcome.get("pending") or is_late
-    if is_over:
+    if run.kind == "ignore" or not outcome.get("pending") or is_late:
         _end(services, run, now, status="done", outcome=outcome)
         return
     pause = SETTLE_INTERVAL * max(1.0, run.total / 10_000)
@@ -199,7 +198,7 @@ def _settle(services: Services, run: Run, now: datetime) -> None:
 
 def _longest(run: Run) -> timedelta:
     """Return how long after its start a run may still wait for its rows."""
-    return MAX_SETTLE_TIME + (timedelta(hours=run.total / run.per_hour) if run.per_hour else timedelta(0))
+    return MAX_SETTLE_TIME + _pause(run, run.total)
 
 
 def _end(services: Services, run: Run, now: datetime, **values: Any) -> None:

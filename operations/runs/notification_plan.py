@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -12,7 +11,7 @@ from sqlalchemy.orm import Session
 from models.notification import Notification
 from models.run import RunKind
 from operations.errors import OperationError
-from operations.runs.store import MAX_RUN_ROWS, SelectedRow
+from operations.runs.store import MAX_RUN_ROWS, SelectedRow, digest_of
 
 MAX_CHECKED = 500
 """Maximum number of notifications that a plan checks for being superseded."""
@@ -64,9 +63,8 @@ class NotificationPlan:
 
     @property
     def digest(self) -> str:
-        """Identifies the set: the rows and their states."""
-        parts = (f"{row.id} {row.status} {row.ended_at and row.ended_at.isoformat()}" for row in self.rows)
-        return sha256("\n".join([self.kind, *sorted(parts)]).encode()).hexdigest()
+        """Identifies the rows and their states."""
+        return digest_of(self.kind, self.rows)
 
     def to_run(self) -> list[SelectedRow]:
         """Return the rows to start a run with, in order."""

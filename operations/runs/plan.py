@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Select
@@ -14,7 +13,7 @@ from operations.replay.dry_run import dry_run
 from operations.replay.report import DeliveryOutcome, DryRunReport
 from operations.replay.selection import SelectedDelivery, Selection, select_deliveries
 from operations.replay.service import ReplayService
-from operations.runs.store import MAX_RUN_ROWS, SelectedRow
+from operations.runs.store import MAX_RUN_ROWS, SelectedRow, digest_of
 from worker.services import Services
 
 MAX_PREVIEWED = 1_000
@@ -45,9 +44,8 @@ class RunPlan:
 
     @property
     def digest(self) -> str:
-        """Identifies the set: the rows and their states. Another digest means that the set has changed."""
-        parts = sorted(f"{row.id} {row.status} {row.ended_at and row.ended_at.isoformat()}" for row in self.rows)
-        return sha256("\n".join([self.kind, *parts]).encode()).hexdigest()
+        """Identifies the rows and their states."""
+        return digest_of(self.kind, self.rows)
 
     @property
     def failing(self) -> Sequence[DeliveryOutcome]:

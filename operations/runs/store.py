@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -47,7 +48,7 @@ class NewRun:
         target: the kind of rows.
         by: the operator's name.
         reason: why.
-        rows: the rows, one booking's together and in order.
+        rows: the rows, one booking's together and in order; empty if it is done in one step.
         selection: how they were selected, without personal data.
         resend: whether to send notifications again that were sent.
         superseded: whether to send superseded notifications too.
@@ -58,11 +59,17 @@ class NewRun:
     target: RunTarget
     by: str
     reason: str
-    rows: Sequence[SelectedRow]
-    selection: dict[str, Any]
+    rows: Sequence[SelectedRow] = ()
+    selection: dict[str, Any] = field(default_factory=dict)
     resend: bool = False
     superseded: bool = False
     per_second: float | None = None
+
+
+def digest_of(kind: RunKind, rows: Iterable[Any]) -> str:
+    """Return what identifies a set of rows and their states, to notice that it has changed since it was shown."""
+    states = (f"{row.id} {row.status} {row.ended_at and row.ended_at.isoformat()}" for row in rows)
+    return sha256("\n".join([kind, *sorted(states)]).encode()).hexdigest()
 
 
 def start_run(session: Session, new: NewRun, now: datetime) -> Run:
@@ -71,13 +78,47 @@ def start_run(session: Session, new: NewRun, now: datetime) -> Run:
     Raises:
         OperationError: there is no reason, no row, or there are too many.
     """
-    reason = new.reason.strip()
-    if not reason:
-        raise OperationError("a run needs a reason: it is recorded with your name")
     if not new.rows:
         raise OperationError("there is nothing to do: no row is selected")
     if len(new.rows) > MAX_RUN_ROWS:
         raise OperationError(f"a run takes at most {MAX_RUN_ROWS} rows: narrow the filters")
+    run = _start(session, new, now)
+    RunRow.insert_all(
+        session,
+        [
+            dict(run_id=run.id, position=position, row_id=row.id, booking_id=row.booking_id, ended_at=row.ended_at)
+            for position, row in enumerate(new.rows)
+        ],
+    )
+    return run
+
+
+def start_prune(session: Session, by: str, reason: str, now: datetime) -> Run:
+    """Start a run that deletes rows past their retention.
+
+    Raises:
+        OperationError: there is no reason.
+    """
+    return _start(session, NewRun("prune", "old rows", by, reason), now)
+
+
+def start_erasure(session: Session, guest: GuestName, cipher: BodyCipher, by: str, reason: str, now: datetime) -> Run:
+    """Start a run that erases a guest. Until it ends, the run holds the guest's identity, encrypted with BODY_KEYS.
+
+    Raises:
+        OperationError: there is no reason.
+    """
+    run = _start(session, NewRun("erase", "a guest", by, reason), now)
+    encrypted = cipher.encrypt(json.dumps(asdict(guest)).encode())
+    run.encrypted_guest, run.encrypted_with = encrypted.content, encrypted.key
+    return run
+
+
+def _start(session: Session, new: NewRun, now: datetime) -> Run:
+    """Insert a run, and record who started it. One that is done in one step counts as one row."""
+    reason = new.reason.strip()
+    if not reason:
+        raise OperationError("a run needs a reason: it is recorded with your name")
     run = Run(
         kind=new.kind,
         target=new.target,
@@ -88,59 +129,16 @@ def start_run(session: Session, new: NewRun, now: datetime) -> Run:
         resend=new.resend,
         superseded=new.superseded,
         per_hour=max(1, round(new.per_second * 3600)) if new.per_second else None,
-        total=len(new.rows),
+        total=len(new.rows) or 1,
         created_at=now,
         due_at=now,
     )
     session.add(run)
     session.flush()
-    RunRow.insert_all(
-        session,
-        [
-            dict(run_id=run.id, position=position, row_id=row.id, booking_id=row.booking_id, ended_at=row.ended_at)
-            for position, row in enumerate(new.rows)
-        ],
-    )
-    _record_start(session, run, count(run.total, *NOUNS[run.target]), reason, now)
+    what = count(run.total, *NOUNS[run.target]) if new.rows else run.target
+    started = f"run {run.id}: {run.kind} {what}: {reason}"
+    Intervention.record_act(session, "started", now, by=run.by, reason=started, account=DEFAULT)
     return run
-
-
-def start_prune(session: Session, by: str, reason: str, now: datetime) -> Run:
-    """Start a run that deletes rows past their retention.
-
-    Raises:
-        OperationError: there is no reason.
-    """
-    return _start_step(session, "prune", "old rows", by, reason, now)
-
-
-def start_erasure(session: Session, guest: GuestName, cipher: BodyCipher, by: str, reason: str, now: datetime) -> Run:
-    """Start a run that erases a guest. Until it ends, the run holds the guest's identity, encrypted with BODY_KEYS.
-
-    Raises:
-        OperationError: there is no reason.
-    """
-    run = _start_step(session, "erase", "a guest", by, reason, now)
-    encrypted = cipher.encrypt(json.dumps(asdict(guest)).encode())
-    run.encrypted_guest, run.encrypted_with = encrypted.content, encrypted.key
-    return run
-
-
-def _start_step(session: Session, kind: RunKind, target: RunTarget, by: str, reason: str, now: datetime) -> Run:
-    """Start a run that is done in one step."""
-    if not reason.strip():
-        raise OperationError("a run needs a reason: it is recorded with your name")
-    run = Run(kind=kind, target=target, status="waiting", by=by[:255], reason=reason.strip()[:MAX_REASON_LENGTH])
-    run.selection, run.resend, run.superseded, run.total, run.created_at, run.due_at = {}, False, False, 1, now, now
-    session.add(run)
-    session.flush()
-    _record_start(session, run, target, reason, now)
-    return run
-
-
-def _record_start(session: Session, run: Run, what: str, reason: str, now: datetime) -> None:
-    reason = f"run {run.id}: {run.kind} {what}: {reason}"
-    Intervention.record_act(session, "started", now, by=run.by, reason=reason, account=DEFAULT)
 
 
 def reason_of(run: Run) -> str:

@@ -20,7 +20,7 @@ class Directory:
 
     def by_email(self, email: str) -> Sequence[User]:
         """Return the users with an e-mail address, compared case-insensitively."""
-        return self._users.get(_normalised(email), [])
+        return self._users.get(normalised(email), [])
 
     def all(self) -> dict[str, User]:
         """Return all users by meetergo id."""
@@ -43,7 +43,7 @@ class Directory:
         if self._by_email is None:
             found = defaultdict(list)
             for user in self._meetergo.users.list():
-                found[_normalised(user.email or "")].append(user)
+                found[normalised(user.email or "")].append(user)
             self._by_email = dict(found)
         return self._by_email
 
@@ -63,5 +63,6 @@ def booking_url(user: User, meeting_type: MeetingType, root: str | None) -> str 
     return f"{root.rstrip('/')}/{user.slug}/{meeting_type.slug}"
 
 
-def _normalised(email: str) -> str:
+def normalised(email: str) -> str:
+    """Normalise an address for comparison."""
     return email.strip().casefold()

@@ -8,7 +8,7 @@ from typing import Literal
 from meetergo.api.errors import BadResponse, Rejected, Unauthorised
 from meetergo.api.schemas import User
 from models.platform_user import PlatformUser
-from operations.users.directory import Directory, booking_url, full_name
+from operations.users.directory import Directory, booking_url, full_name, normalised
 from runtime.database import Database
 
 Kind = Literal["mapped", "moved", "completed", "differs", "absent", "ambiguous", "vanished", "unread"]
@@ -63,7 +63,7 @@ class UserSync:
         Raises:
             ApiError: meetergo does not answer, or not to this key.
         """
-        listed, emails = self.directory.all(), Counter(_email(row) for row in self.rows)
+        listed, emails = self.directory.all(), Counter(normalised(row.email or "") for row in self.rows)
         taken = {row.meetergo_user_id for row in self.rows}
         for row in self.rows:
             try:
@@ -83,9 +83,10 @@ class UserSync:
         return [user for user in self.directory.all().values() if user.id not in known]
 
     def _match_by_email(self, row: PlatformUser, emails: Counter[str], taken: set[str | None]) -> SyncFinding:
-        found = self.directory.by_email(row.email) if row.email else []
+        email = normalised(row.email or "")
+        found = self.directory.by_email(email) if email else []
         free = [user for user in found if user.id not in taken]
-        if len(found) > 1 or (free and emails[_email(row)] > 1):
+        if len(found) > 1 or (free and emails[email] > 1):
             message = "several users have its e-mail: set meetergo_user_id yourself"
             return SyncFinding("ambiguous", row.external_id, message)
         if free and row.meetergo_user_id:
@@ -126,7 +127,3 @@ class UserSync:
             return {}
         url = booking_url(user, chosen, self.booking_root)
         return {"meetergo_meeting_type_id": chosen.id, "booking_url": url}
-
-
-def _email(row: PlatformUser) -> str:
-    return (row.email or "").strip().casefold()

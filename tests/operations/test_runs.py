@@ -238,7 +238,9 @@ def test_a_run_that_cannot_be_done_says_why_and_holds_up_no_other(harness: Harne
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"reason": " "}, "reason"), ({"rows": []}, "nothing")], ids=["no reason", "no row"]
+    ("options", "message"),
+    [({"reason": " ", "rows": [SelectedRow("0" * 64, "b1", None)]}, "reason"), ({"rows": []}, "nothing")],
+    ids=["no reason", "no row"],
 )
 def test_a_run_needs_a_reason_and_rows(harness: Harness, options: dict[str, Any], message: str) -> None:
     with pytest.raises(OperationError, match=message):
