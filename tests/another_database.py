@@ -15,12 +15,17 @@ def another_database(postgresql_url: str, name: str, options: str = "") -> Itera
         name: name of the new database.
         options: options of CREATE DATABASE.
     """
-    admin = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} {options}"))
+    administer(postgresql_url, f"CREATE DATABASE {name} {options}")
     try:
         yield postgresql_url.replace("/postgres?", f"/{name}?")
     finally:
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
+        administer(postgresql_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def administer(url: str, *statements: str) -> None:
+    """Run statements, each in a transaction of its own."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from tests.redis_pair import wait_until
 from tests.tcp_proxy import Proxy
+from tests.waiting import wait_until
 
 
 class PostgresqlPair:

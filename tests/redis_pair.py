@@ -1,8 +1,7 @@
 """Two Redis servers, one the replica of the other, and a Sentinel."""
 
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from redis.exceptions import RedisError
 
 from devtools import redis_server
 from devtools.redis_server import find_binary, free_port
+from tests.waiting import wait_until
 
 SERVICE_NAME = "bookings"
-TIMEOUT_SECONDS = 60
 SENTINEL = """port {port}
 bind 127.0.0.1
 dir {folder}
@@ -92,11 +91,3 @@ def _replicas(client: "Redis") -> int:
         state = client.sentinel_masters()[SERVICE_NAME]  # type: ignore[index]
         return int(state["num-slaves"])
     return 0
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)

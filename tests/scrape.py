@@ -49,13 +49,6 @@ def read_until(condition: Callable[[Scrape], object], *ports: int) -> Scrape:
         time.sleep(0.1)
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
 def free_ports(count: int) -> int:
     """Return the first of N consecutive free ports."""
     for first in range(20_000 + os.getpid() * 7 % 10_000, 32_000, 7):  # other test processes use other ranges

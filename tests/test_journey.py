@@ -4,8 +4,7 @@ import base64
 import email
 import json
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import default
@@ -28,9 +27,9 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
+from tests.waiting import wait_until
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four b").decode()
-TIMEOUT = timedelta(seconds=30)
 
 
 class Mailbox(MessageHandler):
@@ -61,13 +60,6 @@ def mailbox() -> Iterator[tuple[Mailbox, str]]:
 def webhook_sink() -> Iterator[WebhookSink]:
     with open_webhook_sink(SECRET) as sink:
         yield sink
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT.total_seconds()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def test_a_webhook_becomes_a_booking_a_mail_and_a_signed_post(

@@ -12,7 +12,7 @@ from devtools.processes import environment, processes, run_to_completion, wait_u
 from devtools.redis_server import free_port
 from devtools.send import samples
 from runtime.signed_address import AddressSigner
-from tests.scrape import wait_until
+from tests.waiting import wait_until
 
 KEYS = "k" * 32
 

@@ -25,7 +25,8 @@ from runtime import queue
 from runtime.queue import JobQueue
 from runtime.redis.client import connect
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
-from tests.scrape import Scrape, free_ports, read, read_until, wait_until
+from tests.scrape import Scrape, free_ports, read, read_until
+from tests.waiting import wait_until
 
 OPERATIONS = Path(__file__).parent.parent / "docs" / "operations"
 KEYS = "k" * 32

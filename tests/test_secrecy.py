@@ -3,10 +3,10 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -40,10 +40,10 @@ from tests.redis_content import redis_dump
 from tests.secrecy import bodies
 from tests.secrecy.external_services import ExternalServices, open_external_services
 from tests.secrecy.markers import Markers
+from tests.waiting import wait_until
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.services import Services
 
-TIMEOUT = timedelta(seconds=40)
 MAX_BODY = 20_000
 DEBUG_LOGGING = ROOT / "tests" / "secrecy" / "loud"
 
@@ -173,13 +173,6 @@ def add_hosts(database: Database, mark: Markers) -> None:
                 channels=channels,
             )
             session.add(user)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT.total_seconds()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # its URL holds a password

@@ -3,9 +3,7 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -30,6 +28,7 @@ from runtime.signed_address import AddressSigner
 from runtime.tracing import switch
 from tests.console.cli import ON_SQLITE
 from tests.otlp_collector import Collector, ExportedSpan, otlp_collector
+from tests.waiting import wait_until
 from tests.worker.conftest import harness, open_harness
 from tests.worker.harness import AT, START, Harness
 from worker.pool import QueueWorker, _worker_type
@@ -37,7 +36,6 @@ from worker.pool import QueueWorker, _worker_type
 __all__ = ["harness", "open_harness"]
 
 KEY = "k" * 40
-TIMEOUT = timedelta(seconds=60)
 IMPORTS = "receiver.app, worker.pool, worker.services, worker.scheduler, dashboard.app, console.__main__"
 WITHOUT_PACKAGES = f"""
 import sys
@@ -61,13 +59,6 @@ def exported(collector: Collector) -> list[ExportedSpan]:
     """Return all spans of this process, which makes no more."""
     switch.stop()
     return collector.spans
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT.total_seconds()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +165,7 @@ def test_one_trace_leads_from_the_request_to_the_message_sent(
             assert answer.status == 200
             trace_id = answer.body["delivery"][:32]
             exported = {"POST /webhooks/meetergo", "store deliveries", "process booking_created", "send log"}
-            wait_for(lambda: exported <= {span.name for span in collector.trace(trace_id)})  # each by its own process
+            wait_until(lambda: exported <= {span.name for span in collector.trace(trace_id)})  # each by its own process
     spans = {span.name: span for span in collector.trace(trace_id)}
     request, process, send = (
         spans[name] for name in ("POST /webhooks/meetergo", "process booking_created", "send log")
@@ -245,7 +236,7 @@ def test_a_failed_message_tells_its_errors_type_alone(
     harness = traced_harness(open_harness, notify_default=url, notify_signing_secret="whsec_" + "b2xk" * 8)
     harness.process(samples.created("b1", START, AT))
     harness.send_all()
-    wait_for(lambda: harness.all(Notification)[0].attempts)
+    wait_until(lambda: harness.all(Notification)[0].attempts)
     (sent,) = [span for span in exported(collector) if span.name == "send http"]
     assert sent.is_error
     assert sent.attributes["error.type"]

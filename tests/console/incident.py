@@ -4,8 +4,7 @@ import json
 import secrets
 import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,10 +27,11 @@ from operations.replay.throttle import Throttle
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
 from tests.console import platform_hook
-from tests.console.tmux import TIMEOUT_SECONDS, Tmux, tmux
+from tests.console.tmux import Tmux, tmux
 from tests.faults.received_messages import ReceivedMessages
 from tests.faults.sinks import SECRET, platform
 from tests.raw_sql import sql
+from tests.waiting import wait_until
 from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 
 HEALTHY, BROKEN = 40, 200
@@ -115,15 +115,15 @@ def run_incident(incident_run: Incident) -> Iterator[Step]:
     start = (now + timedelta(days=3)).replace(hour=9, minute=0, second=0, microsecond=0)
     incident_run.deliver([samples.created(incident_run.booking, start, now - timedelta(hours=1))])
     incident_run.deliver(_unpacked(mix.mix("healthy", HEALTHY - 1, now - timedelta(minutes=30), rng)))
-    until(lambda: incident_run.count("done") == HEALTHY)
+    wait_until(lambda: incident_run.count("done") == HEALTHY)
     yield step("healthy", "status")
 
     incident_run.deploy(GOOD, BAD)
     incident_run.restart_worker()
     moved = samples.rescheduled(incident_run.booking, start + timedelta(hours=5), now, start)
     incident_run.deliver([moved, *_unpacked(mix.mix("broken", BROKEN - 1, now, rng))])
-    until(lambda: incident_run.count("dead") == BROKEN)
-    until(lambda: incident_run.operator_channel.received)
+    wait_until(lambda: incident_run.count("dead") == BROKEN)
+    wait_until(lambda: incident_run.operator_channel.received)
     yield Step("alarm", "\n".join(incident_run.operator_channel.received[0]))
 
     yield step("status", "status; echo exit code $?")
@@ -140,7 +140,7 @@ def run_incident(incident_run: Incident) -> Iterator[Step]:
     yield step("repaired", "replay --dead --dry-run")
     replay = "replay --dead --reason 'the meeting type has its room again' --rate 100/s --wait"
     yield step("replay", replay, {"Replay 200 deliveries?": "y"})
-    until(lambda: len(incident_run.operator_channel.received) == 2)
+    wait_until(lambda: len(incident_run.operator_channel.received) == 2)
     yield Step("over", "\n".join(incident_run.operator_channel.received[1]))
     yield step("resolved", "status; echo exit code $?")
     yield step("timeline", f"bookings show {incident_run.booking}")
@@ -214,14 +214,6 @@ def expected(bodies: Sequence[Body]) -> dict[str, tuple[str, datetime, int]]:
         )
         for key, says in found.items()
     }
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
 
 
 def _unpacked(bodies: Sequence[bytes]) -> list[Body]:

@@ -10,8 +10,9 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import MEETING_OVER, SUPERSEDED, Notification
-from tests.console.incident import BROKEN, HEALTHY, Incident, Step, expected, incident, run_incident, until
+from tests.console.incident import BROKEN, HEALTHY, Incident, Step, expected, incident, run_incident
 from tests.console.tmux import is_there
+from tests.waiting import wait_until
 
 QUICK_SCHEDULE = "python -m tests.console.fast_alerts"
 ERROR = "no room is known for meeting type sample-type"
@@ -93,7 +94,7 @@ def test_in_the_end_each_booking_and_the_platforms_rows_agree_with_the_newest_we
 
 def test_everyone_was_notified_exactly_once(platform: Incident) -> None:
     with platform.database.read_only() as session:
-        until(lambda: set(session.scalars(select(Notification.status))) == {"done"})
+        wait_until(lambda: set(session.scalars(select(Notification.status))) == {"done"})
         unsent = func.coalesce(Notification.last_error.in_((MEETING_OVER, SUPERSEDED)), False)
         due = session.scalar(select(func.count()).where(Notification.status == "done", ~unsent))
     assert platform.received_messages.repeats() == (0, 0)

@@ -20,7 +20,7 @@ from runtime.signed_address import AddressSigner
 from tests.console.cli import ON_SQLITE
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 from tests.console.test_webhook import CHANGE, CREATE, REMOVE, plant
-from tests.scrape import wait_until
+from tests.waiting import wait_until
 
 BOTH = f"{OLD_KEY},{NEW_KEY}"
 NEW_MARK = AddressSigner([NEW_KEY]).fingerprints("default")[0]

@@ -6,8 +6,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from devtools.redis_server import free_port
 from runtime.signed_address import AddressSigner
 from tests.deployment.systemd_unit import read_unit, services
 from tests.payloads import payload
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 ANALYZE = shutil.which("systemd-analyze")
@@ -236,13 +235,6 @@ def test_a_package_can_be_made_of_it(tmp_path: Path) -> None:
     assert (tmp_path / "usr/local/bin/meetergo-inbox").exists()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def test_a_killed_process_is_restarted_and_the_others_never_stop(
     installed: Installation, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
@@ -275,7 +267,7 @@ def test_a_killed_process_is_restarted_and_the_others_never_stop(
     with services(units, tmp_path) as running:
         wait_until_ready(url, running["receiver"].log)
         assert post("first") == 200
-        eventually(partial(is_booked, "first"))
+        wait_until(partial(is_booked, "first"))
         others = {name: service.pid for name, service in running.items() if name != "receiver"}
         running["receiver"].kill()
         wait_until_ready(url, running["receiver"].log)
@@ -283,6 +275,6 @@ def test_a_killed_process_is_restarted_and_the_others_never_stop(
         running["worker"].kill()
         running["scheduler"].kill()
         assert post("second") == 200
-        eventually(partial(is_booked, "second"))
+        wait_until(partial(is_booked, "second"))
         assert "encrypted" not in running["receiver"].log.read_text()  # it read BODY_KEYS from its credential
     engine.dispose()

@@ -29,7 +29,7 @@ from runtime.private_files import make_private
 from runtime.redis.client import connect
 from tests.console.cli import run_cli_in
 from tests.console.terminal import terminal
-from tests.scrape import wait_until
+from tests.waiting import wait_until
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/webhooks/meetergo/\S+")
 NAMES = ("WEBHOOK_KEYS", "REDIS_URL", "DATABASE_URL", "REDIS_PREFIX")

@@ -28,7 +28,7 @@ from models.booking import Booking
 from operations.text import short
 from runtime.signed_address import WEBHOOK_PATH
 from tests.console.cli import run_cli_in
-from tests.scrape import wait_until
+from tests.waiting import wait_until
 from tests.worker.harness import Harness
 
 KEYS = "k" * 32

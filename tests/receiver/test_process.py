@@ -10,7 +10,7 @@ from tests.payloads import payload
 from tests.process_environment import environment_names
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
 from tests.receiver.process import TIMEOUT_SECONDS, environment, read_all, receiver_process, request
-from tests.scrape import wait_until
+from tests.waiting import wait_until
 
 BODY = payload("booking_created")
 TOKEN = ADDRESS.rpartition("/")[2]

@@ -18,7 +18,8 @@ from tests.forked_run import run_forked
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, MakeApp
 from tests.receiver.process import TIMEOUT_SECONDS, Process, environment, receiver_process, request
-from tests.scrape import free_ports, read, read_until, wait_until
+from tests.scrape import free_ports, read, read_until
+from tests.waiting import wait_until
 
 BODY = payload("booking_created")
 GZIPPED = gzip.compress(BODY)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
 from models.booking import Booking
@@ -12,7 +12,7 @@ from models.delivery import Delivery, NewDelivery
 from models.migrate import migrate
 from runtime.database import EARLIEST, LATEST, Database
 from runtime.encryption import BodyCipher
-from tests.another_database import another_database
+from tests.another_database import administer, another_database
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 ODD_SESSION_SETTINGS = {
@@ -28,14 +28,6 @@ ODD_SESSION_SETTINGS = {
     "quote_all_identifiers": "on",
     "synchronous_commit": "off",
 }
-
-
-def administer(url: str, *statements: str) -> None:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-    engine.dispose()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from runtime.database import Database
 from tests.postgresql_server import empty
 from tests.raw_sql import sql
-from tests.redis_pair import wait_until
+from tests.waiting import wait_until
 
 STATEMENT_TIMEOUT = timedelta(milliseconds=500)
 

@@ -15,8 +15,9 @@ from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
 from runtime.redis.client import NotWritable, connect
 from runtime.settings import StoreSettings
-from tests.redis_pair import SERVICE_NAME, RedisPair, redis_pair, sentinel, wait_until
+from tests.redis_pair import SERVICE_NAME, RedisPair, redis_pair, sentinel
 from tests.tcp_proxy import proxy
+from tests.waiting import wait_until
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

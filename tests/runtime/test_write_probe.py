@@ -8,12 +8,12 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.migrate import migrate
 from runtime.database import Database, is_schema_outdated
-from tests.another_database import another_database
+from tests.another_database import administer, another_database
 from tests.broken_databases import read_only_database
 from tests.raw_sql import sql
 
@@ -114,14 +114,6 @@ def probed_url(postgresql_url: str) -> Iterator[str]:
         migrate(database.engine)
         database.close()
         yield url
-
-
-def administer(url: str, *statements: str) -> None:
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
-    engine.dispose()
 
 
 TERMINATE_CONNECTIONS = (

@@ -31,7 +31,7 @@ from runtime.contention import in_transaction, with_retry
 from runtime.database import Database
 from runtime.encryption import BodyCipher, key_id
 from runtime.errors import Transient
-from tests.scrape import wait_until
+from tests.waiting import wait_until
 from tests.worker.harness import AT, START, Harness, later
 from worker.maintenance.sweeper import link_new_users
 from worker.services import Services, build_services

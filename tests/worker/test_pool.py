@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from runtime.redis.client import connect
 from runtime.version import VERSION
 from tests.process_environment import environment_names
 from tests.scrape import free_ports, read, read_until
+from tests.waiting import wait_until
 from tests.worker.harness import AT, START, Harness
 from worker import scheduler
 from worker.pool import QueueWorker
@@ -76,13 +77,6 @@ def _end(process: "subprocess.Popen[bytes] | ForkedProcess") -> None:
     finally:
         process.kill()
         process.wait()
-
-
-def wait_until(holds: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def workers(harness: Harness) -> list[Worker]:

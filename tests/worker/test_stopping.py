@@ -21,7 +21,7 @@ from runtime.process.child_processes import stop_with_parent
 from runtime.queue import QueueName
 from runtime.redis.client import InstallationRedis, connect
 from tests.faults.redis_server import RedisServer
-from tests.scrape import wait_until
+from tests.waiting import wait_until
 from worker import identity, pool, stopping
 from worker.maintenance import recovery
 from worker.pool import QueueWorker, WorkerPool
