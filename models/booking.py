@@ -113,6 +113,11 @@ class Booking(Model):
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
     @classmethod
+    def by_ids(cls, session: Session, ids: Collection[str]) -> "dict[str, Booking]":
+        """Return the existing bookings by key."""
+        return {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(ids)))}
+
+    @classmethod
     def get_for_update(cls, session: Session, ids: Iterable[str], now: datetime) -> "dict[str, Booking]":
         """Lock and return bookings by key (see `booking_key`), creating those that do not exist yet.
 

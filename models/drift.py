@@ -1,12 +1,11 @@
 """Drift: the difference between a booking and an event, computed without writing."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlalchemy import inspect, select
-from sqlalchemy.orm import Session
+from sqlalchemy import inspect
 
 from meetergo.events import BookingEvent
 from models.booking import Booking
@@ -50,11 +49,6 @@ def drift(current: Booking | None, event: BookingEvent) -> Drift | None:
         and (current is None or _normalised(name, before[name]) != _normalised(name, after[name]))
     }
     return Drift(event.booking_id, _kind(current, after), columns) if columns else None
-
-
-def bookings_by_id(session: Session, ids: Sequence[str]) -> dict[str, Booking]:
-    """Return id -> booking for the known ones of these ids."""
-    return {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
 
 
 def _after_applying(current: Booking | None, event: BookingEvent) -> Booking:

@@ -6,6 +6,7 @@ found without a lock, and changed one booking at a time, in the order of locks t
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -186,21 +187,22 @@ def vacuum(database: Database, timeout: timedelta = VACUUM_TIMEOUT) -> bool:
     if database.supports_skip_locked:
         return True
     deadline = time.monotonic() + timeout.total_seconds()
-    while True:
-        connection = database.engine.raw_connection()
-        try:
-            raw: Any = connection.driver_connection
-            raw.execute("VACUUM")
-            busy, *_ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if not busy:
-                return True
-        except raw.OperationalError:
-            pass
-        finally:
-            connection.close()
+    while not _vacuum(database):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
+    return True
+
+
+def _vacuum(database: Database) -> bool:
+    with closing(database.engine.raw_connection()) as connection:
+        raw: Any = connection.driver_connection
+        try:
+            raw.execute("VACUUM")
+            busy, *_ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except raw.OperationalError:
+            return False
+    return not busy
 
 
 def _is_provider_id(key: str) -> bool:

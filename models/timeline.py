@@ -18,6 +18,8 @@ from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
 
+Query = Select[*tuple[Any, ...]]
+
 
 @dataclass(frozen=True)
 class TimelineEntry:
@@ -79,16 +81,14 @@ class TimelineSource:
         matches_booking: condition for the entries of one booking.
     """
 
-    query: Select[*tuple[Any, ...]]
+    query: Query
     order: tuple[Any, Any]
     matches_booking: Callable[[str], ColumnElement[bool]]
 
 
 def for_booking(session: Session, booking_id: str) -> list[TimelineEntry]:
     """Return all entries of one booking, in order."""
-    return _merge_by_time(
-        _read(session, source.query.where(source.matches_booking(booking_id)), source) for source in SOURCES
-    )
+    return _merge_by_time(_read(session, _about(source, booking_id), source) for source in SOURCES)
 
 
 def latest_of_booking(
@@ -104,7 +104,9 @@ def latest_of_booking(
         count: maximum number of entries.
         before: only entries before this time.
     """
-    entries = _merge_by_time(_newest(session, source, booking_id, count + 1, before) for source in SOURCES)
+    entries = _merge_by_time(
+        _newest(session, _about(source, booking_id, before), source, count + 1) for source in SOURCES
+    )
     if len(entries) <= count:
         return entries, None
     shown = entries[-count:]
@@ -112,14 +114,9 @@ def latest_of_booking(
     return whole, whole[0].at
 
 
-def _newest(
-    session: Session, source: "TimelineSource", booking_id: str, count: int, before: datetime | None
-) -> list[TimelineEntry]:
+def _about(source: TimelineSource, booking_id: str, before: datetime | None = None) -> Query:
     query = source.query.where(source.matches_booking(booking_id))
-    if before:
-        query = query.where(source.order[0] < before)
-    newest = query.order_by(*(key.desc() for key in source.order)).limit(count)
-    return [TimelineEntry(**row) for row in session.execute(newest).mappings()][::-1]
+    return query.where(source.order[0] < before) if before else query
 
 
 def since(session: Session, time: datetime) -> list[TimelineEntry]:
@@ -129,13 +126,16 @@ def since(session: Session, time: datetime) -> list[TimelineEntry]:
 
 def latest(session: Session, count: int) -> list[TimelineEntry]:
     """Return the latest entries, in order."""
-    newest = (source.query.order_by(*(key.desc() for key in source.order)).limit(count) for source in SOURCES)
-    rows = ([TimelineEntry(**row) for row in session.execute(query).mappings()][::-1] for query in newest)
-    return _merge_by_time(rows)[-count:]
+    return _merge_by_time(_newest(session, source.query, source, count) for source in SOURCES)[-count:]
 
 
-def _read(session: Session, query: Select[*tuple[Any, ...]], source: TimelineSource) -> list[TimelineEntry]:
+def _read(session: Session, query: Query, source: TimelineSource) -> list[TimelineEntry]:
     return [TimelineEntry(**row) for row in session.execute(query.order_by(*source.order)).mappings()]
+
+
+def _newest(session: Session, query: Query, source: TimelineSource, count: int) -> list[TimelineEntry]:
+    newest = query.order_by(*(key.desc() for key in source.order)).limit(count)
+    return [TimelineEntry(**row) for row in session.execute(newest).mappings()][::-1]
 
 
 def _merge_by_time(parts: Iterable[Sequence[TimelineEntry]]) -> list[TimelineEntry]:

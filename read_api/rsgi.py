@@ -25,7 +25,7 @@ class ReadApiServer:
 
     def __init__(self, app: Flask, waiters: FeedWaiters | None = None) -> None:
         self._app = app
-        self._waiters = waiters
+        self._waiters = waiters or FeedWaiters(self._poll)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Prepare the process before the server listens."""
@@ -39,7 +39,6 @@ class ReadApiServer:
         protocol.response_bytes(status, headers, body)
 
     async def _respond(self, scope: Scope) -> RawHttpResponse:
-        self._waiters = self._waiters or FeedWaiters(self._poll)
         started, result = time.monotonic(), WaitResult.CHANGED
         while result is WaitResult.CHANGED:  # the token is checked again, too
             environment = environ(scope)

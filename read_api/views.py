@@ -83,7 +83,7 @@ def list_bookings() -> Response:
             slow["status"] = parameters.status
         page = fetch_page(session, query, key, _key(parameters.after, key), parameters.limit, _equal(slow))
         ids = [row.id for row in page.rows]
-        found = {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
+        found = Booking.by_ids(session, ids)
         bookings = [found[each] for each in ids if each in found]
         owners = _owners(session, bookings)
     resources = [booking_resource(row, owners.get(row.platform_user_id or 0)) for row in bookings]

@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 from meetergo.api.errors import ApiError, Unauthorised
 from meetergo.events import UnreadableBody
 from models.account import DEFAULT, account_of, booking_key, meetergo_id
+from models.booking import Booking
 from models.delivery import Delivery, delivery_id
-from models.drift import bookings_by_id, drift
+from models.drift import drift
 from operations import lookup
 from operations.serialize import Json
 from operations.text import printable
@@ -94,7 +95,7 @@ class Refresher:
     def _columns(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Return the public columns of the known ones of these bookings, by key."""
         with self.local_bookings.database.read_only() as session:
-            return {key: row.public_columns() for key, row in bookings_by_id(session, keys).items()}
+            return {key: row.public_columns() for key, row in Booking.by_ids(session, keys).items()}
 
     def _fetch(self, key: str, is_dry: bool) -> RefreshResult:
         account, asked_at = self.local_bookings.account, self.clock()

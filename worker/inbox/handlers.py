@@ -168,7 +168,7 @@ class HandlerContext:
             if not ids:
                 return
             try:
-                page = {row.id: row for row in self.session.scalars(select(Booking).where(Booking.id.in_(ids)))}
+                page = Booking.by_ids(self.session, ids)
             except OperationalError:
                 raise
             except Exception:

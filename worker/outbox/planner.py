@@ -345,7 +345,7 @@ def _linked_host_row(
     subscriber: Subscriber,
 ) -> dict[str, Any]:
     ids = booking_ids[:MAX_LISTED]
-    found = {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
+    found = Booking.by_ids(session, ids)
     bookings = [found[each] for each in ids if each in found]
     first, is_one = bookings[0], len(booking_ids) == 1
     payload: dict[str, Any] = {"booking": _booking_payload(first, first.public_columns()), "before": None}

@@ -9,7 +9,6 @@ from sqlalchemy import select
 from models.account import booking_key, is_of, meetergo_id
 from models.booking import Booking
 from models.delivery import Delivery, NewDelivery
-from models.drift import bookings_by_id
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
@@ -40,7 +39,7 @@ class LocalBookings:
     def known(self, ids: Sequence[str]) -> dict[str, Booking]:
         """Return the known bookings of these ids at meetergo, by id."""
         with self.database.read_only() as session:
-            found = bookings_by_id(session, [self.key(each) for each in ids])
+            found = Booking.by_ids(session, [self.key(each) for each in ids])
         return {meetergo_id(self.account, key): booking for key, booking in found.items()}
 
     def confirmed_ids(self, host_id: str, since: datetime, until: datetime | None) -> list[str]:
