@@ -35,6 +35,11 @@ def age(at: datetime | None, now: datetime) -> str:
     return f"{duration(now - at)} ago" if at <= now else f"in {duration(at - now)}"
 
 
+def when(at: datetime | None, now: datetime) -> str:
+    """Format a time in UTC, and relative to now."""
+    return f"{moment(at)} ({age(at, now)})" if at else NO_VALUE
+
+
 def short(identifier: str | int | None) -> str:
     """Shorten a long id to a prefix that identifies it and can be typed."""
     if identifier is None:

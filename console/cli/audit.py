@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
-from typing import Any
 
 import click
 
 from console.app import escaped
+from console.cli.arguments import options
 
 
 def login_name() -> str:
@@ -23,8 +22,5 @@ BY_OPTION = click.option(
     "--by", default=login_name, metavar="NAME", help="Your name in the audit record (default: login name)."
 )
 REASON_OPTION = click.option("--reason", default="", metavar="TEXT", help="Why; recorded, and shown in the timeline.")
-
-
-def audited(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the audit options `reason` and `by` to a command."""
-    return REASON_OPTION(BY_OPTION(command))
+audited = options(REASON_OPTION, BY_OPTION)
+"""Adds the audit options `reason` and `by` to a command."""

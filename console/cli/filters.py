@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import click
 
 from console.cli import completion
 from console.cli.accounts import ONLY_ACCOUNT_OPTION
+from console.cli.arguments import options
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -34,7 +34,7 @@ class TimestampParam(click.ParamType[datetime]):
             self.fail(str(error), param, context)
 
 
-FILTER_OPTIONS = [
+filters = options(
     click.option("--status", type=click.Choice(["pending", "done", "dead"]), help="Only rows with this status."),
     click.option(
         "--event", metavar="NAME", help="Only this event, such as booking_created; for notifications, the kind."
@@ -47,14 +47,8 @@ FILTER_OPTIONS = [
     click.option("--until", type=TimestampParam(), metavar="TIME", help="Older than this."),
     click.option("--error", metavar="TEXT", help="Only rows whose last error contains this text."),
     ONLY_ACCOUNT_OPTION,
-]
-
-
-def filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the filter options to a command, which receives them as `row_search` takes them."""
-    for option in reversed(FILTER_OPTIONS):
-        command = option(command)
-    return command
+)
+"""Adds the filter options to a command, which receives them as `row_search` takes them."""
 
 
 def row_search(session: Session, chosen: dict[str, Any]) -> RowSearch:

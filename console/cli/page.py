@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
+from console.cli.arguments import options
+
 if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
 
-def paging_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the paging options to a list command."""
-    limit = click.option(
-        "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of rows."
-    )
-    before = click.option("--before", metavar="ID", help="Continue after this row of an earlier page.")
-    return limit(before(command))
+paging_options = options(
+    click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of rows."),
+    click.option("--before", metavar="ID", help="Continue after this row of an earlier page."),
+)
 
 
 def fetch_page(session: Session, query: Select[Any], limit: int) -> tuple[Sequence[Any], int]:

@@ -9,7 +9,7 @@ from rich.text import Text
 from console.render import body, changes, tables
 from console.render.tables import Column
 from operations import serialize
-from operations.text import CONSOLE_COMMAND, age, moment, printable, short
+from operations.text import CONSOLE_COMMAND, moment, printable, short, when
 
 ATTEMPT_COLUMNS = [Column("try"), Column("at (UTC)"), Column("then"), Column("error", wraps=True)]
 NOTIFICATION_COLUMNS = [
@@ -26,9 +26,8 @@ INTERVENTION_COLUMNS = [Column("what"), Column("at (UTC)"), Column("by", wraps=T
 def render(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
     """Render the details of a delivery."""
     yield Text(f"delivery {found['id']}", style="bold")
-    received = f"{moment(found['received_at'])} ({age(found['received_at'], now)})"
     facts = {
-        "received": f"{received}, by {found['source']}, for account {found['account']}",
+        "received": f"{when(found['received_at'], now)}, by {found['source']}, for account {found['account']}",
         "event": printable(found["event"] or "-"),
         "booking": printable(found["booking_id"] or "-"),
         "note": printable(found["note"] or "-"),
@@ -55,8 +54,8 @@ def outcome_fields(found: serialize.Json, now: datetime) -> dict[str, str]:
     """Return how a row ended, or when it is retried."""
     return {
         "tries": f"{found['attempts']} failed" if found["attempts"] else "-",
-        "next try": f"{moment(found['due_at'])} ({age(found['due_at'], now)})" if found["due_at"] else "-",
-        "ended": f"{moment(found['ended_at'])} ({age(found['ended_at'], now)})" if found["ended_at"] else "-",
+        "next try": when(found["due_at"], now),
+        "ended": when(found["ended_at"], now),
         "error": printable(found["last_error"] or "-"),
     }
 

@@ -14,7 +14,7 @@ from models.stats import RATE_WINDOW, Stats
 from operations.checks import Finding
 from operations.serialize import Json
 from operations.status import AccountStatus, StatusSnapshot
-from operations.text import NO_VALUE, age, count, moment, printable
+from operations.text import NO_VALUE, age, count, moment, printable, when
 from runtime.queue import QUEUES, QueueName
 from worker.maintenance.conditions import CONDITIONS
 
@@ -174,7 +174,7 @@ def _incidents(snapshot: StatusSnapshot) -> Iterator[str]:
         yield f"{_words(kind)}, since {moment(since)} ({age(since, stats.at)}{suffix})"
     for incident in stats.account_incidents:
         about = f"{_words(incident.kind)} (account {incident.account})"
-        yield f"{about}, since {moment(incident.began_at)} ({age(incident.began_at, stats.at)})"
+        yield f"{about}, since {when(incident.began_at, stats.at)}"
 
 
 def _words(name: str) -> str:

@@ -87,19 +87,16 @@ def check_channels(lines: Sequence[HostRow], settings: WorkerSettings) -> tuple[
             missing setting.
     """
     placeholder_settings = settings.model_copy(update=PLACEHOLDER_SETTINGS)
-    invalid: dict[str, str] = {}
     needs_setting: Counter[tuple[str, str]] = Counter()
     checked = []
     for line in lines:
+        bad: list[UnusableChannel] = []
         for url in (line.entry and line.entry.channels) or ():
-            try:
-                open_channel(url, settings)
-            except UnusableChannel as error:
-                if _is_usable(url, placeholder_settings):
-                    needs_setting[url.partition(":")[0], str(error.__cause__ or error)] += 1
-                else:
-                    invalid[url] = str(error)
-        bad = [invalid[url] for url in (line.entry and line.entry.channels) or () if url in invalid]
+            error = _problem(url, settings)
+            if error and _problem(url, placeholder_settings):
+                bad.append(error)
+            elif error:
+                needs_setting[url.partition(":")[0], str(error.__cause__ or error)] += 1
         checked.append(replace(line, entry=None, error=f"channels: {bad[0]}") if bad else line)
     return checked, [_warning(scheme, why, hosts, settings) for (scheme, why), hosts in needs_setting.items()]
 
@@ -110,12 +107,12 @@ def _warning(scheme: str, why: str, hosts: int, settings: WorkerSettings) -> str
     return f"{count(hosts, 'host has', 'hosts have')} a channel '{scheme}:' that cannot be used yet: {missing}{why}"
 
 
-def _is_usable(url: str, settings: WorkerSettings) -> bool:
+def _problem(url: str, settings: WorkerSettings) -> UnusableChannel | None:
     try:
         open_channel(url, settings)
-    except UnusableChannel:
-        return False
-    return True
+    except UnusableChannel as error:
+        return error
+    return None
 
 
 def write_failed(path: Path, failed: Sequence[tuple[HostRow, str]]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import update
 
-from console.render.compact_json import compact
+from console.render.body import compact
 from devtools.send import samples
 from models.account import DEFAULT
 from models.delivery import Delivery, delivery_id

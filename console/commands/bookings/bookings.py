@@ -17,7 +17,7 @@ from console.commands.bookings.refresh import refresh
 from console.commands.bookings.send_again import send_again
 from console.render import tables
 from console.render.tables import Column, as_json
-from operations.text import age, moment, printable, short, value
+from operations.text import age, moment, printable, short, value, when
 
 if TYPE_CHECKING:
     from models.booking import Booking
@@ -156,7 +156,7 @@ def _facts(booking: Booking, host: PlatformUser | None, now: datetime) -> dict[s
         "host": _host(host),
         **{name: changes.column(name, content) for name, content in others if content not in changes.EMPTY},
         "as of": moment(booking.as_of),
-        "changed": f"{moment(booking.updated_at)} ({age(booking.updated_at, now)})",
+        "changed": when(booking.updated_at, now),
     }
 
 

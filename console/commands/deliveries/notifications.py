@@ -20,7 +20,7 @@ from console.commands.deliveries.preview import preview_notifications
 from console.commands.deliveries.replay_notifications import replay_notifications
 from console.render import tables
 from console.render.tables import Column, as_json
-from operations.text import CONSOLE_COMMAND, age, moment, printable, short
+from operations.text import CONSOLE_COMMAND, age, moment, printable, short, when
 
 if TYPE_CHECKING:
     from operations import serialize
@@ -132,7 +132,7 @@ def _render(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
         "booking": printable(found["booking_id"]),
         "channel": printable(found["channel"]),
         "recipient": printable(found["recipient"]),
-        "created": f"{moment(found['created_at'])} ({age(found['created_at'], now)})",
+        "created": when(found["created_at"], now),
         "delivery": found["delivery_id"] or "-",
     }
     yield tables.fields({"status": tables.status(found["status"]), **delivery.outcome_fields(found, now), **facts})

@@ -13,7 +13,7 @@ from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import open_database, read_only_session
 from console.render import tables
 from console.render.tables import Column, as_json
-from operations.text import CONSOLE_COMMAND, age, count, moment, printable
+from operations.text import CONSOLE_COMMAND, age, count, printable, when
 
 if TYPE_CHECKING:
     from models.run import Run
@@ -76,7 +76,6 @@ def show(run_id: int, as_json: bool) -> None:
         tables.print_json(run_to_json(run))
         return
     now = datetime.now(UTC)
-    ended = f"{moment(run.ended_at)} ({age(run.ended_at, now)})" if run.ended_at else "-"
     tables.show(Text(f"run {run.id}: {run.kind} {count(run.total, *NOUNS[run.target])}", style="bold"))
     tables.show(
         tables.fields(
@@ -90,8 +89,8 @@ def show(run_id: int, as_json: bool) -> None:
                 "at most": f"{run.per_hour / 3600:g} per second" if run.per_hour else "-",
                 "by": printable(run.by),
                 "reason": printable(redact_text(run.reason)),
-                "started": f"{moment(run.created_at)} ({age(run.created_at, now)})",
-                "ended": ended,
+                "started": when(run.created_at, now),
+                "ended": when(run.ended_at, now),
                 "error": printable(run.error or "-"),
             }
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 
 from console.cli.accounts import ACCOUNT, DEFAULT
 from console.cli.api_client import api_client
+from console.cli.arguments import options
 from console.cli.audit import BY_OPTION
 from console.cli.stores import NO_TIMEOUT, channel_settings, open_database, read_only_session
 from console.render import tables
@@ -34,7 +34,7 @@ COLUMNS = [
     Column("added"),
 ]
 NAME_ARGUMENT = click.argument("name", metavar="NAME", type=ACCOUNT)
-OPTIONS = [
+values = options(
     click.option("--company-id", metavar="ID", help="Accept only this company's events (default: the API key's)."),
     click.option(
         "--api-key", "asks_key", is_flag=True, help="Ask for the API key; without a terminal, read it from stdin."
@@ -63,14 +63,8 @@ OPTIONS = [
     ),
     click.option("--no-check", is_flag=True, help="Do not ask meetergo whether it accepts the key, and whose it is."),
     BY_OPTION,
-]
-
-
-def values(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options with an account's values to a command."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+)
+"""Adds the options with an account's values to a command."""
 
 
 @click.command()
