@@ -1,4 +1,4 @@
-"""Interventions: the audit trail of operators' actions on deliveries and notifications."""
+"""Interventions: the audit trail of operators' actions."""
 
 from collections.abc import Sequence
 from datetime import datetime

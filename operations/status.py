@@ -124,7 +124,7 @@ def _count_by_account(session: Session, status: Status) -> dict[str, int]:
 
 
 def _check_schema(database: Database, stats: Stats) -> tuple[NewerDatabase | None, str | None, str | None, bool]:
-    """Return what is wrong with the schema: see the last attributes of `StatusSnapshot`, and `is_schema_outdated`."""
+    """Return what is wrong with the schema, as the attributes of `StatusSnapshot` that are about it."""
     if stats.is_database_down:
         return None, None, None, False
     try:

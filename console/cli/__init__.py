@@ -1,1 +1,1 @@
-"""What all commands share: options, errors, progress, the stores."""
+"""What all commands share: options, progress, the stores, the API client."""

@@ -1,1 +1,1 @@
-"""What an operator can do with bookings: search them, and compare one with meetergo's."""
+"""What an operator can do with bookings: search them, refresh them, see what a host reads."""

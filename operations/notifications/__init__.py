@@ -1,1 +1,1 @@
-"""What an operator can do with notifications: list them."""
+"""What an operator can do with notifications: list them, and preview mails."""

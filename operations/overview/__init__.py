@@ -1,1 +1,1 @@
-"""The state of the system at a glance: bounded statistics, and the series of the charts."""
+"""The state of the system at a glance: charts, webhook registrations, settings."""

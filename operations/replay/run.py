@@ -1,7 +1,7 @@
 """Replay many deliveries in chunks and wait until they are handled."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from models.delivery import Delivery
-from operations.replay.selection import PAGE_SIZE, SelectedDelivery, chunks
+from operations.replay.selection import SelectedDelivery, chunks, pages
 from operations.replay.service import ReplayService
 from operations.replay.throttle import Throttle
 from runtime.process.stop_signal import StopEvent
@@ -85,10 +85,6 @@ class ReplayRun:
         with self.replay_service.services.database.read_only() as session:
             return {
                 key: status
-                for page in _pages(ids)
+                for page in pages(ids)
                 for key, status in session.execute(select(Delivery.id, Delivery.status).where(Delivery.id.in_(page)))
             }
-
-
-def _pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + PAGE_SIZE] for start in range(0, len(ids), PAGE_SIZE))

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -14,6 +14,8 @@ from models.delivery import Delivery
 from models.retryable import Status
 from runtime.errors import Failure
 from worker.inbox.processor import InboxProcessor
+
+T = TypeVar("T")
 
 PAGE_SIZE = 500
 CHUNK_SIZE = 100
@@ -90,6 +92,11 @@ def chunks(chosen: Sequence[SelectedDelivery], size: int = CHUNK_SIZE) -> Iterat
         yield chunk
 
 
+def pages(rows: Sequence[T], size: int = PAGE_SIZE) -> Iterator[Sequence[T]]:
+    """Split rows into pages of this size."""
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
 def group_by_booking(chosen: Sequence[SelectedDelivery]) -> Iterator[list[SelectedDelivery]]:
     """Group deliveries by booking; one without a booking is its own group."""
     for _, group in groupby(chosen, key=lambda row: row.booking_id or row.id):
@@ -112,8 +119,8 @@ def _with_booking_ids(inbox: InboxProcessor, rows: Sequence[SelectedDelivery]) -
     """Parse deliveries that were unreadable when they died: a missing key may be configured again."""
     unread = [row.id for row in rows if row.event is None]
     found: dict[str, Event | Failure] = {}
-    for start in range(0, len(unread), PAGE_SIZE):
-        found |= _parse_events(inbox, unread[start : start + PAGE_SIZE])
+    for page in pages(unread):
+        found |= _parse_events(inbox, page)
     for row in rows:
         event = found.get(row.id)
         yield replace(row, event=event.type, booking_id=_booking_of(event)) if isinstance(event, Event) else row

@@ -1,1 +1,1 @@
-"""Commands for bookings: list, show, refresh, reconcile, book."""
+"""Commands for bookings, free times and calendars."""

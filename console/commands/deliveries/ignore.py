@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,7 @@ def _ignore(
     as_json: bool,
     confirm: bool,
 ) -> None:
+    from operations.replay.selection import CHUNK_SIZE, pages
     from operations.replay.service import NotDead
 
     noun = (target.__name__.lower(), target.__tablename__)
@@ -103,7 +104,7 @@ def _ignore(
         confirm_or_exit(f"Ignore {count(len(found), *noun)}?")
     closed: list[str] = []
     try:
-        for chunk in _chunks(found):
+        for chunk in pages(found, CHUNK_SIZE):
             closed += replay_service.ignore(chunk, datetime.now(UTC), target).ids
     except NotDead as error:
         changed = f"{count(len(closed), *noun)} before it were ignored" if closed else "nothing was changed"
@@ -115,10 +116,3 @@ def _ignore(
         click.echo(f"{key} is done: ignored.")
     if not found:
         click.echo("There is nothing to ignore.")
-
-
-def _chunks(found: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    from operations.replay.selection import CHUNK_SIZE
-
-    for start in range(0, len(found), CHUNK_SIZE):
-        yield found[start : start + CHUNK_SIZE]

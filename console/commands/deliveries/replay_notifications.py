@@ -145,12 +145,12 @@ def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Noti
 
 
 def _send(console: Console, replay_service: ReplayService, ids: Sequence[int]) -> Json:
-    from operations.replay.selection import CHUNK_SIZE
+    from operations.replay.selection import CHUNK_SIZE, pages
 
     sent: list[str] = []
     queue_reached = True
-    for start in range(0, len(ids), CHUNK_SIZE):
-        chunk_result = replay_service.replay_notifications(ids[start : start + CHUNK_SIZE], datetime.now(UTC))
+    for chunk in pages(ids, CHUNK_SIZE):
+        chunk_result = replay_service.replay_notifications(chunk, datetime.now(UTC))
         sent, queue_reached = [*sent, *chunk_result.ids], queue_reached and chunk_result.queue_reached
     console.print(f"{count(len(sent), 'notification')} pending: a worker sends them next.")
     if not queue_reached:

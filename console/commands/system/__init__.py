@@ -1,1 +1,1 @@
-"""Commands for the installation itself: state, schema, retention, privacy."""
+"""Commands for the installation itself: state, schema, accounts, access, privacy."""
