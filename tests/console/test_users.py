@@ -57,6 +57,15 @@ def test_sync_does_not_guess(operator: Operator) -> None:
     assert not any(user.meetergo_user_id for user in operator.users())
 
 
+@ON_SQLITE
+def test_a_host_with_a_blank_address_is_no_user_of_meetergo_without_one(operator: Operator) -> None:
+    host = operator.meetergo.actions.add_host("host@example.com")
+    operator.meetergo.company.users[host["userId"]]["email"] = ""
+    add(operator, "1", email=" ")
+    assert "absent" in operator.run("users", "sync").stdout
+    assert row(operator, "1").meetergo_user_id is None
+
+
 def test_a_user_who_vanished_is_reported_and_one_who_came_back_is_found(operator: Operator) -> None:
     add(operator, "1", email="gone@example.com", meetergo_user_id="gone-1")
     add(operator, "2", email="host@example.com", meetergo_user_id="gone-2", booking_url="https://old.example/x")
