@@ -54,7 +54,7 @@ def erase() -> Response:
         return _render_plan(guest, problem=_(SAY_WHY))
     found = find_guest(current().database, current().services.inbox.cipher, guest)
     if text_of("digest", "form") != _digest(_counts(found)):
-        return _render_plan(guest, has_changed=True)
+        return _render_plan(guest, has_changed=True, reason=reason)
     reason = reason_without_guest(reason, guest.person(), found)
     with current().database.transaction() as session:
         run = start_erasure(session, guest, current().services.inbox.cipher, operator().name, reason, now())
@@ -87,7 +87,7 @@ def _digest(counts: dict[str, int]) -> str:
     return "-".join(str(number) for number in counts.values())
 
 
-def _render_plan(guest: GuestName, problem: str = "", has_changed: bool = False) -> Response:
+def _render_plan(guest: GuestName, problem: str = "", has_changed: bool = False, reason: str = "") -> Response:
     try:
         found = find_guest(current().database, current().services.inbox.cipher, guest)
     except OperationError as error:
@@ -103,4 +103,5 @@ def _render_plan(guest: GuestName, problem: str = "", has_changed: bool = False)
         digest=_digest(counts),
         problem=problem,
         has_changed=has_changed,
+        reason=reason,
     )
