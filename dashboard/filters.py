@@ -1,4 +1,4 @@
-"""The filters in a query string."""
+"""What a request gives: the filters of a list, and the fields of a form."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -6,6 +6,7 @@ from typing import cast, get_args
 
 from flask import abort, request
 from sqlalchemy.orm import Session
+from werkzeug.datastructures import MultiDict
 
 from dashboard.i18n import N_, _
 from dashboard.times import now, zone_name
@@ -22,31 +23,36 @@ FILTERS = ("account", "booking", "host", "guest", "event", "error", "error_is", 
 NOT_A_TIME = N_("This is not a time: %(typed)s. Write 10m, 2h, 7d, 2026-01-31 or 2026-01-31T12:00.")
 
 
-def row_search(session: Session, source: str = "args") -> RowSearch:
+def row_search(session: Session) -> RowSearch:
     """Parse the filters of deliveries or notifications. The tab determines the status."""
-    guest = text_of("guest", source)
+    guest = text_of("guest")
     return RowSearch(
-        event=text_of("event", source),
-        booking_id=resolve_booking_id(session, text_of("booking", source)),
-        platform_user=text_of("host", source),
-        since=time_of("since", source),
-        until=time_of("until", source),
-        error=text_of("error", source),
-        error_is=text_of("error_is", source),
+        event=text_of("event"),
+        booking_id=resolve_booking_id(session, text_of("booking")),
+        platform_user=text_of("host"),
+        since=time_of("since"),
+        until=time_of("until"),
+        error=text_of("error"),
+        error_is=text_of("error_is"),
         booking_ids=bookings_of_guest(session, guest) if guest else None,
-        account=text_of("account", source),
+        account=text_of("account"),
     )
 
 
-def text_of(name: str, source: str = "args") -> str | None:
-    """Return a value of the query string or of the form; None if it is empty."""
-    value = cast("str", getattr(request, source).get(name, "")).strip().replace("\x00", "")
+def given() -> MultiDict[str, str]:
+    """Return the form of an act, or the query string of a page."""
+    return request.form if request.method == "POST" else request.args
+
+
+def text_of(name: str) -> str | None:
+    """Return a value that the request gives; None if it is empty."""
+    value = given().get(name, "").strip().replace("\x00", "")
     return value[:2000] or None
 
 
-def time_of(name: str, source: str) -> datetime | None:
-    """Return a time of the query string or of the form, UTC; None if it is empty. Abort with 400 if it is malformed."""
-    text = text_of(name, source)
+def time_of(name: str) -> datetime | None:
+    """Return a time that the request gives, UTC; None if it is empty. Abort with 400 if it is malformed."""
+    text = text_of(name)
     try:
         return parse_time(text, now(), find_zone(zone_name()) or UTC) if text else None
     except InvalidFilter:
@@ -54,11 +60,11 @@ def time_of(name: str, source: str) -> datetime | None:
 
 
 def tab_of_request() -> Tab:
-    """Return the tab that the query string names."""
-    name = request.values.get("status", "all")
+    """Return the tab that the request names."""
+    name = given().get("status", "all")
     return cast("Tab", name) if name in get_args(Tab) else "all"
 
 
-def active_filters(source: str = "args", names: Sequence[str] = FILTERS) -> dict[str, str]:
-    """Return the filters of the query string or of the form that are set."""
-    return {name: value for name in names if (value := text_of(name, source))}
+def active_filters(names: Sequence[str] = FILTERS) -> dict[str, str]:
+    """Return the filters that the request sets."""
+    return {name: value for name in names if (value := text_of(name))}

@@ -27,8 +27,8 @@ def list_all() -> Response:
 @screen.act("/accounts/add", role="operate")
 def add() -> Response:
     """Add an account. meetergo is asked whose API key it is, unless none is given."""
-    dashboard, name = current(), text_of("name", "form") or ""
-    company_id, api_key, api_user = (text_of(each, "form") for each in ("company_id", "api_key", "api_user"))
+    dashboard, name = current(), text_of("name") or ""
+    company_id, api_key, api_user = (text_of(each) for each in ("company_id", "api_key", "api_user"))
     values = AccountValues(company_id=company_id, api_key=api_key, api_user=api_user)
     cipher = dashboard.services.inbox.cipher
     if values.api_key:

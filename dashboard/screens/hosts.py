@@ -55,9 +55,9 @@ def show(external_id: str) -> Response:
 @screen.act("/hosts/add", role="operate")
 def add() -> Response:
     """Add a host, mapped to a user of meetergo."""
-    reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
-    values = HostValues(external_id, **{name: text_of(name, "form") for name in (*FIELDS, "email")})
-    account = text_of("account", "form") or DEFAULT
+    reason, external_id = reason_of_form(), text_of("external_id") or ""
+    values = HostValues(external_id, **{name: text_of(name) for name in (*FIELDS, "email")})
+    account = text_of("account") or DEFAULT
     save_host(current().database, values, now(), account=account, by=operator().name, reason=reason)
     return see_other("hosts.show", external_id=external_id)
 
@@ -65,9 +65,9 @@ def add() -> Response:
 @screen.act("/hosts/change", role="operate")
 def change() -> Response:
     """Change a host's mapping or its details."""
-    reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
-    given = {name: text_of(name, "form") or "" for name in FIELDS if name in request.form}
-    values = HostValues(external_id, **given, email=text_of("email", "form"))
+    reason, external_id = reason_of_form(), text_of("external_id") or ""
+    given = {name: text_of(name) or "" for name in FIELDS if name in request.form}
+    values = HostValues(external_id, **given, email=text_of("email"))
     save_host(current().database, values, now(), account=None, by=operator().name, reason=reason)
     return see_other("hosts.show", external_id=external_id)
 
@@ -75,6 +75,6 @@ def change() -> Response:
 @screen.act("/hosts/forget", role="operate")
 def forget() -> Response:
     """Remove the mapping of a host. The host and its bookings stay."""
-    reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
+    reason, external_id = reason_of_form(), text_of("external_id") or ""
     forgetting.forget(current().database, external_id, now(), by=operator().name, reason=reason)
     return see_other("hosts.show", external_id=external_id)

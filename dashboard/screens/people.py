@@ -30,10 +30,10 @@ def show() -> Response:
 @screen.act("/people/prune", role="people")
 def prune() -> Response:
     """Start a run that deletes rows past their retention; ask again if their number has changed meanwhile."""
-    old, reason = _prunable(), text_of("reason", "form") or ""
+    old, reason = _prunable(), text_of("reason") or ""
     if not reason:
         return _show(old, 400, problem=_(SAY_WHY))
-    if text_of("digest", "form") != _digest(old):
+    if text_of("digest") != _digest(old):
         return _show(old, 409, has_changed=True, reason=reason)
     with current().database.transaction() as session:
         run = start_prune(session, operator().name, reason, now())
@@ -49,11 +49,11 @@ def find() -> Response:
 @screen.act("/people/erase", role="people")
 def erase() -> Response:
     """Start a run that erases a guest; ask again if the number of rows has changed meanwhile."""
-    guest, reason = _guest(), text_of("reason", "form") or ""
+    guest, reason = _guest(), text_of("reason") or ""
     if not reason:
         return _render_plan(guest, problem=_(SAY_WHY))
     found = find_guest(current().database, current().services.inbox.cipher, guest)
-    if text_of("digest", "form") != _digest(_counts(found)):
+    if text_of("digest") != _digest(_counts(found)):
         return _render_plan(guest, has_changed=True, reason=reason)
     reason = reason_without_guest(reason, guest.person(), found)
     with current().database.transaction() as session:
@@ -75,7 +75,7 @@ def _show(
 
 
 def _guest() -> GuestName:
-    return GuestName(*(text_of(name, "form") or "" for name in ("email", "phone", "name")))
+    return GuestName(*(text_of(name) or "" for name in ("email", "phone", "name")))
 
 
 def _counts(found: PersonMatches) -> dict[str, int]:

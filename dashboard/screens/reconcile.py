@@ -47,7 +47,7 @@ def list_all() -> Response:
 @screen.act("/reconcile/dry-run", role="operate")
 def dry_run() -> Response:
     """Compare with meetergo now, for a limited time, and show what differs. No booking is changed."""
-    host = text_of("host", "form")
+    host = text_of("host")
     try:
         report = _compare(host)
     except OperationError as error:

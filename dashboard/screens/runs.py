@@ -1,7 +1,7 @@
 """Runs: plan what a replay would do, start it with a reason, watch it, cancel it."""
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from flask import Response, abort, request, url_for
 from redis.exceptions import RedisError
@@ -10,13 +10,14 @@ from sqlalchemy.orm import Session
 
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
-from dashboard.filters import FILTERS, active_filters, row_search, tab_of_request, text_of
+from dashboard.filters import FILTERS, active_filters, given, row_search, tab_of_request, text_of
 from dashboard.forms import SAY_WHY
 from dashboard.i18n import N_, _
 from dashboard.page_size import fit, most_rows
 from dashboard.pages import render, see_other
 from dashboard.stores import current
 from dashboard.times import now
+from models.claim import RowType
 from models.delivery import ID, Delivery
 from models.notification import Notification
 from models.run import Run, RunKind, RunTarget
@@ -27,6 +28,7 @@ from operations.filters import InvalidFilter, parse_rate
 from operations.notifications.search import notifications_in
 from operations.redact import MASKED
 from operations.replay.report import BookingDiff, NotificationPreview
+from operations.row_list import RowList
 from operations.runs.notification_plan import NotificationPlan, plan_notifications
 from operations.runs.plan import RunPlan, make_plan
 from operations.runs.store import NewRun, SelectedRow, cancel_run, find_run, start_run
@@ -89,35 +91,33 @@ def cancel(run_id: int) -> Response:
 @screen.page("/runs/plan", role="operate")
 def plan() -> Response:
     """Plan a run over the selected deliveries or notifications, or over all that match. Nothing is changed."""
-    if _is_over_notifications("args"):
-        return _render_notification_plan(_notification_plan("args"), "args")
-    return _render_plan(_plan("args"), "args")
+    if _is_over_notifications():
+        return _render_notification_plan(_notification_plan())
+    return _render_plan(_plan())
 
 
 @screen.act("/runs/start", role="operate")
 def start() -> Response:
     """Start the run that was planned; ask again if its rows have changed since."""
-    if _is_over_notifications("form"):
+    if _is_over_notifications():
         return _start_over_notifications()
-    without_failing = bool(text_of("without_failing", "form"))
-    found = _plan("form", preview=without_failing)
+    without_failing = bool(text_of("without_failing"))
+    found = _plan(preview=without_failing)
     per_second, problem = rate_and_problem()
-    has_changed = text_of("digest", "form") != found.digest
+    has_changed = text_of("digest") != found.digest
     rows = found.to_run(without_failing)
     if problem or has_changed or not rows:
-        return _render_plan(
-            _plan("form"), "form", problem=problem, has_changed=has_changed, code=409 if has_changed else 400
-        )
+        return _render_plan(_plan(), problem=problem, has_changed=has_changed, code=409 if has_changed else 400)
     return _start(found.kind, "deliveries", rows, per_second)
 
 
 def _start_over_notifications() -> Response:
-    found = _notification_plan("form")
+    found = _notification_plan()
     per_second, problem = rate_and_problem()
-    has_changed = text_of("digest", "form") != found.digest
+    has_changed = text_of("digest") != found.digest
     if problem or has_changed or not found.rows:
         code = 409 if has_changed else 400
-        return _render_notification_plan(found, "form", problem=problem, has_changed=has_changed, code=code)
+        return _render_notification_plan(found, problem=problem, has_changed=has_changed, code=code)
     return _start(found.kind, "notifications", found.to_run(), per_second)
 
 
@@ -126,11 +126,11 @@ def _start(kind: RunKind, target: RunTarget, rows: Sequence[SelectedRow], per_se
         kind=kind,
         target=target,
         by=operator().name,
-        reason=text_of("reason", "form") or "",
+        reason=text_of("reason") or "",
         rows=rows,
         selection=_described_selection(),
         per_second=per_second,
-        **_options("form"),
+        **_options(),
     )
     with current().database.transaction() as session:
         run = start_run(session, new, now())
@@ -139,37 +139,37 @@ def _start(kind: RunKind, target: RunTarget, rows: Sequence[SelectedRow], per_se
 
 def rate_and_problem() -> tuple[float | None, str]:
     """Return the rate of the form, and why a run cannot start; empty if it can."""
-    rate = text_of("rate", "form")
+    rate = text_of("rate")
     try:
         per_second = parse_rate(rate if "/" in rate else f"{rate}/s") if rate else None
     except InvalidFilter:
         return None, _("This is not a rate: write 50, 100/m or 1000/h, or nothing for no limit.")
-    return per_second, "" if text_of("reason", "form") else _(SAY_WHY)
+    return per_second, "" if text_of("reason") else _(SAY_WHY)
 
 
-def _is_over_notifications(source: str) -> bool:
-    return text_of("target", source) == "notifications"
+def _is_over_notifications() -> bool:
+    return text_of("target") == "notifications"
 
 
-def _notification_plan(source: str) -> NotificationPlan:
-    values = getattr(request, source)
+def _notification_plan() -> NotificationPlan:
+    values = given()
     ids = tuple(int(each) for each in values.getlist("id") if each.isdecimal() and len(each) < 10)
     if not ids and not values.get("all"):
         abort(400, _("Select notifications first, or choose all that match."))
     with current().database.read_only() as session:
-        query = RowSearch(ids=ids).notifications() if ids else _matching_notifications(session, source)
-        return plan_notifications(session, query, _kind(source), **_options(source))
+        query = RowSearch(ids=ids).notifications() if ids else _matching(session, notifications_in, Notification)
+        return plan_notifications(session, query, _kind(), **_options())
 
 
-def _matching_notifications(session: Session, source: str) -> Select[Any]:
-    matching = notifications_in(tab_of_request(), row_search(session, source), is_bounded=False)
-    query: Select[Any] = matching.query.with_only_columns(Notification)
-    return query.where(*matching.unindexed_filters(Notification))
+def _matching(session: Session, rows_in: Callable[..., RowList], model: RowType) -> Select[Any]:
+    matching = rows_in(tab_of_request(), row_search(session), is_bounded=False)
+    query: Select[Any] = matching.query.with_only_columns(model)
+    return query.where(*matching.unindexed_filters(model))
 
 
 @fit
 def _render_notification_plan(
-    found: NotificationPlan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
+    found: NotificationPlan, *, problem: str = "", has_changed: bool = False, code: int = 200
 ) -> Response:
     return render(
         "runs/plan_notifications.html",
@@ -178,39 +178,37 @@ def _render_notification_plan(
         shown=found.rows[: most_rows(MAX_BOOKINGS_SHOWN)],
         problem=problem,
         has_changed=has_changed,
-        **form_values(source),
+        **form_values(),
     )
 
 
-def _plan(source: str, *, preview: bool = True) -> RunPlan:
-    kind = _kind(source)
+def _plan(*, preview: bool = True) -> RunPlan:
+    kind = _kind()
     with current().database.read_only() as session:
-        query = _query(session, source)
-    return make_plan(current().services, query, kind, operator().name, preview=preview, **_options(source))
+        query = _query(session)
+    return make_plan(current().services, query, kind, operator().name, preview=preview, **_options())
 
 
-def _kind(source: str) -> RunKind:
-    kind = getattr(request, source).get("kind", "")
+def _kind() -> RunKind:
+    kind = given().get("kind", "")
     if kind not in PLANNED_KINDS:
         abort(400, _("Choose what to do: replay or ignore."))
-    return cast("RunKind", kind)
+    return kind
 
 
-def _options(source: str) -> dict[str, bool]:
-    return {name: bool(text_of(name, source)) for name in ("resend", "superseded")}
+def _options() -> dict[str, bool]:
+    return {name: bool(text_of(name)) for name in ("resend", "superseded")}
 
 
-def _query(session: Session, source: str) -> Select[Any]:
+def _query(session: Session) -> Select[Any]:
     """Select the deliveries that the form names, or all that its filters match."""
-    values = getattr(request, source)
+    values = given()
     ids = tuple(each for each in values.getlist("id") if ID.fullmatch(each))
     if ids:
         return RowSearch(ids=ids).deliveries()
     if not values.get("all"):
         abort(400, _("Select deliveries first, or choose all that match."))
-    matching = deliveries_of(tab_of_request(), row_search(session, source), is_bounded=False)
-    query: Select[Any] = matching.query.with_only_columns(Delivery)
-    return query.where(*matching.unindexed_filters(Delivery))
+    return _matching(session, deliveries_of, Delivery)
 
 
 def _described_selection() -> dict[str, Any]:
@@ -218,14 +216,12 @@ def _described_selection() -> dict[str, Any]:
     ids = request.form.getlist("id")
     if ids:
         return {"ids": len(ids)}
-    filters = active_filters("form")
+    filters = active_filters()
     return {"status": tab_of_request(), **filters, **({"guest": MASKED} if "guest" in filters else {})}
 
 
 @fit
-def _render_plan(
-    found: RunPlan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
-) -> Response:
+def _render_plan(found: RunPlan, *, problem: str = "", has_changed: bool = False, code: int = 200) -> Response:
     notified: dict[str, list[NotificationPreview]] = {}
     for notification in found.report.notifications:
         notified.setdefault(notification.booking_id, []).append(notification)
@@ -248,7 +244,7 @@ def _render_plan(
         problem=problem,
         has_changed=has_changed,
         retries=sum(row.status == "pending" for row in found.rows),
-        **form_values(source),
+        **form_values(),
     )
 
 
@@ -265,16 +261,16 @@ def _shown(bookings: Sequence[str], diffs: dict[str, BookingDiff]) -> Sequence[s
     return shown
 
 
-def form_values(source: str, default_rate: str = DEFAULT_RATE) -> dict[str, Any]:
+def form_values(default_rate: str = DEFAULT_RATE) -> dict[str, Any]:
     """Return the values of the form that starts a run."""
-    values = getattr(request, source)
+    values = given()
     with current().database.read_only() as session:
         active = Run.active(session, MAX_ACTIVE_SHOWN)
     return dict(
         active=active,
         VERBS=VERBS,
         hidden=[(name, each) for name in CARRIED for each in values.getlist(name)],
-        options=_options(source),
+        options=_options(),
         reason=values.get("reason", ""),
         rate=values.get("rate", default_rate),
         start_at=url_for("runs.start"),

@@ -41,22 +41,22 @@ class Planned(NamedTuple):
 @screen.page("/runs/send-again", role="operate")
 def plan() -> Response:
     """Plan to send the bookings that changed in a period. Nothing is changed."""
-    return _render(_plan("args"), "args")
+    return _render(_plan())
 
 
 @screen.act("/runs/send-again/start", role="operate")
 def start() -> Response:
     """Start the run that was planned; ask again if other bookings have changed in its period."""
-    planned = _plan("form")
+    planned = _plan()
     per_second, problem = rate_and_problem()
-    has_changed = text_of("digest", "form") != planned.plan.digest
+    has_changed = text_of("digest") != planned.plan.digest
     if problem or has_changed or not planned.plan.booking_ids:
-        return _render(planned, "form", problem=problem, has_changed=has_changed, code=409 if has_changed else 400)
+        return _render(planned, problem=problem, has_changed=has_changed, code=409 if has_changed else 400)
     new = NewRun(
         kind="send_again",
         target="bookings",
         by=operator().name,
-        reason=text_of("reason", "form") or "",
+        reason=text_of("reason") or "",
         rows=planned.plan.to_run(),
         selection={"since": planned.since.isoformat(), "until": planned.until.isoformat()},
         per_second=per_second,
@@ -66,8 +66,8 @@ def start() -> Response:
     return see_other("runs.show", run_id=run.id)
 
 
-def _plan(source: str) -> Planned:
-    since, until = time_of("since", source), time_of("until", source) or now()
+def _plan() -> Planned:
+    since, until = time_of("since"), time_of("until") or now()
     if since is None:
         abort(400, _(SAY_SINCE))
     with current().database.read_only() as session:
@@ -76,10 +76,8 @@ def _plan(source: str) -> Planned:
 
 
 @fit
-def _render(
-    planned: Planned, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
-) -> Response:
-    values = form_values(source, DEFAULT_RATE)
+def _render(planned: Planned, *, problem: str = "", has_changed: bool = False, code: int = 200) -> Response:
+    values = form_values(DEFAULT_RATE)
     values["hidden"] = [("since", planned.since.isoformat()), ("until", planned.until.isoformat())]
     values["start_at"] = url_for("send_again.start")
     return render(
