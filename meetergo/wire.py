@@ -25,8 +25,9 @@ MAX_IGNORED_SHOWN = 10
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 TRUE = {"true", "1", "yes", "y", "on", "t"}
 FALSE = {"false", "0", "no", "n", "off", "f"}
-NAME_AND_ADDRESS = re.compile(r'\s*"?([^<>]*?)"?\s*<([^<>]*@[^<>]*)>\s*')
-NO_ADDRESS = re.compile(r"[][{},;<>]|@.*@", re.DOTALL)
+LIST_ITEM = re.compile(r'(?:"[^"]*"|[^",;]+)+')
+"""Matches an item of a text with commas, which a name in quotes may hold, too."""
+NO_ADDRESS = re.compile(r"[][{},;<>]")
 """Matches what is not one address, such as JSON in a text."""
 UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\x00|\xed")
 """Matches a body that may hold text that no database stores: see `storable`."""
@@ -234,9 +235,9 @@ def _numbered(value: dict[str, Any]) -> Any:
 
 def _separated(text: str, name: str) -> Any:
     """Return the ids or addresses in a text; the text itself if it holds none, such as JSON in a text."""
-    if text.startswith(("[", "{")):
+    if text.lstrip().startswith(("[", "{")):
         return text
-    parts = [part for each in re.split("[,;]", text) if (part := each.strip())]
+    parts = [part for each in LIST_ITEM.findall(text) if (part := each.strip())]
     has_commas_in_names = name != "hostIds" and not all("@" in part for part in parts)
     return [text] if has_commas_in_names else parts or text
 
@@ -413,6 +414,8 @@ def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[AttendeeBody] | N
         if details.get("id"):
             key = key_of_id.setdefault(str(details["id"]), key)
         guests[key] = {**guests.get(key, {}), **details}
+    if not guests and not has_all_attendees:
+        return None, False  # a list that cannot be read says nothing
     return [AttendeeBody(key, details) for key, details in guests.items()], has_all_attendees
 
 
@@ -444,9 +447,11 @@ def _guest_from_text(item: Any) -> dict[str, str | None] | None:
         return None
     if contact is None or "@" not in contact:
         return {"id": contact} if contact else None
-    match = NAME_AND_ADDRESS.fullmatch(contact)
-    name, address = match.groups() if match else ("", contact)
-    if NO_ADDRESS.search(address):
+    name, address = "", contact
+    if "<" in contact:  # no pattern: one for this can take a second for a text of blanks
+        name, _, address = (part.strip() for part in contact.strip().removesuffix(">").partition("<"))
+        name = name.removeprefix('"').removesuffix('"')
+    if address.count("@") != 1 or NO_ADDRESS.search(address):
         return None
     return {"email": address, "fullname": name} if name else {"email": address}
 
