@@ -295,8 +295,15 @@ class Delivery(Retryable, Model):
 
     @classmethod
     def isolate_all(cls, session: Session, ids: Collection[str]) -> None:
-        """Isolate all these rows, since it is unknown which of them failed; see `Retryable.isolate`."""
-        update_rows(session, update(cls).where(cls.id.in_(ids), cls.has_status("pending")).values(is_isolated=True))
+        """Isolate all these rows, since it is unknown which of them failed; see `Retryable.isolate`.
+
+        Raises:
+            RowsDiscarded: a trigger of the platform's keeps some as they were, without an error.
+        """
+        are_pending = (cls.id.in_(ids), cls.has_status("pending"))
+        isolated = update_rows(session, update(cls).where(*are_pending).values(is_isolated=True))
+        if isolated < len(ids) and session.scalar(select(exists().where(*are_pending, ~cls.is_isolated))):
+            raise RowsDiscarded(cls.__tablename__)
 
     @classmethod
     def is_due(cls, now: Moment) -> ColumnElement[bool]:

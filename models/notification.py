@@ -24,6 +24,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import BindParameter, ColumnElement
@@ -55,6 +56,19 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 """How far ahead the clock of the worker that made a row may have been."""
 SEND_LEASE = timedelta(seconds=60)
 """How long a sender holds a claimed row. Longer than any channel's deadline; renewed while sending."""
+
+
+class ClaimRefused(Exception):
+    """The database lets some of the rows that were to be claimed not be updated.
+
+    Attributes:
+        ids: those rows and the others of the batch.
+        reason: the database's error.
+    """
+
+    def __init__(self, ids: Sequence[int], reason: DBAPIError | RowsDiscarded) -> None:
+        super().__init__(str(reason))
+        self.ids, self.reason = ids, reason
 
 
 class Notification(Retryable, Model):
@@ -316,34 +330,50 @@ class Notification(Retryable, Model):
             excluding: fingerprints of channels not to use now.
             refused: ids of rows that the database does not let us claim.
             account: the account to choose from; None for any.
+
+        Raises:
+            ClaimRefused: the database lets some of them not be claimed.
         """
         query = cls._claim_query(is_isolated=False)
-        if refused:
-            query = query.where(cls.id.not_in(refused))
         if account is not None:
             query = query.where(*is_of(cls, account))
-        return cls._claim(session, query, now, limit, worker, excluding)
+        return cls._claim(session, query, now, limit, worker, excluding, refused)
 
     @classmethod
     def claim_isolated(
-        cls, session: Session, now: datetime, worker: str, *, excluding: Collection[str] = ()
+        cls,
+        session: Session,
+        now: datetime,
+        worker: str,
+        *,
+        excluding: Collection[str] = (),
+        refused: Collection[int] = (),
     ) -> "Sequence[Notification]":
-        """Claim one isolated notification, to be sent alone because a worker died while sending its batch."""
-        return cls._claim(session, cls._claim_query(is_isolated=True), now, 1, worker, excluding)
+        """Claim one isolated notification, to be sent alone because a worker died while sending its batch.
+
+        Raises:
+            ClaimRefused: the database does not let it be claimed.
+        """
+        return cls._claim(session, cls._claim_query(is_isolated=True), now, 1, worker, excluding, refused)
 
     @classmethod
-    def look_ahead(cls, session: Session, now: datetime, *, excluding: Collection[str] = ()) -> tuple[bool, bool]:
+    def look_ahead(
+        cls, session: Session, now: datetime, *, excluding: Collection[str] = (), refused: Collection[int] = ()
+    ) -> tuple[bool, bool]:
         """Return whether `claim_isolated` would find one, and whether accounts beside `default` have pending ones."""
-        query = cls._look_ahead_query(is_excluding=bool(excluding))
-        has_isolated, other = session.execute(query, {"now": now, "excluding": [*excluding]}).one()
+        query = cls._look_ahead_query(is_excluding=bool(excluding), is_refusing=bool(refused))
+        values = {"now": now, "excluding": [*excluding], "refused": [*refused]}
+        has_isolated, other = session.execute(query, values).one()
         return bool(has_isolated), other is not None
 
     @classmethod
     @cache
-    def _look_ahead_query(cls, *, is_excluding: bool) -> Select[Any]:
+    def _look_ahead_query(cls, *, is_excluding: bool, is_refusing: bool) -> Select[Any]:
         conditions = cls._is_claimable(is_isolated=True)
         if is_excluding:
             conditions = (*conditions, cls.fingerprint.not_in(bindparam("excluding", expanding=True)))
+        if is_refusing:
+            conditions = (*conditions, cls.id.not_in(bindparam("refused", expanding=True)))
         other = cls.first_other_account().scalar_subquery()
         return cast("Select[Any]", select(exists().where(*conditions), other))
 
@@ -369,12 +399,21 @@ class Notification(Retryable, Model):
         limit: int,
         worker: str,
         excluding: Collection[str],
+        refused: Collection[int],
     ) -> "Sequence[Notification]":
         if excluding:
             query = query.where(cls.fingerprint.not_in(excluding))
+        if refused:
+            query = query.where(cls.id.not_in(refused))
         rows = session.scalars(query, {"now": now, "limit": limit}).all()
-        if rows:
-            cls.lease(session, [row.id for row in rows], now + SEND_LEASE, worker)
+        ids = [row.id for row in rows]
+        try:
+            if rows:
+                cls.lease(session, ids, now + SEND_LEASE, worker)
+        except OperationalError:  # a lock or the connection: no row is to blame
+            raise
+        except (DBAPIError, RowsDiscarded) as error:
+            raise ClaimRefused(ids, error) from error
         return rows
 
     @classmethod
@@ -385,15 +424,9 @@ class Notification(Retryable, Model):
             RowsDiscarded: the database keeps some of them as they were: they would be sent again and again. A trigger
                 that returns OLD updates a row without changing it.
         """
-        holders = session.scalars(cls._lease_statement(), {"ids": ids, "until": until, "holder": worker}).all()
-        if holders.count(worker) < len(ids):
+        ends = session.scalars(cls._lease_statement(), {"ids": ids, "until": until, "holder": worker}).all()
+        if ends.count(until) < len(ids):
             raise RowsDiscarded(cls.__tablename__)
-
-    @classmethod
-    def claimable_ids(cls, session: Session, now: datetime, limit: int, *, refused: Collection[int]) -> Sequence[int]:
-        """Return the ids that `claim` would choose from. Nothing is locked."""
-        claimable = select(cls.id).where(*cls._is_claimable(is_isolated=False), cls.id.not_in(refused))
-        return session.scalars(claimable.order_by(cls.due_at, cls.id).limit(limit), {"now": now}).all()
 
     @classmethod
     @cache
@@ -401,7 +434,7 @@ class Notification(Retryable, Model):
         table = table_of(cls)
         claimed = update(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
         leased = claimed.values(due_at=bindparam("until"), claimed_by=bindparam("holder"))
-        return leased.returning(table.c.claimed_by)
+        return leased.returning(table.c.due_at)
 
     @classmethod
     def release(

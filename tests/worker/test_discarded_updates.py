@@ -1,6 +1,7 @@
 """A trigger of the platform discards changes of our rows without an error: nothing is repeated for ever, or wrong."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -111,7 +112,7 @@ def test_a_notification_whose_lease_is_discarded_is_not_sent(
     with discarding(database, "notifications", "UPDATE"), pytest.raises(RowsDiscarded, match="to notifications"):
         harness.send_all()
     assert channel.taken == []
-    harness.send_all()
+    replace(harness.services.outbox).process_due()  # or the same after a minute
     assert len(channel.taken) == 1
 
 

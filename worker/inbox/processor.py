@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
 
 from meetergo import events
 from meetergo.events import BookingEvent, Event, UnreadableBody
@@ -22,7 +23,7 @@ from models.delivery import DUE_KINDS, Delivery, DueKind, DueRow
 from models.incident import Incident
 from models.retryable import RefusedRows, Turn
 from runtime.contention import is_contention
-from runtime.database import Database, shorten_lock_timeout
+from runtime.database import Database, RowsDiscarded, shorten_lock_timeout
 from runtime.encryption import BodyCipher
 from runtime.errors import Failure, Permanent, Transient, describe, log_fields
 from runtime.outage import Cooldown
@@ -58,6 +59,9 @@ LOCK_COOLDOWN = timedelta(seconds=10)
 needs that row would otherwise hold up all others for as long as one may wait."""
 MAX_GROUP = 100
 """Deliveries handled together, with one statement per table instead of one per row."""
+
+REFUSALS = (DBAPIError, RowsDiscarded, StaleDataError)
+"""Errors of an UPDATE that the database refuses, or discards."""
 
 NOTHING_PARSED: Mapping[str, ParsedDelivery] = {}
 Clock = Callable[[], datetime]
@@ -315,7 +319,7 @@ class InboxProcessor:
         log.warning("batch.isolated", deliveries=len(batch.rows), error=describe(error))
         try:
             self._isolate_all(batch.ids)
-        except DBAPIError as refusal:
+        except REFUSALS as refusal:
             if is_contention(refusal):
                 raise
             for key in batch.ids:
@@ -331,7 +335,7 @@ class InboxProcessor:
         """Leave a row alone for a while if the database refuses to update it, although it can be written."""
         try:
             yield
-        except DBAPIError as error:
+        except REFUSALS as error:
             if is_contention(error):
                 raise
             self.database.probe_write()

@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import structlog
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models.attempt import FailedAttempt
 from models.claim import Claim
-from models.notification import MEETING_OVER, SEND_LEASE, SUPERSEDED, Notification
+from models.notification import MEETING_OVER, SEND_LEASE, SUPERSEDED, ClaimRefused, Notification
 from models.platform_user import PlatformUser
 from models.retryable import RefusedRows, Turn
-from runtime.contention import is_contention
 from runtime.database import Database, RowsDiscarded
 from runtime.errors import Permanent, describe, log_fields
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
@@ -65,6 +64,13 @@ class RoutedNotification(NamedTuple):
 
     notification: Notification
     channel: Channel
+
+
+class LeftOut(TypedDict):
+    """What not to claim now: channels by their fingerprints, and rows by their ids."""
+
+    excluding: Collection[str]
+    refused: Collection[int]
 
 
 @dataclass
@@ -114,9 +120,10 @@ class OutboxSender:
         self._has_released = False
         try:
             claimed = self._claim_and_dispatch()
-        except UNRECORDED as error:
-            if is_contention(error) or not self._leave_out_refused():
-                raise
+        except ClaimRefused as refusal:
+            self._next_is_isolated = False
+            if not self._leave_out_refused(refusal.ids):
+                raise refusal.reason from None
             return DrainResult.MORE
         if len(claimed) < BATCH or not self._destinations.has_capacity:
             self._destinations.wait_for_release(POLL_SECONDS)
@@ -138,13 +145,11 @@ class OutboxSender:
         is_isolated = self._next_is_isolated
         with self._write_lock:
             with self.database.unsynced_transaction() as session:
-                now, unavailable = self.clock(), self._destinations.unavailable()
-                if is_isolated:
-                    claimed = Notification.claim_isolated(session, now, self.worker, excluding=unavailable)
-                else:
-                    claimed = self._claim(session, now, unavailable)
+                now = self.clock()
+                left_out = LeftOut(excluding=self._destinations.unavailable(), refused=self._refused.keys)
+                claimed = self._claim(session, now, left_out, is_isolated=is_isolated)
                 routed, unroutable = self._route(session, claimed)
-                has_isolated, self._is_shared = Notification.look_ahead(session, now, excluding=unavailable)
+                has_isolated, self._is_shared = Notification.look_ahead(session, now, **left_out)
                 self._next_is_isolated = not is_isolated and has_isolated
                 claimed_ids = self._claimed_ids | {row.id for row in claimed}
                 if claimed:
@@ -156,36 +161,35 @@ class OutboxSender:
             self._wait_until_idle()
         return claimed
 
-    def _claim(self, session: Session, now: datetime, unavailable: Collection[str]) -> Sequence[Notification]:
+    def _claim(
+        self, session: Session, now: datetime, left_out: LeftOut, *, is_isolated: bool
+    ) -> Sequence[Notification]:
         """Claim due notifications; while several accounts have some, those of the one whose turn it is."""
-        refused = self._refused.keys
-        claim = partial(Notification.claim, session, now, BATCH, self.worker, excluding=unavailable, refused=refused)
+        if is_isolated:
+            return Notification.claim_isolated(session, now, self.worker, **left_out)
+        claim = partial(Notification.claim, session, now, BATCH, self.worker, **left_out)
         return self._turn.take(session, Notification, claim) if self._is_shared else claim()
 
-    def _leave_out_refused(self) -> bool:
-        """Leave out rows that cannot be claimed, such as by a trigger of the platform that fails for them alone.
+    def _leave_out_refused(self, ids: Sequence[int]) -> bool:
+        """Leave out those rows that cannot be claimed, such as by a trigger of the platform that fails for them alone.
 
         Returns:
-            Whether there are some, and others that can be claimed.
+            Whether others can be claimed.
 
         Raises:
             SQLAlchemyError: the database cannot be written.
         """
         self.database.probe_write()
-        with self.database.read_only() as session:
-            ids = Notification.claimable_ids(session, self.clock(), BATCH, refused=self._refused.keys)
         errors, until = dict[int, SQLAlchemyError](), time.monotonic() + MAX_SEARCH_TIME.total_seconds()
         for key in ids:
             if error := self._claim_error(key):
                 errors[key] = error
+                self._refused.add(key)
             if time.monotonic() > until:
                 break
-        if not errors or len(errors) == len(ids):
-            return False
-        for key, error in errors.items():
-            self._refused.add(key)
-            log.error("notification.not_claimable", id=key, **log_fields(error))
-        return True
+        if errors:
+            log.error("notification.not_claimable", ids=[*errors], **log_fields(next(iter(errors.values()))))
+        return 0 < len(errors) < len(ids)
 
     def _claim_error(self, notification_id: int) -> SQLAlchemyError | None:
         """Return why a row cannot be claimed; None if it can. It stays as it was."""
@@ -194,7 +198,7 @@ class OutboxSender:
                 Notification.lease(session, [notification_id], self.clock(), self.worker)
                 session.rollback()
         except UNRECORDED as error:
-            return None if is_contention(error) else error
+            return None if isinstance(error, OperationalError) else error
         return None
 
     def _route(
