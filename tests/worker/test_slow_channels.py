@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from devtools.send import samples
 from models.claim import Claim
@@ -183,6 +183,28 @@ def test_what_is_owed_while_a_destination_rests_waits_without_being_tried(
     harness.send_all()
     assert len(endpoints["fake:1"].begun) == 1
     assert {row.attempts for row in waiting(harness)} == {0, 1}
+
+
+def test_what_could_not_be_released_is_sent_once_its_lease_has_ended(
+    harness: Harness, endpoints: dict[str, Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        add_host(harness, number)
+    harness.process(booking(1, 0), booking(2, 0))
+
+    def fail(*_: Any) -> None:
+        raise OperationalError("UPDATE", {}, OSError())
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Destinations, "acquire", lambda *_: False)
+        patch.setattr(Notification, "release", fail)
+        with pytest.raises(OperationalError):
+            harness.services.outbox.process_due()
+    with harness.services.database.transaction() as session:
+        session.execute(update(Notification).values(due_at=datetime.now(UTC)))
+    harness.services.outbox._renewed_at = 0  # a third of a lease ago
+    harness.send_all()
+    assert [each.taken for each in endpoints.values()] == [["b1-0"], ["b2-0"]]
 
 
 def test_a_rest_doubles_up_to_a_minute_and_ends_with_an_answer() -> None:

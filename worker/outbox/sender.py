@@ -226,22 +226,25 @@ class OutboxSender:
                 lines.append(each)
             else:
                 others[each.channel.destination].append(each)
-        for destination, group in others.items():
-            if not self._start_group(destination, group):
-                self._release(group)
-        if unroutable:
-            self._record_and_report(unroutable)
-        if lines:
-            self._write_log_lines(lines)
+        left = _ids(routed) | {each.notification.id for each in unroutable}
+        try:
+            for destination, group in others.items():
+                if self._start_group(destination, group):
+                    left -= _ids(group)
+                else:
+                    self._release(group)
+            if unroutable:
+                self._record_and_report(unroutable)
+            if lines:
+                self._write_log_lines(lines)
+        finally:
+            self._forget(left)
 
     def _write_log_lines(self, lines: deque[RoutedNotification]) -> None:
-        ids, deadline = _ids(lines), time.monotonic() + MAX_SEND_TIME.total_seconds()
-        try:
-            while lines and time.monotonic() < deadline:
-                self._send_log_lines(lines)
-            self._release(lines)
-        finally:
-            self._forget(ids)
+        deadline = time.monotonic() + MAX_SEND_TIME.total_seconds()
+        while lines and time.monotonic() < deadline:
+            self._send_log_lines(lines)
+        self._release(lines)
 
     def _start_group(self, destination: str, group: Sequence[RoutedNotification]) -> bool:
         """Start a thread that sends a group, unless the destination is busy or cooling down."""
