@@ -11,10 +11,12 @@ import psycopg
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Loader
 from psycopg.errors import _WaitTimeout
+from psycopg.pq import TransactionStatus
 from psycopg.types.datetime import TimestamptzLoader
 
 WAIT_INTERVAL_SECONDS = 0.1
 CANCEL_TIMEOUT_SECONDS = 0.2
+CANCELLED_WITHIN_SECONDS = 5
 
 
 def tolerant_timestamps(earliest: datetime, latest: datetime) -> type[Loader]:
@@ -38,10 +40,37 @@ def tolerant_timestamps(earliest: datetime, latest: datetime) -> type[Loader]:
     return TolerantTimestamp
 
 
+class InterruptibleConnection(psycopg.Connection[Any]):
+    """A connection that cancels its query if a signal's exception ends the wait, as at the timeout of a worker's job.
+
+    psycopg does that for Ctrl-C alone. Else the server would go on with it, and hold its locks.
+    """
+
+    def wait(self, gen: Any, interval: float = WAIT_INTERVAL_SECONDS, timeout: float | None = None) -> Any:
+        """Wait for the server."""
+        try:
+            return super().wait(gen, interval, timeout)
+        except psycopg.Error:
+            raise
+        except Exception:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self._cancel(gen)
+            raise
+
+    def _cancel(self, gen: Any) -> None:
+        try:
+            self.cancel_safe(timeout=CANCEL_TIMEOUT_SECONDS)
+            super().wait(gen, WAIT_INTERVAL_SECONDS, CANCELLED_WITHIN_SECONDS)
+        except psycopg.errors.QueryCanceled:
+            pass
+        except Exception:  # in an unknown state
+            self.close()
+
+
 def connection_class(client_timeout: timedelta | None) -> type[psycopg.Connection[Any]]:
     """Return a connection class with a client-side timeout: a server that hangs cannot enforce its own timeouts."""
     if client_timeout is None:
-        return psycopg.Connection
+        return InterruptibleConnection
     seconds = client_timeout.total_seconds()
 
     class ClientTimeoutConnection(psycopg.Connection[Any]):

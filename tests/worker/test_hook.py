@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rq.timeouts import JobTimeoutException
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 from structlog.testing import CapturingLogger
@@ -26,6 +27,7 @@ from tests.worker.harness import AT, START, Harness
 from worker import hook
 from worker.hook import UnusableHook
 from worker.inbox import processor
+from worker.pool import RepeatedTimeout
 
 SECRET = "guest-1@example.com"
 
@@ -304,6 +306,25 @@ def commits_by_driver(session: Session, booking: Booking, change: BookingChange)
     if booking.id == "b1":
         with session.connection().connection.driver_connection as connection:  # type: ignore[union-attr]  # psycopg's
             connection.execute("SELECT 1")
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_query_that_outlasts_the_job_is_cancelled(open_harness: Callable[..., Harness]) -> None:
+    """Else the server would go on with it, and hold the locks of all bookings of the batch."""
+    harness = open_harness(platform_hook=f"{__name__}:queries_for_long")
+    harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    with RepeatedTimeout(1, JobTimeoutException):
+        harness.process_due()
+    statuses = {row.booking_id: row.status for row in harness.all(Delivery)}
+    assert statuses == {"b0": "done", "b1": "pending", "b2": "done"}
+    with harness.services.database.read_only() as session:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep%'"
+        assert session.scalar(text(query)) == 0
+
+
+def queries_for_long(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.execute(text("SELECT pg_sleep(20)"))
 
 
 def uses_savepoints(session: Session, booking: Booking, change: BookingChange) -> None:
