@@ -424,8 +424,8 @@ class Notification(Retryable, Model):
             RowsDiscarded: the database keeps some of them as they were: they would be sent again and again. A trigger
                 that returns OLD updates a row without changing it.
         """
-        ends = session.scalars(cls._lease_statement(), {"ids": ids, "until": until, "holder": worker}).all()
-        if ends.count(until) < len(ids):
+        leased = session.scalars(cls._lease_statement(), {"ids": ids, "until": until, "holder": worker}).all()
+        if leased.count(True) < len(ids):
             raise RowsDiscarded(cls.__tablename__)
 
     @classmethod
@@ -434,7 +434,7 @@ class Notification(Retryable, Model):
         table = table_of(cls)
         claimed = update(table).where(table.c.id.in_(bindparam("ids", expanding=True)))
         leased = claimed.values(due_at=bindparam("until"), claimed_by=bindparam("holder"))
-        return leased.returning(table.c.due_at)
+        return leased.returning(table.c.due_at == bindparam("until"))
 
     @classmethod
     def release(
