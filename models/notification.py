@@ -59,10 +59,10 @@ SEND_LEASE = timedelta(seconds=60)
 
 
 class ClaimRefused(Exception):
-    """The database lets some of the rows that were to be claimed not be updated.
+    """The database refuses to update one or more of the rows that were to be claimed.
 
     Attributes:
-        ids: those rows and the others of the batch.
+        ids: all rows of the batch.
         reason: the database's error.
     """
 
@@ -332,7 +332,7 @@ class Notification(Retryable, Model):
             account: the account to choose from; None for any.
 
         Raises:
-            ClaimRefused: the database lets some of them not be claimed.
+            ClaimRefused: the database refuses to update one or more of them.
         """
         query = cls._claim_query(is_isolated=False)
         if account is not None:
@@ -352,7 +352,7 @@ class Notification(Retryable, Model):
         """Claim one isolated notification, to be sent alone because a worker died while sending its batch.
 
         Raises:
-            ClaimRefused: the database does not let it be claimed.
+            ClaimRefused: the database refuses to update it.
         """
         return cls._claim(session, cls._claim_query(is_isolated=True), now, 1, worker, excluding, refused)
 

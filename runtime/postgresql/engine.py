@@ -53,8 +53,8 @@ def listen(engine: Engine, url: str, statement_timeout: timedelta, earliest: dat
         engine: has no connection yet.
         url: of the database; its options override our settings.
         statement_timeout: how long the server may work on one statement; zero for no limit.
-        earliest: what a time is read as that Python cannot hold because it is before all others.
-        latest: the same for one after them.
+        earliest: read instead of a time that is too early for Python.
+        latest: read instead of one that is too late.
     """
     connector, timestamps = _connector(url, statement_timeout), tolerant_timestamps(earliest, latest)
 

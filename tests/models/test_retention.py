@@ -21,11 +21,13 @@ KEEP = {"done": timedelta(days=1), "dead": timedelta(days=1)}
 OLD_ROWS = 60
 
 
-def test_other_writers_get_the_lock_between_two_prune_transactions(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("BATCH_SIZE", "SQLITE_BATCH_SIZE"):
         monkeypatch.setattr(retention, name, OLD_ROWS // 6)
+
+
+def test_other_writers_get_the_lock_between_two_prune_transactions(database: Database) -> None:
     fill(database, OLD_ROWS, datetime.now(UTC))
     pruner, commits, stop = get_ident(), list[bool](), Event()
 
@@ -60,11 +62,7 @@ def referring_table(database: Database) -> Iterator[None]:
         connection.execute(text("DROP TABLE audit"))
 
 
-def test_a_row_to_which_the_platform_refers_stays_and_keeps_no_other(
-    database: Database, referring_table: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("BATCH_SIZE", "SQLITE_BATCH_SIZE"):
-        monkeypatch.setattr(retention, name, OLD_ROWS // 6)
+def test_a_row_to_which_the_platform_refers_stays_and_keeps_no_other(database: Database, referring_table: None) -> None:
     fill(database, OLD_ROWS, datetime.now(UTC))
     with database.core_transaction() as connection:
         connection.execute(sql(connection, "INSERT INTO audit SELECT min(id) FROM deliveries"))
@@ -75,12 +73,8 @@ def test_a_row_to_which_the_platform_refers_stays_and_keeps_no_other(
     assert left == [1, 0]
 
 
-def test_rows_that_a_trigger_keeps_are_reported_and_keep_no_other(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_that_a_trigger_keeps_are_reported_and_keep_no_other(database: Database) -> None:
     """As with a platform that marks rows as deleted instead: they would be deleted again and again."""
-    for name in ("BATCH_SIZE", "SQLITE_BATCH_SIZE"):
-        monkeypatch.setattr(retention, name, OLD_ROWS // 6)
     fill(database, OLD_ROWS, datetime.now(UTC))
     with discarding(database, "deliveries", "DELETE"), pytest.raises(RowsDiscarded, match="written to deliveries"):
         prune(database, datetime.now(UTC), KEEP)
@@ -89,12 +83,8 @@ def test_rows_that_a_trigger_keeps_are_reported_and_keep_no_other(
     assert left == [OLD_ROWS, 0]
 
 
-def test_each_transaction_goes_on_where_the_one_before_ended(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_transaction_goes_on_where_the_one_before_ended(database: Database) -> None:
     """Rows that stay, such as notifications of bookings to come, are not passed again by each transaction."""
-    for name in ("BATCH_SIZE", "SQLITE_BATCH_SIZE"):
-        monkeypatch.setattr(retention, name, OLD_ROWS // 6)
     fill(database, OLD_ROWS, datetime.now(UTC))
     selects = list[str]()
 
