@@ -417,6 +417,20 @@ class Notification(Retryable, Model):
         return rows
 
     @classmethod
+    def commit_claim(cls, session: Session, claimed: "Sequence[Notification]") -> None:
+        """Commit the transaction of a claim.
+
+        Raises:
+            ClaimRefused: a deferred constraint fails for one or more of them.
+        """
+        try:
+            session.commit()
+        except OperationalError:  # as in `_claim`
+            raise
+        except DBAPIError as error:
+            raise ClaimRefused([row.id for row in claimed], error) from error
+
+    @classmethod
     def lease(cls, session: Session, ids: Sequence[int], until: datetime, worker: str) -> None:
         """Let no other worker send these rows until a time.
 

@@ -367,6 +367,12 @@ def shorten_lock_timeout(session: Session) -> None:
         session.execute(text(f"SET LOCAL lock_timeout = {POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS}"))
 
 
+def check_constraints(session: Session) -> None:
+    """Check PostgreSQL's deferred constraints now, as the commit would."""
+    if is_postgresql(session):
+        session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+
+
 def database_now(session: Session, now: datetime, plus: timedelta = timedelta()) -> Any:
     """Return an SQL expression for the database's clock, which machines share. SQLite uses the local time given.
 

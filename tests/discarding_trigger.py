@@ -34,6 +34,22 @@ def discarding(
 
 
 @contextmanager
+def refusing_at_commit(database: Database, table: str, event: str, when: str) -> Iterator[None]:
+    """Have a deferred constraint trigger on a table of PostgreSQL, which fails when the transaction commits."""
+    name = f"{schema_of(database.engine)}.{table}"
+    _execute(
+        database,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''refused''; END'",
+        f"CREATE CONSTRAINT TRIGGER refuse AFTER {event} ON {name} DEFERRABLE INITIALLY DEFERRED"
+        f" FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse()",
+    )
+    try:
+        yield
+    finally:
+        _execute(database, "DROP FUNCTION refuse() CASCADE")
+
+
+@contextmanager
 def putting_into_child(database: Database, table: str) -> Iterator[None]:
     """Have a trigger on a table of PostgreSQL that puts new rows into a child, as before there were partitions."""
     name = f"{schema_of(database.engine)}.{table}"

@@ -12,7 +12,7 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import RefusedRows
 from runtime.database import Database
-from tests.discarding_trigger import DISCARD, REFUSE, RETURN_OLD, discarding
+from tests.discarding_trigger import DISCARD, REFUSE, RETURN_OLD, discarding, refusing_at_commit
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_sender import Flaky, channel  # noqa: F401 - a fixture
 from worker.outbox.sender import BATCH
@@ -41,6 +41,35 @@ def test_a_notification_that_cannot_be_claimed_stops_no_other_and_is_sent_once_i
     while another.process_due():
         pass
     assert len(channel.taken) == 4
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_notification_whose_claim_fails_at_the_commit_stops_no_other(
+    harness: Harness,
+    database: Database,
+    channel: Flaky,  # noqa: F811 - as above
+) -> None:
+    harness.process(*BODIES)
+    with refusing_at_commit(database, "notifications", "UPDATE", f"NEW.booking_id = '{BOOKING}'"):
+        harness.send_all()
+    assert [row.status for row in harness.all(Notification)] == ["done", "pending", "done", "done"]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("table", "event"),
+    [("deliveries", "UPDATE"), ("bookings", "UPDATE"), ("booking_changes", "INSERT"), ("notifications", "INSERT")],
+)
+def test_a_delivery_whose_transaction_fails_at_the_commit_stops_no_other(
+    harness: Harness, database: Database, table: str, event: str
+) -> None:
+    ids = harness.deliver(*BODIES)
+    column, key = ("id", ids[1]) if table == "deliveries" else ("id" if table == "bookings" else "booking_id", BOOKING)
+    with refusing_at_commit(database, table, event, f"NEW.{column} = '{key}'"):
+        harness.process_due()
+        late = harness.deliver(samples.created("b4", START, AT))
+        harness.process_due()
+    assert statuses(harness) == {**dict.fromkeys([*ids, *late], "done"), ids[1]: "pending"}
 
 
 def test_notifications_none_of_which_can_be_claimed_are_an_outage(

@@ -18,7 +18,7 @@ from models.claim import Claim
 from models.notification import MEETING_OVER, SEND_LEASE, SUPERSEDED, ClaimRefused, Notification
 from models.platform_user import PlatformUser
 from models.retryable import RefusedRows, Turn
-from runtime.database import Database, RowsDiscarded
+from runtime.database import Database, RowsDiscarded, check_constraints
 from runtime.errors import Permanent, describe, log_fields
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
 from worker.channels.log import LogChannel
@@ -154,6 +154,7 @@ class OutboxSender:
                 claimed_ids = self._claimed_ids | {row.id for row in claimed}
                 if claimed:
                     Claim.write(session, self.worker, "outbox", sorted(claimed_ids), now)
+                Notification.commit_claim(session, claimed)
             if claimed:
                 self._claimed_ids, self._renewed_at = claimed_ids, self._renewed_at or time.monotonic()
         self._dispatch(routed, unroutable)
@@ -196,6 +197,7 @@ class OutboxSender:
         try:
             with self._write_lock, self.database.transaction() as session:
                 Notification.lease(session, [notification_id], self.clock(), self.worker)
+                check_constraints(session)
                 session.rollback()
         except UNRECORDED as error:
             return None if isinstance(error, OperationalError) else error
