@@ -22,7 +22,7 @@ from models.notification import Notification
 from models.reconciliation import Reconciliation
 from models.run import Run
 from runtime.contention import in_transaction
-from runtime.database import Database, RowsDiscarded
+from runtime.database import Database, RowsDiscarded, check_constraints
 
 BATCH_SIZE = 1000
 """Rows per transaction: few enough that no other transaction has to wait noticeably."""
@@ -139,6 +139,7 @@ def _delete(session: Session, model: Any, ids: Sequence[Any]) -> SQLAlchemyError
             deleted: Any = session.execute(delete(model).where(model.id.in_(ids)))
             if deleted.rowcount < len(ids):
                 raise RowsDiscarded(model.__tablename__)
+            check_constraints(session)
     except OperationalError:
         raise
     except (DBAPIError, RowsDiscarded) as error:

@@ -73,6 +73,16 @@ def test_a_row_to_which_the_platform_refers_stays_and_keeps_no_other(database: D
     assert left == [1, 0]
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_the_same_if_the_platforms_foreign_key_is_deferred_as_those_of_django(
+    database: Database, referring_table: None
+) -> None:
+    """It is checked at the commit, which would fail for all rows."""
+    with database.core_transaction() as connection:
+        connection.execute(text("ALTER TABLE audit ALTER CONSTRAINT audit_id_fkey DEFERRABLE INITIALLY DEFERRED"))
+    test_a_row_to_which_the_platform_refers_stays_and_keeps_no_other(database, referring_table)
+
+
 def test_rows_that_a_trigger_keeps_are_reported_and_keep_no_other(database: Database) -> None:
     """As with a platform that marks rows as deleted instead: they would be deleted again and again."""
     fill(database, OLD_ROWS, datetime.now(UTC))
