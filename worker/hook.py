@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 import sys
 import sysconfig
 import traceback
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 import structlog
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
 from meetergo_inbox import BookingSnapshot, ChangeSnapshot, HostSnapshot, import_file
@@ -29,8 +31,10 @@ Hook = Callable[[Session, Booking, BookingChange], None]
 SESSION_METHODS = ("commit", "rollback", "close", "reset", "invalidate", "expunge_all", "prepare")
 """Session methods that would end the transaction or detach objects that other deliveries share."""
 CONNECTION_METHODS = ("commit", "rollback", "close")
+"""Those of the connection, and of the session's transaction."""
 DRIVER_METHODS = ("commit", "rollback")
 """Those of the driver's connection, whose `close` our timeouts call."""
+ENDS_TRANSACTION = re.compile(r"(?is)\s*(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!.*\bTO\b))\b")
 LIBRARY_PATHS = tuple(filter(None, map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))))
 MAX_NAME_LENGTH = 255
 MAX_FRAMES = 8
@@ -71,6 +75,16 @@ def load(path: str, folders: Sequence[Path] = ()) -> Hook | None:
         raise UnusableHook(f"PLATFORM_HOOK={path} cannot be imported: {_summary(error)}") from error
     _validate(path, function)
     return _wrapped(function)
+
+
+def forbid_commit_as_sql(engine: Engine) -> None:
+    """Refuse statements that end the transaction. Only a hook executes any: our own code has the driver end it."""
+    event.listen(engine, "before_cursor_execute", _reject_end_of_transaction)
+
+
+def _reject_end_of_transaction(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    if ENDS_TRANSACTION.match(statement):
+        raise HookFailed("the hook ends the transaction: leave that to the worker, which commits all or nothing")
 
 
 def _validate(path: str, function: Any) -> None:
@@ -154,6 +168,7 @@ def _guarded(session: Session) -> Iterator[None]:
     connection = session.connection()
     pooled = connection.connection
     guarded = [(session, FORBIDDEN), (connection, FORBIDDEN_BY_CONNECTION), (pooled, FORBIDDEN_BY_CONNECTION)]
+    guarded.append((session.get_transaction(), FORBIDDEN_BY_TRANSACTION))
     if hasattr(pooled.dbapi_connection, "__dict__"):  # that of SQLite is written in C
         guarded.append((pooled.dbapi_connection, FORBIDDEN_BY_DRIVER))
     for each, forbidden in guarded:
@@ -175,6 +190,7 @@ def _forbid(call: str) -> Callable[..., Any]:
 
 FORBIDDEN = {name: _forbid(f"session.{name}") for name in SESSION_METHODS}
 FORBIDDEN_BY_CONNECTION = {name: _forbid(f"connection.{name}") for name in CONNECTION_METHODS}
+FORBIDDEN_BY_TRANSACTION = {name: _forbid(f"transaction.{name}") for name in CONNECTION_METHODS}
 FORBIDDEN_BY_DRIVER = {name: _forbid(f"connection.{name}") for name in DRIVER_METHODS}
 
 

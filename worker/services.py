@@ -62,9 +62,10 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
     default = AccountConfig(DEFAULT, settings.meetergo_company_id)
     accounts = Accounts(database, settings.cipher(), default, settings.webhook_account)
     planner = NotificationPlanner(settings, accounts)
-    recorder = ChangeRecorder(
-        planner, hook.load(settings.platform_hook, settings.platform_folders), settings.database_notify
-    )
+    platform_hook = hook.load(settings.platform_hook, settings.platform_folders)
+    if platform_hook:
+        hook.forbid_commit_as_sql(database.engine)
+    recorder = ChangeRecorder(planner, platform_hook, settings.database_notify)
     clock, metrics = partial(datetime.now, UTC), _metrics(settings, accounts)
     mode = settings.confirmation_mode
     inbox_type, outbox_type = InboxProcessor, OutboxSender

@@ -20,6 +20,7 @@ from devtools.send import samples
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
+from models.notification import Notification
 from models.platform_user import PlatformUser
 from runtime.errors import Permanent, Transient
 from tests.console.cli import ON_SQLITE
@@ -192,6 +193,23 @@ def commits_as_the_driver(session: Session, booking: Booking, change: BookingCha
         session.connection().connection.commit()
 
 
+def commits_by_transaction(session: Session, booking: Booking, change: BookingChange) -> None:
+    transaction = session.get_transaction()
+    if booking.id == "b1" and transaction:
+        transaction.commit()
+
+
+def commits_as_sql(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.execute(text(" commit;"))
+        session.execute(text("SELECT 1"))
+
+
+def rolls_back_as_sql(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.connection().exec_driver_sql("ROLLBACK")
+
+
 def is_cancelled(session: Session, booking: Booking, change: BookingChange) -> None:
     if booking.id == "b1":
         raise asyncio.CancelledError(SECRET)
@@ -241,6 +259,9 @@ HERE = "worker/test_hook.py"
         ("closes", "the hook calls session.close()"),
         ("commits_by_connection", "the hook calls connection.commit()"),
         ("closes_the_connection", "the hook calls connection.close()"),
+        ("commits_by_transaction", "the hook calls transaction.commit()"),
+        ("commits_as_sql", "the hook ends the transaction"),
+        ("rolls_back_as_sql", "the hook ends the transaction"),
         ("commits_as_the_driver", "the hook calls connection.commit()"),
         ("is_cancelled", f"CancelledError at tests/{HERE}"),
         ("ends_our_savepoint", "ended the transaction"),
@@ -266,6 +287,7 @@ def test_a_failing_hook_names_place_and_error_and_affects_no_other_delivery(
     if name != "partial_late_callee":
         assert {rows[each].status for each in ("b0", "b2")} == {"done"}
         assert {booking.id for booking in harness.all(Booking)} == {"b0", "b2"}
+        assert {notification.booking_id for notification in harness.all(Notification)} == {"b0", "b2"}
 
 
 @ON_SQLITE
