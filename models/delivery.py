@@ -301,8 +301,8 @@ class Delivery(Retryable, Model):
             RowsDiscarded: a trigger of the platform's keeps some as they were, without an error.
         """
         are_pending = (cls.id.in_(ids), cls.has_status("pending"))
-        isolated = update_rows(session, update(cls).where(*are_pending).values(is_isolated=True))
-        if isolated < len(ids) and session.scalar(select(exists().where(*are_pending, ~cls.is_isolated))):
+        update_rows(session, update(cls).where(*are_pending).values(is_isolated=True))
+        if session.scalar(select(exists().where(*are_pending, ~cls.is_isolated))):
             raise RowsDiscarded(cls.__tablename__)
 
     @classmethod

@@ -34,6 +34,8 @@ Row = TypeVar("Row", bound=Model)
 Values = Mapping[str, Any]
 """Column -> value."""
 Converter = Callable[[Any], Any]
+CHANGED_BY_EACH_UPDATE = ("status", "attempts", "revision")
+"""Columns by one of which an update of a delivery, and one of a booking that anybody is notified of, can be seen."""
 
 
 @contextmanager
@@ -118,7 +120,7 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     model: type[Model] = type(rows[0])
     table, values = qualified_name(session, model), [_key_and_values(row, only) for row in rows]
     if is_postgresql(session):
-        updated = _execute_for_all(session, _update_from_rows(model, table, only), model, values)
+        updated = _count_updated(session, _update_from_rows(model, table, only), model, values)
     else:
         updated = _execute_for_each(session, _update_by_id(model, table, only), model, values)
     if updated < len(rows):
@@ -145,6 +147,13 @@ def _execute_for_all(session: Session, statement: str, model: type[Model], value
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
+def _count_updated(session: Session, statement: str, model: type[Model], values: Sequence[Values]) -> int:
+    """Update rows. Returns how many have what was written: a trigger that returns OLD keeps a row as it was."""
+    rows = {"rows": to_json(values).decode()}
+    are_written = session.scalars(_prepared(statement), rows, execution_options={TABLE_OPTION: table_of(model).name})
+    return are_written.all().count(True)
+
+
 @cache
 def _options(model: type[Model]) -> Mapping[str, Any]:
     return {"preserve_rowcount": True, TABLE_OPTION: table_of(model).name}
@@ -169,7 +178,13 @@ def _values(row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
 @cache
 def _update_from_rows(model: type[Model], table: str, only: tuple[str, ...]) -> str:
     sets = ", ".join(f"{column} = given.{column}" for column in _columns(model, only))
-    return f"UPDATE {table} SET {sets} FROM {_rows_as_table(table)} WHERE {table_of(model).name}.id = given.id"  # noqa: S608 - names of ours
+    name, columns = table_of(model).name, _columns(model, only)
+    checked = [each for each in CHANGED_BY_EACH_UPDATE if each in columns]
+    is_written = " AND ".join(f"{name}.{each} = given.{each}" for each in checked) or "true"
+    return (
+        f"UPDATE {table} SET {sets} FROM {_rows_as_table(table)} WHERE {name}.id = given.id"  # noqa: S608 - names of ours
+        f" RETURNING {is_written}"
+    )
 
 
 @cache

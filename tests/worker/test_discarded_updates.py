@@ -12,7 +12,7 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from runtime.database import Database, RowsDiscarded
-from tests.discarding_trigger import discarding, putting_into_child
+from tests.discarding_trigger import RETURN_OLD, discarding, putting_into_child
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_sender import Flaky, channel, make_due  # noqa: F401 - a fixture
 from worker.maintenance.sweeper import sweep
@@ -45,6 +45,17 @@ def test_a_booking_that_does_not_take_a_change_fails_its_delivery(
     assert (failed.status, done.status, done.booking_id) == ("pending", "done", "b2")
     assert "discards or changes what is written to bookings" in failed.last_error
     assert [change.booking_id for change in harness.changes()] == ["b2"]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_booking_whose_trigger_returns_its_old_row_fails_its_delivery(harness: Harness, database: Database) -> None:
+    """As one does that was written for DELETE alone. The host would be notified of what the booking does not say."""
+    with discarding(database, "bookings", "UPDATE", f"NEW.id = '{BOOKING}'", RETURN_OLD):
+        harness.deliver(CREATED, samples.created("b2", START, AT))
+        harness.process_due()
+    failed, done = sorted(harness.all(Delivery), key=lambda delivery: delivery.status == "done")
+    assert (failed.status, done.booking_id) == ("pending", "b2")
+    assert "discards or changes what is written to bookings" in failed.last_error
 
 
 @pytest.mark.parametrize("table", ["booking_changes", "notifications"])

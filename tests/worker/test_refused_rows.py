@@ -149,9 +149,11 @@ def test_a_notification_that_its_own_worker_had_leased_is_not_sent_without_a_lea
     assert channel.taken == []
 
 
-@pytest.fixture(params=[REFUSE, DISCARD], ids=["refuses", "discards"])
+@pytest.fixture(params=[REFUSE, DISCARD, RETURN_OLD], ids=["refuses", "discards", "returns OLD"])
 def refused_delivery(request: pytest.FixtureRequest, harness: Harness, database: Database) -> Iterator[str]:
     """The second of four deliveries, which the database refuses to update."""
+    if database.engine.dialect.name not in request.param:
+        pytest.skip("a trigger of SQLite returns no row")
     ids = harness.deliver(*BODIES)
     with discarding(database, "deliveries", "UPDATE", f"NEW.id = '{ids[1]}'", request.param):
         yield ids[1]
