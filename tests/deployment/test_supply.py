@@ -5,9 +5,14 @@ import shutil
 import subprocess
 import sys
 from datetime import date
+from importlib.metadata import requires
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from devtools import release
 from devtools.release import PLACES, NotReleasable, prepare
@@ -27,6 +32,27 @@ def test_the_hashes_are_those_of_the_pins() -> None:
     blocks = re.split(r"^(?=[A-Za-z0-9])", hashed, flags=re.MULTILINE)[1:]
     assert all("--hash=sha256:" in block for block in blocks)
     assert "://" not in hashed
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+@pytest.mark.parametrize("python", ["3.11.0", "3.11.3", "3.12.0", "3.13.0", "3.14.0"])
+def test_the_pins_are_complete_for_every_python(python: str, platform: str) -> None:
+    """pip-compile sees only what the Python that runs it needs, and `--require-hashes` allows nothing else."""
+    pins = [Requirement(pin) for pin in PIN.findall((ROOT / "requirements.txt").read_text())]
+    place: dict[str, Any] = {
+        **default_environment(),
+        "python_version": ".".join(python.split(".")[:2]),
+        "python_full_version": python,
+        "sys_platform": platform,
+        "platform_system": platform.title(),
+    }
+    needed = {
+        canonicalize_name(each.name)
+        for pin in pins
+        for each in map(Requirement, requires(pin.name) or ())
+        if not each.marker or any(each.marker.evaluate({**place, "extra": extra}) for extra in ("", *pin.extras))
+    }
+    assert needed - {canonicalize_name(pin.name) for pin in pins} == set()
 
 
 def test_the_tools_are_pinned() -> None:
