@@ -73,7 +73,7 @@ def private_redis_server(folder: Path) -> Iterator[str]:
     Raises:
         NoRedisServer: it cannot be started, or is already running.
     """
-    with _short_socket_path((folder / "redis.sock").resolve()) as path:
+    with _plain_socket_path((folder / "redis.sock").resolve()) as path:
         _check_not_running(path)
         process = _start(folder, ["--port", "0", "--unixsocket", path, "--unixsocketperm", "700"])
         _wait_for(process, Redis(unix_socket_path=str(path), socket_timeout=1))
@@ -85,9 +85,12 @@ def private_redis_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _short_socket_path(path: Path) -> Iterator[Path]:
-    """Yield a socket path within the system's length limit. A path that is too long becomes a link to a short one."""
-    if len(str(path)) <= MAX_SOCKET_PATH:
+def _plain_socket_path(path: Path) -> Iterator[Path]:
+    """Yield a socket path without blanks and within the system's length limit. Any other becomes a link to such a one.
+
+    With blanks, redis-py cannot parse what Redis says of its clients, which each worker of RQ asks for.
+    """
+    if len(str(path)) <= MAX_SOCKET_PATH and " " not in str(path):
         yield path
         return
     make_private(path.parent)

@@ -197,13 +197,14 @@ def test_a_data_folder_readable_by_others_is_made_private(tmp_path: Path) -> Non
     assert _open_to_others(tmp_path / "data") == []
 
 
-def test_a_long_path_has_a_redis_too(tmp_path: Path) -> None:
-    with private_redis_server(tmp_path / ("deep" * 30)) as url, connect(url) as client:
-        assert client.ping()
+@pytest.mark.parametrize("name", ["deep" * 30, "My Projects"])
+def test_a_long_path_or_one_with_blanks_has_a_redis_too(tmp_path: Path, name: str) -> None:
+    with private_redis_server(tmp_path / name) as url, connect(url) as client:
+        assert " " not in client.client_info()["addr"]  # RQ's workers ask for it
         path = Path(unquote(url.removeprefix("unix://").partition("?")[0]))
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        link = tmp_path / ("deep" * 30) / "redis.sock"
+        link = tmp_path / name / "redis.sock"
         assert link.resolve() == path.resolve()  # the console finds it there
     assert not link.is_symlink()
 
