@@ -70,6 +70,7 @@ def run_demo(console: Console) -> bool:
             "MEETERGO_API_KEY": meetergo.key,
             "METRICS_PORT": "",  # settings in .env are for long-running processes
             "ALERT_CHANNELS": "",
+            "no_proxy": "*",  # all of it stays on this machine
         }
         as_expected = _run_processes(console, settings, folder, meetergo, sink)
     console.print(

@@ -24,6 +24,7 @@ def test_the_demo_notices_the_one_step_with_an_unexpected_outcome(monkeypatch: p
         return [replace(first, expected=WRONG), *others]
 
     monkeypatch.setattr(command, "scenario", with_a_wrong_expectation)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # the proxy of a company must not get what stays here
     screen = io.StringIO()
     assert command.run_demo(Console(file=screen, width=100)) is False
     shown = screen.getvalue()
