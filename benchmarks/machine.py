@@ -3,6 +3,7 @@
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -71,7 +72,7 @@ def describe() -> dict[str, str]:
         "cores": str(len(CORES)),
         "memory": f"{memory_bytes() / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
-        "Python": platform.python_version(),
+        "Python": platform.python_version() + (" of the system" if sys.base_prefix == "/usr" else ""),
     }
 
 

@@ -1,6 +1,7 @@
 """A body of another installation is not stored: it would become a booking of the wrong platform."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from runtime.redis.client import connect
 from tests.worker.harness import AT, Harness
 from tests.worker.test_refused_jobs import failed, reason, work
 
-OTHERS = ["sqlite:////elsewhere/inbox.db", "postgresql://inbox@db/staging"]
+OTHERS = ["sqlite:///{}/elsewhere.db", "postgresql://inbox@db/staging"]
 
 
 def new_delivery() -> NewDelivery:
@@ -20,9 +21,9 @@ def new_delivery() -> NewDelivery:
 
 @pytest.mark.parametrize("url", OTHERS)
 def test_a_body_for_another_database_fails_visibly_though_the_prefix_is_the_same(
-    open_harness: Callable[..., Harness], url: str
+    open_harness: Callable[..., Harness], url: str, tmp_path: Path
 ) -> None:
-    open_harness(database_url=url).services.job_queue.enqueue_store(pack(new_delivery()))
+    open_harness(database_url=url.format(tmp_path)).services.job_queue.enqueue_store(pack(new_delivery()))
     harness = open_harness()
     work(harness.services.job_queue)
     assert harness.all(Delivery) == []
