@@ -1,12 +1,10 @@
-"""The RQ jobs. They take strings as JSON arguments, and are idempotent."""
+"""The RQ jobs. They take strings as JSON arguments, which `OwnJob` has checked, and are idempotent."""
 
-import re
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import NoReturn
 
 import structlog
 from rq import Retry, get_current_job
@@ -15,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.delivery import Delivery, unpack
 from runtime.errors import Failure
 from runtime.outage import Outage
-from runtime.queue import QUEUES, QueueName
+from runtime.queue import QueueName
 from runtime.redis.client import origin_of
 from worker.drain_result import DrainResult
 from worker.maintenance.failed_jobs import replay_requeued
@@ -40,68 +38,26 @@ class FailedJob(Failure):
     """Raising this puts the job into RQ's failed registry, where an operator sees why."""
 
 
-class InvalidJob(FailedJob):
-    """The job was not enqueued by this service: anything with access to Redis can enqueue anything."""
-
-
-def drain(*args: object) -> None:
+def drain(queue: QueueName) -> None:
     """Process everything due in a queue. Clears the trigger first, so that later arrivals trigger again.
 
     After an error, the scheduler triggers again.
-
-    Args:
-        args: the queue.
     """
-    (queue,) = _validated(args, _is_queue)
     _retry_on_error(queue, lambda: _drain(queue))
 
 
-def retry_one(*args: object) -> Retry | None:
-    """Replay a dead row, because its job in RQ's failed registry was requeued, and trigger a drain.
-
-    Args:
-        args: the queue, and the row's id.
-    """
-    queue, row_id = _validated(args, _is_queue, lambda row_id: ROW_ID_PATTERNS[args[0]].fullmatch(row_id))
+def retry_one(queue: QueueName, row_id: str) -> Retry | None:
+    """Replay a dead row, because its job in RQ's failed registry was requeued, and trigger a drain."""
     return _retry_on_error(queue, lambda: _retry_one(queue, row_id))
 
 
-def store_deferred(*args: object) -> Retry | None:
+def store_deferred(*packed: str) -> Retry | None:
     """Store a body that the receiver could not store, once the database is back.
 
     Args:
-        args: the output of `models.delivery.pack`, and the installation that it came from.
+        packed: the output of `models.delivery.pack`, and the installation that it came from.
     """
-    packed = _validated(args, *[_accept_any] * len(args))  # validated where it is unpacked
     return _retry_on_error("inbox", lambda: _store_deferred(packed))
-
-
-def _validated(args: Sequence[Any], *checks: Callable[[str], object]) -> Any:
-    """Return a job's arguments after checking that this service could have enqueued them.
-
-    Raises:
-        InvalidJob: it could not.
-    """
-    if len(args) == len(checks) and all(isinstance(value, str) for value in args):
-        with suppress(ValueError):
-            if all(check(value) for check, value in zip(checks, args, strict=True)):
-                return args
-    _do_not_retry()
-    raise InvalidJob("this service enqueues no job with such arguments: another program writes to this Redis")
-
-
-def _is_queue(queue: str) -> bool:
-    return queue in QUEUES
-
-
-def _accept_any(_value: str) -> bool:
-    return True
-
-
-ROW_ID_PATTERNS: dict[Any, re.Pattern[str]] = {
-    "inbox": re.compile(r"[0-9A-Za-z-]{1,64}"),
-    "outbox": re.compile(r"[0-9]{1,18}"),
-}
 
 
 def _retry_on_error(queue: QueueName, work: Callable[[], None]) -> Retry | None:
@@ -139,24 +95,15 @@ def _retry_one(queue: QueueName, row_id: str) -> None:
     services().job_queue.trigger_drain(queue)
 
 
-def _do_not_retry() -> None:
-    """Prevent further runs by RQ: it may rerun a job whose worker died, but not one that ended."""
-    job = get_current_job()
-    if job:
-        job.retries_left = 0
-
-
 def _store_deferred(packed: tuple[str, ...]) -> None:
     """Store a body. Reject one from another installation: it would become a booking of the wrong platform."""
     delivery_parts, origin = packed[:5], packed[5:]
     if origin != (origin_of(services().job_queue.redis),):
-        _do_not_retry()
-        raise FailedJob(FROM_ANOTHER_DATABASE)
+        _fail_for_good(FROM_ANOTHER_DATABASE)
     try:
         new_delivery = unpack(*delivery_parts)
     except ValueError:
-        _do_not_retry()
-        raise FailedJob("this webhook cannot be read: it was not written by meetergo-inbox") from None
+        _fail_for_good("this webhook cannot be read: it was not written by meetergo-inbox")
     job, job_queue = get_current_job(), services().job_queue
     try:
         with services().database.transaction() as session:
@@ -168,6 +115,17 @@ def _store_deferred(packed: tuple[str, ...]) -> None:
     if job:
         job_queue.remove_redis_only(job.id)
     job_queue.trigger_drain("inbox")
+
+
+def _fail_for_good(reason: str) -> NoReturn:
+    """Fail the job. RQ may rerun one whose worker died, but not one that ended.
+
+    Raises:
+        FailedJob: always. An error that is being handled may quote the job's arguments, so it is not chained.
+    """
+    if job := get_current_job():
+        job.retries_left = 0
+    raise FailedJob(reason) from None
 
 
 empty, tend, carry = drain, retry_one, store_deferred

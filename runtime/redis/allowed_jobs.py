@@ -1,5 +1,6 @@
 """The jobs that a worker may run: other programs may write to Redis, and its content must not choose our code."""
 
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,8 @@ OLD_NAMES = {"worker.jobs.empty": DRAIN, "worker.jobs.tend": RETRY_ONE, "worker.
 ARGUMENTS: dict[str, range] = {DRAIN: range(1, 2), RETRY_ONE: range(2, 3), STORE_DEFERRED: range(5, 7)}
 """Function -> how many arguments it may have."""
 
-QUEUE_NAMES = ("inbox", "outbox")
+ROW_IDS = {"inbox": "[0-9a-f]{64}", "outbox": "[0-9]{1,18}"}
+"""Queue -> pattern of its rows' ids."""
 FIELDS = (
     *(b"data", b"status", b"origin", b"description", b"timeout", b"worker_name", b"retries_left"),
     *(b"number_of_retries", b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat"),
@@ -60,7 +62,7 @@ class OwnJob(Job):
 
     @property
     def is_allowed(self) -> bool:
-        """Whether it names one of our functions, with the right number of arguments."""
+        """Whether it names one of our functions, with arguments that we could have given it."""
         try:
             name, args = self.func_name, self.args
             return self.instance is None and self.kwargs == {} and _fits(name, args)
@@ -86,10 +88,12 @@ def current_name(name: str | None) -> str | None:
 
 
 def _fits(name: str | None, args: Sequence[Any]) -> bool:
-    name = current_name(name)
-    if name is None or len(args) not in ARGUMENTS[name] or not all(isinstance(value, str) for value in args):
+    name = current_name(name) or ""
+    if len(args) not in ARGUMENTS.get(name, ()) or not all(isinstance(value, str) for value in args):
         return False
-    return name == STORE_DEFERRED or args[0] in QUEUE_NAMES
+    if name == RETRY_ONE:
+        return args[0] in ROW_IDS and re.fullmatch(ROW_IDS[args[0]], args[1]) is not None
+    return name == STORE_DEFERRED or args[0] in ROW_IDS
 
 
 def _decompressed(data: bytes) -> bytes:

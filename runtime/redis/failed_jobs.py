@@ -7,9 +7,8 @@ from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 
 from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, JobQueue, QueueName
-from runtime.redis.allowed_jobs import RETRY_ONE, OwnJob
+from runtime.redis.allowed_jobs import RETRY_ONE, ROW_IDS, OwnJob
 
-KEY_PATTERNS: dict[QueueName, str] = {"inbox": "([0-9a-f]{64})", "outbox": "([0-9]{1,18})"}
 PENDING_STATUSES = (JobStatus.QUEUED.value, JobStatus.STARTED.value, JobStatus.SCHEDULED.value)
 """Statuses of a job that was requeued, and will replay its row."""
 
@@ -24,7 +23,7 @@ class FailedJobs:
 
     def __init__(self, job_queue: JobQueue, queue_name: QueueName) -> None:
         self._queue, self._job_id, self._queue_name = job_queue.queue(queue_name), job_queue.job_id, queue_name
-        self._row_job_id = re.compile((re.escape(job_queue.job_id(queue_name, "")) + KEY_PATTERNS[queue_name]).encode())
+        self._row_job_id = re.compile(f"{re.escape(job_queue.job_id(queue_name, ''))}({ROW_IDS[queue_name]})".encode())
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Return those keys of dead rows whose job is neither in the registry nor about to run.

@@ -287,7 +287,7 @@ def test_a_job_that_breaks_is_run_again_later_and_says_nothing_of_people(
         raise KeyError(samples.guest(1)["email"])
 
     monkeypatch.setattr(jobs, f"_{job}", break_down)
-    arguments = {"drain": ("inbox",), "retry_one": ("inbox", "x"), "store_deferred": PACKED}[job]
+    arguments = {"drain": ("inbox",), "retry_one": ("inbox", "0" * 64), "store_deferred": PACKED}[job]
     harness.services.job_queue.queue("inbox").enqueue(f"worker.jobs.{job}", args=arguments, description="a job")
     run_worker(harness)
     assert scheduled(harness).count == (job != "drain")
@@ -334,7 +334,7 @@ def test_a_job_that_is_none_of_ours_fails_once_and_says_so(
     assert not scheduled(harness).get_job_ids()
     result = hostile.latest_result()
     assert result is not None
-    sentences = (REJECTION, "enqueues no job with such arguments", "was not written by meetergo-inbox")
+    sentences = (REJECTION, "was not written by meetergo-inbox")
     assert any(sentence in (result.exc_string or "") for sentence in sentences)
     assert hostile.get_status(refresh=True) == "failed"
     assert harness.all(Delivery) == []
