@@ -1,6 +1,6 @@
 """Whether meetergo accepts our key and still posts to our address."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -67,23 +67,17 @@ def compare(endpoints: Sequence[Endpoint], webhooks: "Sequence[Webhook]", public
     """
     by_id = {webhook.id: webhook for webhook in webhooks}
     faults = [_fault(endpoint, by_id.get(endpoint.provider_id), public_url) for endpoint in endpoints]
-    if not all(faults):
+    found = [fault for fault in faults if fault]
+    if not found or len(found) < len(faults):
         return ABSENT
-    worst = sorted((fault for fault in faults if fault), key=lambda fault: REASONS.index(fault["reason"]))
-    return Observation(True, worst[0]) if worst else ABSENT
+    return Observation(True, min(found, key=lambda fault: REASONS.index(fault["reason"])))
 
 
 def _fault(endpoint: Endpoint, webhook: "Webhook | None", public_url: str) -> Details | None:
-    return next(_faults(endpoint, webhook, public_url), None)
-
-
-def _faults(endpoint: Endpoint, webhook: "Webhook | None", public_url: str) -> Iterator[Details]:
     if webhook is None:
-        yield {"reason": "gone"}
-        return
+        return {"reason": "gone"}
     host, ours = (host_of(url).casefold().removesuffix(":443") for url in (webhook.endpoint, public_url))
     if (public_url and host != ours) or fingerprint_in(webhook.endpoint) != endpoint.fingerprint:
-        yield {"reason": "elsewhere", "host": host}
+        return {"reason": "elsewhere", "host": host}
     missing = sorted({str(event) for event in endpoint.event_types} - set(webhook.event_types))
-    if missing and webhook.event_types:
-        yield {"reason": "events", "events": missing}
+    return {"reason": "events", "events": missing} if missing and webhook.event_types else None
