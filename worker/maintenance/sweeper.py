@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -42,20 +41,16 @@ def wake(services: Services, now: datetime) -> None:
         SQLAlchemyError: the database is down.
     """
     with services.database.read_only() as session:
+        since, until = database_now(session, now, -OVERDUE_AFTER), database_now(session, now)
         due = [
             queue
             for queue, rows in MODEL_OF_QUEUE.items()
-            if session.scalar(select(exists().where(rows.became_due(*_just_now(session, now)))))
+            if session.scalar(select(exists().where(rows.became_due(since, until))))
         ]
     for queue in due:
         services.job_queue.trigger_drain(queue)
     for queue in MODEL_OF_QUEUE:
         services.job_queue.enqueue_scheduled(queue)
-
-
-def _just_now(session: Session, now: datetime) -> tuple[Any, Any]:
-    """Return the time until which rows are overdue, and the current one, by the database's clock."""
-    return database_now(session, now, -OVERDUE_AFTER), database_now(session, now)
 
 
 def sweep(services: Services, now: datetime) -> None:
@@ -74,10 +69,8 @@ def sweep(services: Services, now: datetime) -> None:
     )
     errors: list[Exception] = []
     for step in steps:
-        try:
+        with _collecting(errors):
             step(services, now)
-        except Exception as error:
-            errors.append(error)
     if errors:
         raise errors[0]
 
@@ -147,7 +140,7 @@ def link_new_users(services: Services, now: datetime) -> int:
 
 @contextmanager
 def _collecting(errors: list[Exception]) -> Iterator[None]:
-    """Collect an error: the database is down, a row is locked, or the account is not known."""
+    """Collect an error, such as that of a locked row, so that what follows is done all the same."""
     try:
         yield
     except Exception as error:
