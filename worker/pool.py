@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -36,6 +36,7 @@ from runtime.tracing import switch as tracing
 from worker import identity
 from worker import jobs as jobs  # RQ would import it with the first job: after `git pull`, that is another version
 from worker.maintenance import recovery
+from worker.maintenance.recovery import ExitedProcess
 from worker.stopping import stopping
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -58,18 +59,6 @@ GC_THRESHOLD = 20_000
 Python's own number, a twentieth of a worker's time is spent on looking through them."""
 
 log = structlog.get_logger()
-
-
-class ExitedProcess(NamedTuple):
-    """A process that ended: its name, process id, and whether it crashed."""
-
-    name: str
-    crashed: bool
-    pid: int | None = None
-
-
-UNKNOWN_PROCESS = ExitedProcess("", crashed=False)
-"""Used at the start of a pool, which does not know the dead process before it."""
 
 
 class RepeatedTimeout(UnixSignalDeathPenalty):
@@ -219,9 +208,8 @@ class WorkerPool:
         freeze_before_fork()
         gc.set_threshold(GC_THRESHOLD)
         targets = self._targets()
-        running = {targets[0]: _start(targets[0], replaces=UNKNOWN_PROCESS)} | {
-            target: _start(target) for target in targets[1:]
-        }
+        running = {targets[0]: _start(targets[0], replaces=ExitedProcess())}
+        running |= {target: _start(target) for target in targets[1:]}
         log.info("worker.started", queues=self.queues, processes=self.processes)
         while not stop.wait(RESTART_DELAY.total_seconds()):
             for target, process in running.items():
@@ -258,13 +246,14 @@ def _run(target: Callable[[], None], name: str, replaces: ExitedProcess | None) 
         signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     if replaces:
-        recovery.recover_from_exit(replaces.name, crashed=replaces.crashed, pid=replaces.pid)
+        recovery.recover_from_exit(replaces)
     target()
 
 
 def run_worker(redis: Callable[[], InstallationRedis], queue: QueueName) -> None:
     """Run one worker until it is asked to stop. While Redis fails, retry with growing delays."""
-    _exit_on_signal_or_parent_death()
+    _exit_on_signal()
+    stop_with_parent()
     _shorten_rq_logs()
     tracing.start("worker")
     try:
@@ -368,13 +357,8 @@ class BriefLogFilter(logging.Filter):
         return True
 
 
-def _exit_on_signal_or_parent_death() -> None:
-    """Exit on a signal or with the pool. RQ sets handlers of its own as soon as there is a job to finish."""
-    _exit_on_signal()
-    stop_with_parent()
-
-
 def _exit_on_signal() -> None:
+    """Exit on a signal. RQ sets handlers of its own as soon as there is a job to finish."""
     for signum in STOP_SIGNALS:
         signal.signal(signum, _exit)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from redis.exceptions import RedisError
@@ -23,27 +24,36 @@ STALE_AT_START = timedelta(seconds=5)
 log = structlog.get_logger()
 
 
-def recover_from_exit(worker: str, *, crashed: bool, pid: int | None) -> None:
-    """Recover a dead process's claims, first thing in its replacement. Never raises: the sweep tries again.
+class ExitedProcess(NamedTuple):
+    """A process that ended; by default the one before a pool, of which nothing is known.
 
-    Args:
-        worker: name of the dead process; empty at the start of a pool, when the name is unknown.
-        crashed: whether the process was killed or failed, instead of ending by itself.
-        pid: id of the dead process; None if unknown.
+    Attributes:
+        name: its name as a worker.
+        crashed: whether it was killed or failed, instead of ending by itself.
+        pid: its process id.
     """
+
+    name: str = ""
+    crashed: bool = False
+    pid: int | None = None
+
+
+def recover_from_exit(exited: ExitedProcess) -> None:
+    """Recover a dead process's claims, first thing in its replacement. Never raises: the sweep tries again."""
     try:
         settings = WorkerSettings.load()
         database, job_queue = settings.database(pool_size=1), JobQueue(settings.redis())
         try:
-            if crashed and pid:
+            if exited.crashed and exited.pid:
                 with suppress(RedisError):
-                    heartbeat.record_death(job_queue.redis, pid)
-            _recover(database, job_queue, datetime.now(UTC), worker, STALE_AT_START, is_incident=crashed)
+                    heartbeat.record_death(job_queue.redis, exited.pid)
+            now = datetime.now(UTC)
+            _recover(database, job_queue, now, exited.name, STALE_AT_START, is_incident=exited.crashed)
         finally:
             database.close()
             job_queue.redis.close()
     except Exception as error:
-        log.warning("recovery.failed", worker=worker, error=type(error).__name__)
+        log.warning("recovery.failed", worker=exited.name, error=type(error).__name__)
 
 
 def recover_stale_claims(database: Database, job_queue: JobQueue, now: datetime) -> None:
