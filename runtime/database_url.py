@@ -1,7 +1,6 @@
 """The database URL: its validation, and its options as the driver takes them."""
 
 import re
-from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,8 +27,8 @@ def _prepare_threshold(text: str) -> int | None:
     return number
 
 
-OPTIONS: Mapping[str, Callable[[str], Any]] = {"prepare_threshold": _prepare_threshold}
-"""Driver option that libpq does not know -> parser of its text."""
+PREPARE_THRESHOLD = "prepare_threshold"
+"""The only option of the driver that libpq does not know."""
 
 
 def check_database_url(url: str) -> str:
@@ -89,7 +88,8 @@ def check_schema(name: str) -> str:
 
 def driver_options(url: URL) -> dict[str, Any]:
     """Return the options of a checked URL that the driver does not take as text."""
-    return {name: read(str(url.query[name])) for name, read in OPTIONS.items() if name in url.query}
+    text = url.query.get(PREPARE_THRESHOLD)
+    return {} if text is None else {PREPARE_THRESHOLD: _prepare_threshold(str(text))}
 
 
 def _check_sqlite(url: str, parts: URL) -> None:
@@ -119,7 +119,7 @@ def _check_postgresql(parts: URL) -> None:
     for name, value in parts.query.items():
         if isinstance(value, tuple) and name not in REPEATABLE:
             raise ValueError(f"its option {name} is there twice")
-        if name not in OPTIONS:
+        if name != PREPARE_THRESHOLD:
             _check_option(name, ",".join(value) if isinstance(value, tuple) else value)
 
 
