@@ -49,10 +49,6 @@ def _of(model: type[Model], **meanings: str) -> list[ContractColumn]:
     ]
 
 
-def _as(column: ContractColumn, name: str, *, nullable: bool, meaning: str) -> ContractColumn:
-    return ContractColumn(name, column.type, nullable, meaning)
-
-
 _booking = _of(
     Booking,
     id="the key: meetergo's id of the booking; in an account beside `default`, `<account>:<id>`",
@@ -105,9 +101,7 @@ _change = _of(
 )
 _booking_by_name = {column.name: column for column in _booking}
 _user_by_name = {column.name: column for column in _user}
-_external_id = _as(
-    _user_by_name["external_id"], "external_id", nullable=True, meaning="the owner's `platform_users.external_id`"
-)
+_external_id = replace(_user_by_name["external_id"], nullable=True, meaning="the owner's `platform_users.external_id`")
 _booking_view = [*_booking[:4], _external_id, *_booking[4:]]
 
 CONTRACT: dict[str, tuple[str, list[ContractColumn]]] = {
@@ -115,19 +109,17 @@ CONTRACT: dict[str, tuple[str, list[ContractColumn]]] = {
     "booking_hosts_v1": (
         "view, to read: one row per host of a booking, co-hosts included",
         [
-            _as(_booking_by_name["id"], "booking_id", nullable=False, meaning="`bookings_v1.id`"),
-            _as(
+            replace(_booking_by_name["id"], name="booking_id", meaning="`bookings_v1.id`"),
+            replace(
                 _user_by_name["meetergo_user_id"],
-                "meetergo_user_id",
-                nullable=True,
                 meaning="meetergo's id of the host; null for an owner known by meeting type alone",
             ),
-            _as(_user_by_name["id"], "platform_user_id", nullable=True, meaning="null while the host is not mapped"),
-            _as(
-                _user_by_name["external_id"], "external_id", nullable=True, meaning="your id of the host; null as above"
+            replace(
+                _user_by_name["id"], name="platform_user_id", nullable=True, meaning="null while the host is not mapped"
             ),
+            replace(_user_by_name["external_id"], nullable=True, meaning="your id of the host; null as above"),
             ContractColumn("is_owner", Boolean(), False, "whether this host owns the booking"),
-            _as(_booking_by_name["account"], "account", nullable=False, meaning="`bookings_v1.account`"),
+            replace(_booking_by_name["account"], meaning="`bookings_v1.account`"),
         ],
     ),
     "booking_changes_v1": (
