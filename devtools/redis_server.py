@@ -55,12 +55,8 @@ def redis_server(folder: Path) -> Iterator[str]:
         NoRedisServer: it cannot be started.
     """
     port = free_port()
-    process = start(folder, port)
-    try:
+    with _ending(start(folder, port)):
         yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextmanager
@@ -77,11 +73,17 @@ def private_redis_server(folder: Path) -> Iterator[str]:
         _check_not_running(path)
         process = _start(folder, ["--port", "0", "--unixsocket", path, "--unixsocketperm", "700"])
         _wait_for(process, Redis(unix_socket_path=str(path), socket_timeout=1))
-        try:
+        with _ending(process):
             yield f"unix://{quote(str(path))}?db=0"
-        finally:
-            process.terminate()
-            process.wait()
+
+
+@contextmanager
+def _ending(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager
