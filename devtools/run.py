@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -33,7 +32,7 @@ from runtime.env_file import EnvFile, UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private
 from runtime.redis.client import connect
-from runtime.settings import FILE_SUFFIX, EncryptedStoreSettings, StoreSettings, exit_with_message
+from runtime.settings import FILE_SUFFIX, EncryptedStoreSettings, StoreSettings, exit_with_message, port_problem
 
 HOST = "127.0.0.1"
 STOPPED = (f" (rc=-{signal.SIGTERM.value})", "")
@@ -229,24 +228,14 @@ def _stop_on_hangup() -> None:
 
 def _dashboard_port(settings: RunSettings) -> int:
     """Return the dashboard's port; a free one if the default is taken, for example by another `make run`."""
-    try:
+    if "dashboard_port" in settings.model_fields_set:
         _check_port("DASHBOARD_PORT", settings.dashboard_port)
-    except ProcessFailed:
-        if "dashboard_port" in settings.model_fields_set:
-            raise
-        return free_port()
-    return settings.dashboard_port
+    return free_port() if port_problem(HOST, settings.dashboard_port) else settings.dashboard_port
 
 
 def _check_port(setting: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            raise ProcessFailed(
-                f"port {port} is taken: stop the process that uses it, or set {setting} to another"
-            ) from None
+    if port_problem(HOST, port):
+        raise ProcessFailed(f"port {port} is taken: stop the process that uses it, or set {setting} to another")
 
 
 def _check_redis(url: str) -> None:

@@ -138,20 +138,26 @@ def listen_host(name: str) -> str:
     return str(address[0])
 
 
-def check_port_free(setting: str, host: str, port: int) -> None:
-    """Check once, before serving, that a port is free.
-
-    Raises:
-        SystemExit: the port is taken or cannot be bound; a message names the setting and says why.
-    """
+def port_problem(host: str, port: int) -> str | None:
+    """Return why a port cannot be listened on; None if it can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            problem = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
-            exit_with_message(f"{setting} cannot be used: port {port} of {host}: {problem} (see .env.example).")
+            return "it is taken" if error.errno == errno.EADDRINUSE else str(error.strerror)
+    return None
+
+
+def check_port_free(setting: str, host: str, port: int) -> None:
+    """Check once, before serving, that a port is free.
+
+    Raises:
+        SystemExit: the port is taken or cannot be bound; a message names the setting and says why.
+    """
+    if problem := port_problem(host, port):
+        exit_with_message(f"{setting} cannot be used: port {port} of {host}: {problem} (see .env.example).")
 
 
 def _long_enough(keys: list[str]) -> list[str]:
