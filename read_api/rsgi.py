@@ -12,7 +12,7 @@ from read_api.feed_waiters import FeedWaiters, WaitResult
 from read_api.settings import ReadApiSettings
 from read_api.views import DATABASE, WAIT
 from runtime.logs import configure
-from runtime.process.wsgi import RawHttpResponse, call, environ, exit_with_parent
+from runtime.process.wsgi import RawResponse, call, environ, exit_with_parent
 
 
 class ReadApiServer:
@@ -38,7 +38,7 @@ class ReadApiServer:
             headers = [*headers, ("connection", "close")]  # its body was not read
         protocol.response_bytes(status, headers, body)
 
-    async def _respond(self, scope: Scope) -> RawHttpResponse:
+    async def _respond(self, scope: Scope) -> RawResponse:
         started, result = time.monotonic(), WaitResult.CHANGED
         while result is WaitResult.CHANGED:  # the token is checked again, too
             environment = environ(scope)

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 from flask import Blueprint, Response
 
-from receiver.responses import RawResponse, json_response, to_flask_response
+from receiver.responses import json_response, to_flask_response
+from runtime.process.wsgi import RawResponse
 
 READYZ = "/readyz"
 OK, FAILING = "ok", "failing"

@@ -4,15 +4,14 @@ import json
 
 from flask import Response
 
+from runtime.process.wsgi import RawResponse
+
 JSON = "application/json"
 COMMON_HEADERS = (("Content-Type", JSON), ("Cache-Control", "no-store"))
 """Headers of every response. Responses must not be cached."""
 CLOSE_CONNECTION = {"Connection": "close"}
 """Tells the client not to reuse the connection: the server closes it when the body was not read."""
 INTERNAL_ERROR = "internal error"
-
-RawResponse = tuple[int, list[tuple[str, str]], bytes]
-"""Status, headers, body."""
 
 
 def json_response(status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> RawResponse:

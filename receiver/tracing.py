@@ -10,8 +10,8 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from models.delivery import NewDelivery
 from receiver.auth import RequestHead
 from receiver.ingest import Ingest
-from receiver.responses import RawResponse
 from receiver.webhook import ReceiverApp
+from runtime.process.wsgi import RawResponse
 from runtime.signed_address import WEBHOOK_PATH
 from runtime.tracing.provider import root_of, tracer
 from runtime.tracing.spans import DELIVERY, batch_span

@@ -20,9 +20,9 @@ from receiver.auth import RejectedRequest, RequestHead, WebhookAuth
 from receiver.health import READYZ, Readiness
 from receiver.ingest import Ingest, in_thread_if_large
 from receiver.process import enable_keepalive
-from receiver.responses import CLOSE_CONNECTION, COMMON_HEADERS, INTERNAL_ERROR, RawResponse, rejection
+from receiver.responses import CLOSE_CONNECTION, COMMON_HEADERS, INTERNAL_ERROR, rejection
 from runtime.logs import log_unhandled_exception
-from runtime.process.wsgi import call, environ, exit_with_parent
+from runtime.process.wsgi import RawResponse, call, environ, exit_with_parent
 
 BODY_TIMEOUT = timedelta(seconds=10)
 """Time limit for reading a whole body."""

@@ -26,7 +26,8 @@ STOP_TIMEOUT = timedelta(seconds=6)
 """Time to finish open requests: a response takes 5 seconds at most, and Docker kills after 10."""
 PARENT_CHECK_INTERVAL = timedelta(seconds=1)
 
-RawHttpResponse = tuple[int, list[tuple[str, str]], bytes]
+RawResponse = tuple[int, list[tuple[str, str]], bytes]
+"""Status, headers, body."""
 
 
 def serve(target: str, host: str, port: int) -> None:
@@ -65,7 +66,7 @@ def exit_with_parent(loop: asyncio.AbstractEventLoop) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def call(app: WSGIApplication, environment: WSGIEnvironment) -> RawHttpResponse:
+def call(app: WSGIApplication, environment: WSGIEnvironment) -> RawResponse:
     """Return the app's response."""
     responses: list[Any] = []
 
