@@ -39,33 +39,29 @@ class MailServer:
     """An SMTP server.
 
     Args:
-        url: `smtp://user:password@host:587` (STARTTLS where the server offers it) or `smtps://` (TLS at once).
+        url: `smtp://user:password@host:587` (STARTTLS where the server offers it) or `smtps://` (TLS at once), as the
+            settings have checked it.
         timeout: limit for the whole session.
 
     Attributes:
         netloc: host and port.
 
     Raises:
-        ValueError: the URL is missing or malformed; says what SMTP_URL should look like.
+        ValueError: the URL is missing, or its user or password is not ASCII; says what SMTP_URL should look like.
     """
 
     def __init__(self, url: str, timeout: timedelta = TIMEOUT) -> None:
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname or "", parts.port
-            user, password = unquote(parts.username or ""), unquote(parts.password or "")
-            if parts.scheme not in ("smtp", "smtps") or not host or not (user + password).isascii():
-                raise ValueError
-        except ValueError:
+        parts = urlsplit(url)
+        self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
+        if not url or not (self._user + self._password).isascii():
             missing = "" if url else "SMTP_URL is not set: "
             raise ValueError(
                 f"{missing}set SMTP_URL to 'smtp://user:password@host:587' or 'smtps://...', with '%40' and so on "
                 "for special characters in user and password"
-            ) from None
+            )
         self._is_tls = parts.scheme == "smtps"
-        self._host, self._port = host, port or (TLS_PORT if self._is_tls else 587)
+        self._host, self._port = parts.hostname or "", parts.port or (TLS_PORT if self._is_tls else 587)
         self.netloc = f"{self._host}:{self._port}"
-        self._user, self._password = user, password
         self._timeout = timeout
 
     def deliver(self, mail: EmailMessage, sender: str, recipient: str) -> None:
