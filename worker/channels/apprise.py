@@ -48,17 +48,8 @@ class AppriseChannel:
         self._is_markdown = service[0].resolve_format("text") == "markdown"
 
     @classmethod
-    def open(cls, url: str, settings: WorkerSettings) -> "AppriseChannel":
-        """Open the channel for a URL that no built-in channel handles. It needs no settings.
-
-        Raises:
-            ValueError: see `from_url`.
-        """
-        return cls.from_url(url)
-
-    @classmethod
-    def from_url(cls, url: str, timeout: timedelta = TIMEOUT) -> "AppriseChannel":
-        """Build the channel from an Apprise URL. Redirects are never followed, whatever the URL says.
+    def open(cls, url: str, _settings: WorkerSettings | None = None, timeout: timedelta = TIMEOUT) -> "AppriseChannel":
+        """Open the channel for a URL of Apprise's, without settings. Redirects are never followed, whatever it says.
 
         Raises:
             ValueError: Apprise does not know the service, or the service needs more than the URL says.

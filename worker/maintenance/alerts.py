@@ -226,6 +226,6 @@ def _open(url: str) -> AppriseChannel:
         raise UnusableAlert("ALERT_CHANNELS: each is a URL of Apprise, such as 'ntfy://topic' or 'slack://...'")
     try:
         check_is_one(url)
-        return AppriseChannel.from_url(url)
+        return AppriseChannel.open(url)
     except ValueError as error:
         raise UnusableAlert(f"ALERT_CHANNELS: one that starts with '{scheme[:16]}:' cannot be used: {error}") from error

@@ -115,7 +115,7 @@ def test_a_mail_server_that_drips_its_handshake_meets_the_deadline(make_message)
 )
 def test_an_apprise_service_that_drips_meets_the_deadline(lines, make_message):
     with slow_server(*lines, drip=b" ", waits_for=65536) as place:
-        channel = AppriseChannel.from_url(f"json://{place}/", timeout=SOON)
+        channel = AppriseChannel.open(f"json://{place}/", timeout=SOON)
 
         with pytest.raises(Unresponsive, match=r"^the service behind 'json:' did not answer in time$"):
             channel.send(make_message())
