@@ -12,9 +12,8 @@ from functools import cache
 
 import structlog
 from redis import Redis
-from sqlalchemy import and_, select
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.sql.elements import ColumnElement
 
 from models.account import DEFAULT
 from models.delivery import Delivery
@@ -92,13 +91,12 @@ class Alerts:
         if stats.rows is not None and stats.write_error is None:
             try:
                 self._check_with_table(services, stats, holds)
-            except SQLAlchemyError as error:
-                log.error("database.unavailable", task="alerts", **log_fields(error))
-            else:
                 return
+            except SQLAlchemyError as error:
+                reason: BaseException | None = error
         else:
             reason = stats.write_error or next(iter(stats.errors), None)
-            log.error("database.unavailable", task="alerts", **(log_fields(reason) if reason else {}))
+        log.error("database.unavailable", task="alerts", **(log_fields(reason) if reason else {}))
         self._check_without_table(services, stats, holds)
 
     def _holds(self, kind: IncidentKind, stats: Stats) -> bool | None:
@@ -131,7 +129,8 @@ class Alerts:
                 Incident.record_state(session, account, kind, state.holds, list(self.channels), now, state.details)
         self._notify_all(services, stats)
         with services.database.read_only() as session:
-            self._memory.load_open(session.scalars(select(Incident).where(_is_kept_in_memory())))
+            is_kept = Incident.ended_at.is_(None), Incident.kind.in_(CHECKED_WITHOUT_DATABASE)
+            self._memory.load_open(session.scalars(select(Incident).where(*is_kept)))
 
     def _notify_all(self, services: Services, stats: Stats) -> None:
         reachable, database, started = list(self.channels), services.database, time.monotonic()
@@ -185,10 +184,6 @@ class Alerts:
 def _claim(database: Database, channels: Sequence[str], now: datetime) -> tuple[Incident, str] | None:
     with database.transaction() as session:
         return Incident.claim(session, channels, now)
-
-
-def _is_kept_in_memory() -> ColumnElement[bool]:
-    return and_(Incident.ended_at.is_(None), Incident.kind.in_(CHECKED_WITHOUT_DATABASE))
 
 
 def _causes(database: Database, incident: Incident) -> ErrorGroups | None:
