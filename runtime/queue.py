@@ -144,11 +144,9 @@ class JobQueue:
         """
         *_, received_at = packed[:5]
         job_id, description = self.job_id("inbox", uuid4().hex), "a delivery, while the database is down"
+        args = (*packed, origin_of(self.redis))
         with self.redis.pipeline() as pipeline:  # atomic: no body is in Redis without being counted
-            args = (*packed, origin_of(self.redis))
-            self._enqueue(
-                "inbox", STORE_DEFERRED, args, description, STORE_DEFERRED_TIMEOUT, job_id=job_id, pipeline=pipeline
-            )
+            self._enqueue("inbox", STORE_DEFERRED, args, description, pipeline, STORE_DEFERRED_TIMEOUT, job_id)
             deferred_deliveries.add(self.redis, job_id, datetime.fromisoformat(received_at), pipeline)
             pipeline.execute()
 
@@ -196,7 +194,7 @@ class JobQueue:
     def _trigger_drain(self, queue_name: QueueName) -> None:
         if self.redis.set(self._flags[queue_name], 1, nx=True, ex=TRIGGER_TTL):
             with self.redis.pipeline() as pipeline:  # RQ alone makes two round trips
-                self._enqueue(queue_name, DRAIN, (queue_name,), f"empty the {queue_name}", pipeline=pipeline)
+                self._enqueue(queue_name, DRAIN, (queue_name,), f"empty the {queue_name}", pipeline)
                 pipeline.execute()
 
     def _enqueue(
@@ -205,16 +203,16 @@ class JobQueue:
         job: str,
         args: tuple[str, ...],
         description: str,
+        pipeline: Pipeline,
         timeout: timedelta = JOB_TIMEOUT,
         job_id: str | None = None,
-        pipeline: Pipeline | None = None,
     ) -> None:
         new_job = Job.create(
             job,
             args=args,
             connection=self.redis,
             description=description,
-            timeout=_seconds(timeout),
+            timeout=int(timeout.total_seconds()),
             result_ttl=0,
             retry=RETRY_IF_ABANDONED,
             id=job_id or self.job_id(queue_name, uuid4().hex),
@@ -256,7 +254,3 @@ def rq_queue_name(redis: Redis, queue_name: QueueName) -> str:
 def open_queue(redis: Redis, name: str) -> Queue:
     """Open an RQ queue whose jobs can run only our own functions."""
     return Queue(name, connection=redis, serializer=JSONSerializer, job_class=OwnJob)
-
-
-def _seconds(duration: timedelta) -> int:
-    return int(duration.total_seconds())
