@@ -88,14 +88,14 @@ class Reconciler:
             RedisError, SQLAlchemyError: a store is down. The next run continues.
         """
         if is_dry:
-            return self._compare(ReconcileRun(self, ReconcileReport(), None, should_stop), only, progress)
+            return self._compare(ReconcileRun(self, None, should_stop), only, progress)
         account = self.local_bookings.account
         with exclusive(self.local_bookings.job_queue.redis, lock_name(account)):
             started_at = self.clock()
             with self.local_bookings.database.transaction() as session:
                 row = Reconciliation(started_at=started_at, account=account)
                 session.add(row)
-            return self._compare(ReconcileRun(self, ReconcileReport(), row.id, should_stop), only, progress)
+            return self._compare(ReconcileRun(self, row.id, should_stop), only, progress)
 
     def _compare(self, run: "ReconcileRun", only: str | None, progress: Callable[[int, int], None]) -> ReconcileReport:
         report = run.report
@@ -214,15 +214,15 @@ class ReconcileRun:
 
     Args:
         reconciler: the reconciler.
-        report: the report to fill.
         row_id: the run's row; None for a dry run.
         should_stop: whether the run has to stop.
+
+    Attributes:
+        report: what it has found so far.
     """
 
-    def __init__(
-        self, reconciler: Reconciler, report: ReconcileReport, row_id: int | None, should_stop: Callable[[], bool]
-    ) -> None:
-        self.report = report
+    def __init__(self, reconciler: Reconciler, row_id: int | None, should_stop: Callable[[], bool]) -> None:
+        self.report = ReconcileReport()
         self._reconciler = reconciler
         self._account = reconciler.local_bookings.account
         self._row_id = row_id
