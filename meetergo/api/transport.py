@@ -9,7 +9,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable, Generator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -19,7 +19,6 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from meetergo.api.credential import Credential
-from meetergo.api.defaults import API_URL
 from meetergo.api.errors import ApiError, BadResponse, InvalidCall, OutcomeUnknown, RateLimited, Unavailable
 from meetergo.api.network import is_public_host
 from meetergo.api.rate_limit import RateLimiter
@@ -41,7 +40,7 @@ log = structlog.get_logger()
 
 
 class Transport:
-    """Sends requests to meetergo's API with one key. It is thread-safe.
+    """Sends requests to meetergo's API with one key. It is thread-safe. `Meetergo` has the defaults.
 
     Args:
         credential: the key.
@@ -62,12 +61,12 @@ class Transport:
         credential: Credential,
         rate_limiter: RateLimiter,
         *,
-        base_url: str = API_URL,
-        timeout: timedelta = TIMEOUT,
-        attempts: int = MAX_ATTEMPTS,
-        max_backoff: timedelta = MAX_BACKOFF,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        base_url: str,
+        timeout: timedelta,
+        attempts: int,
+        max_backoff: timedelta,
+        sleep: Callable[[float], None],
+        clock: Callable[[], datetime],
     ) -> None:
         url = _base_url(base_url)
         self.credential = credential
