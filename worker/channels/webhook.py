@@ -62,10 +62,6 @@ TYPES: dict[NotificationKind, BookingEventType] = {
 """Kind of notification -> type of event."""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class FinalResponse(HTTPResponse):
     """A response after the interim ones, such as 103 Early Hints (RFC 9110, 15.2): Python itself skips 100 only.
 
@@ -117,7 +113,7 @@ class WebhookChannel:
         url: Url,
         signers: Sequence[Webhook],
         timeout: timedelta = TIMEOUT,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.name = url.scheme or ""
         self.recipient = url.netloc or ""  # host and port; a path can hold a secret

@@ -108,7 +108,8 @@ class ChangeRecorder:
             except Exception as error:
                 if change is None:
                     raise
-                log.error("link.skipped", booking_id=_booking_of(change), error=describe(error))
+                booking_id = None if isinstance(change, HostLinked) else change.booking_id
+                log.error("link.skipped", booking_id=booking_id, error=describe(error))
                 Incident.record_event(session, "link_skipped", now)
 
     def _record_change(self, session: Session, change: Change) -> Iterable[dict[str, Any]]:
@@ -421,7 +422,3 @@ def _end(session: Session, handled: Sequence[_Handled], now: datetime, *, create
             FailedAttempt.record(session, delivery, now)
     update_all(session, [each.delivery for each in handled], *Delivery.HANDLING_COLUMNS)
     return [Outcome(each.delivery, each.error, created_notifications) for each in handled]
-
-
-def _booking_of(change: Change) -> str | None:
-    return None if isinstance(change, HostLinked) else change.booking_id

@@ -100,10 +100,6 @@ class _AdaptiveLimit:
             self.limit = min(max(int(handled / max(share, 0.5)), 1), BATCH)
 
 
-def _turns_of_kinds() -> dict[DueKind, Turn]:
-    return {kind: Turn() for kind in DUE_KINDS}
-
-
 @dataclass(frozen=True)
 class InboxProcessor:
     """Processes deliveries.
@@ -132,7 +128,9 @@ class InboxProcessor:
     _limit: _AdaptiveLimit = field(default_factory=_AdaptiveLimit, repr=False, compare=False)
     _long_lock: Cooldown = field(default_factory=lambda: Cooldown(LOCK_COOLDOWN), repr=False, compare=False)
     _refused: RefusedRows = field(default_factory=RefusedRows, repr=False, compare=False)
-    _turns: dict[DueKind, Turn] = field(default_factory=_turns_of_kinds, repr=False, compare=False)
+    _turns: dict[DueKind, Turn] = field(
+        default_factory=lambda: {kind: Turn() for kind in DUE_KINDS}, repr=False, compare=False
+    )
     """One for each kind: with a common one, two accounts could take turns by kind, and one's new rows never be due."""
 
     def process_due(self) -> DrainResult:
@@ -196,7 +194,7 @@ class InboxProcessor:
             self._check(outcomes[0].delivery)
             return DrainResult.MORE
         self._report(outcomes)
-        if batch.kind == "new":
+        if kind == "new":
             self._limit.adapt(len(batch.rows), len(outcomes), seconds)
         if batch.rows and not outcomes:
             self._note_stuck(batch)
