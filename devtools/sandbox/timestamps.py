@@ -30,8 +30,3 @@ def utc_text(time: datetime) -> str:
 def local_text(time: datetime, zone: str) -> str:
     """Format as `2024-01-15T09:00:00+01:00`."""
     return time.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds")
-
-
-def next_text(previous: str, now: datetime) -> str:
-    """Return the time of a change: now, but always later than the previous change."""
-    return utc_text(max(now, moment(previous) + SMALLEST_STEP))

@@ -10,7 +10,7 @@ from devtools.sandbox.outgoing import payloads
 from devtools.sandbox.resources.calendar import Calendar, Interval, interval_of
 from devtools.sandbox.resources.meeting_types import DEFAULT_INFO
 from devtools.sandbox.state.company import Company, Record
-from devtools.sandbox.timestamps import local_text, next_text, utc_text
+from devtools.sandbox.timestamps import local_text, utc_text
 
 NOT_CANCELLED: Record = {"actionSource": None, "actionAt": None, "actionBy": None, "reason": None}
 """The `cancel` of an appointment that is not cancelled."""
@@ -89,7 +89,7 @@ def create(
 def add_attendees(company: Company, record: Record, attendees: list[Record]) -> None:
     """Add guests to a group meeting."""
     _add_attendees(company, record, attendees)
-    _touch(company, record)
+    company.touch(record)
     company.emit("booking_created", record["id"], payloads.created(company, record))
 
 
@@ -112,7 +112,7 @@ def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> N
         raise ApiRejection(400, "Expected attendeeId or cancelAll for a group booking")
     if wanted.attendee_id and not wanted.cancel_all:
         _remove_attendee(record, wanted.attendee_id)
-    _touch(company, record)
+    company.touch(record)
     if not wanted.attendee_id or wanted.cancel_all or not record["attendees"]:
         record["isCancelled"] = True
         stamp = {"actionSource": by, "actionAt": record["updatedAt"], "actionBy": None, "reason": wanted.reason}
@@ -137,7 +137,7 @@ def reschedule(company: Company, record: Record, wanted: Move) -> str:
     previous = str(record["start"])
     zone = company.users[record["hostIds"][0]]["timezone"]
     record["start"], record["end"] = local_text(wanted.start, zone), local_text(wanted.start + length, zone)
-    _touch(company, record)
+    company.touch(record)
     record["rescheduledAt"] = record["updatedAt"]
     record["rescheduleCount"] += 1
     company.emit("booking_rescheduled", record["id"], payloads.rescheduled(company, record, previous))
@@ -147,7 +147,7 @@ def reschedule(company: Company, record: Record, wanted: Move) -> str:
 def revive(company: Company, record: Record) -> None:
     """Undo a cancellation, which no route offers and no webhook reports."""
     record |= {"isCancelled": False, "cancel": NOT_CANCELLED}
-    _touch(company, record)
+    company.touch(record)
 
 
 def find(company: Company, booking_id: str, user_id: str) -> Record:
@@ -203,7 +203,3 @@ def _remove_attendee(record: Record, attendee_id: str) -> None:
 
 def _update_attendee_ids(record: Record) -> None:
     record["attendeeIds"] = [attendee["id"] for attendee in record["attendees"]]
-
-
-def _touch(company: Company, record: Record) -> None:
-    record["updatedAt"] = next_text(record["updatedAt"], company.now())

@@ -8,7 +8,7 @@ from devtools.sandbox.http.errors import ApiRejection, forbidden, not_found
 from devtools.sandbox.http.schemas import Flag, Input, Name, Number
 from devtools.sandbox.slugs import free_slug, slug_of, slugs
 from devtools.sandbox.state.company import Company, Record
-from devtools.sandbox.timestamps import next_text, utc_text
+from devtools.sandbox.timestamps import utc_text
 
 Channel = Literal[
     "local", "local-attendee", "google", "zoom", "phone", "phone-incoming", "whatsapp", "connect", "webex",
@@ -189,7 +189,7 @@ def change(company: Company, record: Record, wanted: MeetingTypeChange) -> None:
             values[name] = record[name] | values[name]
     _check_availability(company, record | values, record["userId"])
     record |= values
-    record["updatedAt"] = next_text(record["updatedAt"], company.now())
+    company.touch(record)
 
 
 def _check_availability(company: Company, record: Record, user_id: str) -> None:

@@ -9,7 +9,7 @@ from devtools.sandbox.http.schemas import Input
 from devtools.sandbox.resources import meeting_types, users
 from devtools.sandbox.resources.meeting_types import InfoChange, NewInfo, Options, Spots
 from devtools.sandbox.state.company import Company, Record
-from devtools.sandbox.timestamps import next_text, utc_text
+from devtools.sandbox.timestamps import utc_text
 
 
 class TemplateChange(Input):
@@ -67,7 +67,7 @@ def change(company: Company, template: Record, wanted: TemplateChange) -> None:
         if name in values:
             values[name] = template[name] | values[name]
     template |= values
-    template["updatedAt"] = next_text(template["updatedAt"], company.now())
+    company.touch(template)
 
 
 def assign(company: Company, template: Record, wanted: Assignment) -> None:

@@ -11,7 +11,7 @@ from devtools.sandbox.resources.availabilities import NewAvailability
 from devtools.sandbox.resources.meeting_types import FirstMeetingTypeInput
 from devtools.sandbox.slugs import SHORTEST, free_slug, slug_of, slugs
 from devtools.sandbox.state.company import Company, Record
-from devtools.sandbox.timestamps import next_text, utc_text
+from devtools.sandbox.timestamps import utc_text
 
 UserSlug = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", min_length=SHORTEST, max_length=100)]
 
@@ -129,7 +129,7 @@ def change(company: Company, user: Record, wanted: UserChange) -> None:
         raise ApiRejection(409, "This slug is already taken")
     user |= values
     user["fullName"] = f"{user['givenName']} {user['familyName']}"
-    user["updatedAt"] = next_text(user["updatedAt"], company.now())
+    company.touch(user)
 
 
 def booking_url(company: Company, meeting_type: Record) -> str:

@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from devtools.sandbox.timestamps import Clock
+from devtools.sandbox.timestamps import SMALLEST_STEP, Clock, moment, utc_text
 
 Record = dict[str, Any]
 """An object as meetergo returns it: names in camel case, JSON values."""
@@ -100,6 +100,10 @@ class Company:
     def secret_of(self, appointment_id: str) -> str:
         """Derive the secret of an appointment."""
         return sha256(f"{self._namespace}/{appointment_id}".encode()).hexdigest()[:32]
+
+    def touch(self, record: Record) -> None:
+        """Note the time of a change in a record: now, but always later than the change before."""
+        record["updatedAt"] = utc_text(max(self.now(), moment(record["updatedAt"]) + SMALLEST_STEP))
 
     def emit(self, event: str, subject: str, content: Record) -> None:
         """Emit an event to the webhooks that subscribed to it."""
