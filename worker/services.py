@@ -58,39 +58,24 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
         from worker.channels.mail.composer import open_templates
 
         open_templates(settings)  # otherwise a bad setting would show only at the first mail
-    database, job_queue = database or settings.database(), JobQueue(settings.redis())
-    default = AccountConfig(DEFAULT, settings.meetergo_company_id)
-    accounts = Accounts(database, settings.cipher(), default, settings.webhook_account)
-    planner = NotificationPlanner(settings, accounts)
-    platform_hook = hook.load(settings.platform_hook, settings.platform_folders)
-    if platform_hook:
-        hook.forbid_commit_as_sql(database.engine)
-    recorder = ChangeRecorder(planner, platform_hook, settings.database_notify)
-    clock, metrics = partial(datetime.now, UTC), _metrics(settings, accounts)
-    mode = settings.confirmation_mode
     inbox_type, outbox_type = InboxProcessor, OutboxSender
     if tracing.is_on():
         from worker.tracing import TracedInboxProcessor, TracedOutboxSender  # late: imports OpenTelemetry
 
         inbox_type, outbox_type = TracedInboxProcessor, TracedOutboxSender
-    return Services(
-        database,
-        job_queue,
-        recorder,
-        inbox_type(
-            database,
-            job_queue,
-            recorder,
-            settings.cipher(),
-            accounts,
-            clock,
-            metrics,
-            CancelChecks.open(settings.redis(), mode, accounts) if mode else None,
-        ),
-        outbox_type(database, planner, clock, metrics, partial(job_queue.trigger_drain, "outbox")),
-        settings.keep_for,
-        accounts,
-    )
+    database, job_queue, cipher = database or settings.database(), JobQueue(settings.redis()), settings.cipher()
+    default = AccountConfig(DEFAULT, settings.meetergo_company_id)
+    accounts = Accounts(database, cipher, default, settings.webhook_account)
+    planner = NotificationPlanner(settings, accounts)
+    platform_hook = hook.load(settings.platform_hook, settings.platform_folders)
+    if platform_hook:
+        hook.forbid_commit_as_sql(database.engine)
+    recorder = ChangeRecorder(planner, platform_hook, settings.database_notify)
+    mode, clock, metrics = settings.confirmation_mode, partial(datetime.now, UTC), _metrics(settings, accounts)
+    cancel_checks = CancelChecks.open(settings.redis(), mode, accounts) if mode else None
+    inbox = inbox_type(database, job_queue, recorder, cipher, accounts, clock, metrics, cancel_checks)
+    outbox = outbox_type(database, planner, clock, metrics, partial(job_queue.trigger_drain, "outbox"))
+    return Services(database, job_queue, recorder, inbox, outbox, settings.keep_for, accounts)
 
 
 def _metrics(settings: WorkerSettings, accounts: Accounts) -> Metrics:
