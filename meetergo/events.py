@@ -250,19 +250,17 @@ def _moved_from(inner: dict[str, Json], booking_id: str) -> str | None:
     """Return the booking that a nested appointment with another id replaces."""
     if not any(isinstance(inner.get(name), dict) for name in NESTED_KEYS):
         return None
-    outer = _outer_id(inner)
+    outer = _named_id(inner)
     return outer if outer and outer != booking_id else None
 
 
-def _outer_id(inner: dict[str, Json]) -> str | None:
-    return Fields(inner, Ignored()).read(identifier, "appointmentId", "id") or None
+def _named_id(body: dict[str, Json]) -> str | None:
+    return Fields(body, Ignored()).read(identifier, "appointmentId", "id") or None
 
 
 def _booking_id(event_type: str, inner: dict[str, Json]) -> str | None:
     """Return the booking that an otherwise unreadable body names."""
-    if event_type not in KIND_RANK:
-        return None
-    return Fields(_appointment(inner), Ignored()).read(identifier, "appointmentId", "id") or None
+    return _named_id(_appointment(inner)) if event_type in KIND_RANK else None
 
 
 def _id_problem(inner: dict[str, Json]) -> str:
@@ -280,12 +278,8 @@ def _appointment(inner: dict[str, Json]) -> dict[str, Json]:
     for name in NESTED_KEYS:
         nested = inner.get(name)
         if isinstance(nested, dict):
-            merged = {**inner, **nested}
             own = Fields(nested, Ignored()).read(identifier, "id", "appointmentId")
-            return {
-                **merged,
-                "appointmentId": own or Fields(inner, Ignored()).read(identifier, "appointmentId", "id") or None,
-            }
+            return {**inner, **nested, "appointmentId": own or _named_id(inner)}
     return inner
 
 
