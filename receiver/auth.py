@@ -9,7 +9,7 @@ import asyncio
 import codecs
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from typing import NamedTuple
@@ -63,26 +63,11 @@ class RequestHead:
         return int(text)
 
 
-@dataclass(frozen=True)
-class AuthenticatedRequest:
-    """The body of an authenticated request.
-
-    Attributes:
-        account: the account that the delivery is for.
-        body: the raw bytes.
-        fingerprint: fingerprint of the signed address; None if only the signature authenticated the request.
-    """
-
-    account: str
-    body: bytes = field(repr=False)
-    fingerprint: str | None = None
-
-
 class RequestAddress(NamedTuple):
     """The address that a request used.
 
     Attributes:
-        account: the account that it names.
+        account: the account that it names, which the delivery is for.
         fingerprint: its fingerprint; None if the request has only a signature.
     """
 
@@ -158,13 +143,8 @@ class WebhookAuth:
         if not await self._is_accepted(name):
             raise RejectedRequest(404, "not found")
 
-    def authenticate(self, head: RequestHead, body: bytes, address: RequestAddress) -> AuthenticatedRequest:
-        """Check the body, and verify its signature.
-
-        Args:
-            head: a head that was checked.
-            body: the raw body.
-            address: the result of `check_head`.
+    def check_body(self, head: RequestHead, body: bytes) -> None:
+        """Check the raw body, and verify its signature, after the head was checked.
 
         Raises:
             RejectedRequest: the body is incomplete or too large, or its signature is invalid.
@@ -175,7 +155,6 @@ class WebhookAuth:
             raise RejectedRequest(400, "body empty or incomplete")
         if self._verifier and not self._verifier.verify(head.headers, body, datetime.now(UTC)):
             raise RejectedRequest(401, "bad signature")
-        return AuthenticatedRequest(address.account, body, address.fingerprint)
 
     async def _is_accepted(self, name: str) -> bool:
         if self._accounts.is_fresh(name):  # without a thread, which costs as much as all else that the loop does

@@ -15,7 +15,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from models.delivery import Delivery, NewDelivery, pack
-from receiver.auth import AuthenticatedRequest
+from receiver.auth import RequestAddress
 from runtime.contention import is_contention
 from runtime.database import Database
 from runtime.encryption import BodyCipher
@@ -64,8 +64,8 @@ class Ingest:
         self._was_locked = False
         self._last_recorded: dict[str, datetime] = {}
 
-    async def accept(self, request: AuthenticatedRequest, now: datetime) -> str:
-        """Persist a body in the database or, failing that, in the job queue.
+    async def accept(self, address: RequestAddress, body: bytes, now: datetime) -> str:
+        """Persist an authenticated body in the database or, failing that, in the job queue.
 
         Returns:
             The delivery's id.
@@ -73,12 +73,10 @@ class Ingest:
         Raises:
             RedisError: neither store can keep it.
         """
-        new_delivery = await in_thread_if_large(
-            request.body, NewDelivery.from_body, request.body, request.account, now, self._cipher
-        )
+        new_delivery = await in_thread_if_large(body, NewDelivery.from_body, body, address.account, now, self._cipher)
         if not await self._store(new_delivery):
             await self._defer(new_delivery)
-        fingerprint = request.fingerprint
+        fingerprint = address.fingerprint
         if fingerprint and now - self._last_recorded.get(fingerprint, NEVER) >= SEEN_INTERVAL:
             self._last_recorded[fingerprint] = now
             with suppress(RuntimeError):  # no thread can be started, and the delivery is stored

@@ -102,8 +102,8 @@ class ReceiverApp:
         if address.account != DEFAULT:
             await self.auth.check_account(address.account)
         body = await self._read(head.content_length, protocol)
-        request = await in_thread_if_large(body, self.auth.authenticate, head, body, address)
-        delivery_id = await self.ingest.accept(request, datetime.now(UTC))
+        await in_thread_if_large(body, self.auth.check_body, head, body)
+        delivery_id = await self.ingest.accept(address, body, datetime.now(UTC))
         return _acknowledgement(delivery_id)
 
     async def _read(self, length: int | None, protocol: HTTPProtocol) -> bytes:

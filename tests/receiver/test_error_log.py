@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 import pytest
 from structlog.testing import capture_logs
 
-from receiver.auth import AuthenticatedRequest
+from receiver.auth import RequestAddress
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 from tests.receiver.in_process import ReceiverInProcess
@@ -16,9 +16,9 @@ BODY = payload("booking_created")
 TOKEN = ADDRESS.rpartition("/")[2]
 
 
-async def accept(request: AuthenticatedRequest, now: Any) -> NoReturn:
+async def accept(address: RequestAddress, body: bytes, now: Any) -> NoReturn:
     """Raises what quotes everything that must not be shown."""
-    raise RuntimeError(f"{ADDRESS} {request.body!r}")
+    raise RuntimeError(f"{ADDRESS} {body!r}")
 
 
 @pytest.mark.parametrize("path", [ADDRESS, f"/{ADDRESS}"])

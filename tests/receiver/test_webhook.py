@@ -70,7 +70,7 @@ def test_a_large_body_keeps_no_other_request_waiting(
 
         return noted
 
-    monkeypatch.setattr(WebhookAuth, "authenticate", note(WebhookAuth.authenticate))
+    monkeypatch.setattr(WebhookAuth, "check_body", note(WebhookAuth.check_body))
     monkeypatch.setattr(BodyCipher, "encrypt", note(BodyCipher.encrypt))
     app = make_app(webhook_max_body=2 * LARGE_BODY)
     body = b"[%b]" % (b" " * size)
@@ -117,7 +117,7 @@ def test_what_breaks_is_500_and_logged_without_what_it_said(send: Send, app: Rec
     def accept(*_: object) -> None:
         raise RuntimeError(f"{ADDRESS} {BODY!r}")
 
-    app.app.auth.authenticate = accept  # type: ignore[method-assign]
+    app.app.auth.check_body = accept  # type: ignore[method-assign]
     with capture_logs() as entries:
         response = send([BODY], STATED, tested=app)
     assert (response[0], response[2]) == (500, b'{"status":"refused","reason":"internal error"}')

@@ -16,7 +16,7 @@ from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # its
 
 from models.delivery import Delivery
 from receiver.app import create_app
-from receiver.auth import AuthenticatedRequest
+from receiver.auth import RequestAddress
 from receiver.ingest import Ingest
 from receiver.process import use_batch_scheduling
 from receiver.settings import ReceiverSettings
@@ -66,7 +66,7 @@ def flask() -> object:
 def authenticate() -> object:
     """The server, and the receiver's own authentication: the address is verified, and the body read."""
 
-    async def accept(_ingest: Ingest, _request: AuthenticatedRequest, _now: datetime) -> str:
+    async def accept(_ingest: Ingest, _address: RequestAddress, _body: bytes, _now: datetime) -> str:
         """Keep nothing."""
         return "0" * 64
 
