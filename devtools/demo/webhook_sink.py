@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -21,19 +21,19 @@ class WebhookSink:
     """
 
     url: str
-    received: dict[str, str] = field(default_factory=dict)
+    received: dict[str, str]
 
 
 @contextmanager
 def open_webhook_sink(secret: str) -> Iterator[WebhookSink]:
     """Listen on a free local port until the block ends."""
-    sinks: list[WebhookSink] = []
+    received: dict[str, str] = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             Webhook(secret).verify(body, dict(self.headers))
-            sinks[0].received[self.headers["webhook-id"]] = json.loads(body)["type"]
+            received[self.headers["webhook-id"]] = json.loads(body)["type"]
             self.send_response(204)
             self.end_headers()
 
@@ -41,7 +41,6 @@ def open_webhook_sink(secret: str) -> Iterator[WebhookSink]:
             """Log nothing: the demo prints what was received."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        sinks.append(WebhookSink(f"http://127.0.0.1:{server.server_port}/bookings"))
         Thread(target=server.serve_forever, daemon=True).start()
-        yield sinks[0]
+        yield WebhookSink(f"http://127.0.0.1:{server.server_port}/bookings", received)
         server.shutdown()

@@ -1,7 +1,6 @@
 """Find misspelt settings in `.env`, in which a platform may keep variables of its own, too."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import structlog
 
@@ -15,10 +14,10 @@ MIN_SIMILARITY = 0.9
 log = structlog.get_logger()
 
 
-def misspelt_settings(path: Path = env_file.ENV_FILE) -> dict[str, str]:
-    """Return misspelt names in the file -> the setting that is probably meant, unless that one is set."""
+def misspelt_settings() -> dict[str, str]:
+    """Return misspelt names in `.env` -> the setting that is probably meant, unless that one is set."""
     try:
-        names, given = env_file.read_env_file(path).values, env_file.environment(path)
+        names, given = env_file.read_env_file(env_file.ENV_FILE).values, env_file.environment(env_file.ENV_FILE)
     except UnusableFile:
         return {}
     found = {name: meant for name in names if (meant := _nearest_setting(name))}
