@@ -77,9 +77,8 @@ def run_demo(console: Console) -> bool:
         "\nThe same on a web page, with its own receiver: [bold]make run[/bold] prints a link to the dashboard, and"
         " [bold]bin/inbox dashboard login[/bold] another (docs/dashboard.md)."
     )
-    console.print(
-        f"\n{'[green]All as promised' if as_expected else '[red]NOT as promised'}[/], in {_since(started)}.\n"
-    )
+    result = "[green]All as promised" if as_expected else "[red]NOT as promised"
+    console.print(f"\n{result}[/], in {time.monotonic() - started:.0f} seconds.\n")
     return as_expected
 
 
@@ -231,7 +230,3 @@ def _table(title: str, *columns: str) -> Table:
 
 def _mark(as_expected: bool) -> str:
     return "[green]ok[/]" if as_expected else "[red]NOT as promised[/]"
-
-
-def _since(started: float) -> str:
-    return f"{time.monotonic() - started:.0f} seconds"

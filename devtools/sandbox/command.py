@@ -123,16 +123,11 @@ def _option(fault_field: Field[Any]) -> click.Option:
     default = HOLD_SECONDS if fault_field.name == "hold" else fault_field.default
     types: dict[str, Any] = {"float": click.FloatRange(0), "int": int}
     choices = click.Choice(get_args(Wire)) if fault_field.name == "wire" else types[type(default).__name__]
-    if fault_field.metadata["help"].startswith("share"):
+    text = fault_field.metadata["help"]
+    if text.startswith("share"):
         choices = click.FloatRange(0, 1)
     name = "--" + fault_field.name.replace("_", "-")
-    return click.Option(
-        [name], type=choices, default=default, show_default=True, help=_help_text(fault_field.metadata["help"])
-    )
-
-
-def _help_text(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
+    return click.Option([name], type=choices, default=default, show_default=True, help=f"{text[:1].upper()}{text[1:]}.")
 
 
 command.params += [_option(fault_field) for fault_field in fields(FaultPlan) if "help" in fault_field.metadata]

@@ -1,15 +1,13 @@
 """The context of a request: the company and the acting user."""
 
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from flask import g, request
 
 from devtools.sandbox.http.errors import ApiRejection, forbidden
-from devtools.sandbox.http.schemas import Input, read_body, read_query
+from devtools.sandbox.http.schemas import InputType, read_body, read_query
 from devtools.sandbox.state.company import Company
-
-InputType = TypeVar("InputType", bound=Input)
 
 
 def company() -> Company:
