@@ -49,7 +49,8 @@ class StatsCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield all gauges."""
         stats = self._stats()
-        yield from _store_gauges(stats)
+        up = {("database",): int(stats.rows is not None), ("redis",): int(stats.is_redis_usable)}
+        yield _family("store_up", "1 if a store answers the scheduler, and Redis can be written.", ["store"], up)
         if stats.rows is not None:
             for name, (text, value) in ROW_GAUGES.items():
                 yield _family(
@@ -95,11 +96,6 @@ def serve_stats(services: Services, host: str, port: int) -> None:
     add_build_info(registry, "cron")
     redis = services.job_queue.redis
     start_http_server(host, port, registry, lambda: heartbeat.scheduler_alive(redis))
-
-
-def _store_gauges(stats: Stats) -> Iterator[GaugeMetricFamily]:
-    up = {("database",): int(stats.rows is not None), ("redis",): int(stats.is_redis_usable)}
-    yield _family("store_up", "1 if a store answers the scheduler, and Redis can be written.", ["store"], up)
 
 
 def _family(name: str, text: str, labels: list[str], values: Mapping[Any, float]) -> GaugeMetricFamily:

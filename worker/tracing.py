@@ -12,7 +12,7 @@ from opentelemetry.trace import Link, Span, SpanKind, get_current_span
 from rq import Queue
 from rq.job import Job
 
-from models.delivery import Delivery, DueKind
+from models.delivery import DueKind
 from runtime.redis.allowed_jobs import STORE_DEFERRED
 from runtime.tracing.provider import delivery_context, root_of, tracer
 from runtime.tracing.spans import DELIVERY, NOTIFICATION, mark_failed, span
@@ -53,6 +53,7 @@ class TracedInboxProcessor(InboxProcessor):
 def _record(outcome: Outcome, batch: Any) -> None:
     """Make a delivery's span, with the duration of its batch. The batch and the delivery link to each other."""
     delivery = outcome.delivery
+    status = "confirming" if outcome.awaits_check else delivery.status
     started = batch.start_time if isinstance(batch, ReadableSpan) else time.time_ns()
     is_root = delivery.source != "webhook"  # no request began its trace
     with root_of(delivery.id if is_root else None):
@@ -60,7 +61,7 @@ def _record(outcome: Outcome, batch: Any) -> None:
             f"process {delivery.event if delivery.event in HANDLERS else 'other'}",
             Context() if is_root else delivery_context(delivery.id),
             SpanKind.CONSUMER,
-            _attributes(delivery, is_waiting=outcome.awaits_check),
+            {DELIVERY: delivery.id, "meetergo_inbox.status": status, "meetergo_inbox.attempts": delivery.attempts},
             [Link(batch.get_span_context())],
             started,
         )
@@ -68,11 +69,6 @@ def _record(outcome: Outcome, batch: Any) -> None:
         mark_failed(delivery_span, outcome.error)
     batch.add_link(delivery_span.get_span_context())
     delivery_span.end()
-
-
-def _attributes(delivery: Delivery, *, is_waiting: bool) -> dict[str, str | int]:
-    status = "confirming" if is_waiting else delivery.status
-    return {DELIVERY: delivery.id, "meetergo_inbox.status": status, "meetergo_inbox.attempts": delivery.attempts}
 
 
 class TracedOutboxSender(OutboxSender):

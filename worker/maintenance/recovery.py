@@ -8,11 +8,11 @@ from typing import NamedTuple
 import structlog
 from redis.exceptions import RedisError
 
-from models.claim import Claim, Row
+from models.claim import MODEL_OF_QUEUE, Claim, Row
 from models.delivery import Delivery
 from models.incident import Incident
 from runtime.database import Database
-from runtime.queue import JobQueue, QueueName
+from runtime.queue import JobQueue
 from runtime.redis import heartbeat
 from worker.settings import WorkerSettings
 
@@ -81,14 +81,8 @@ def _report(job_queue: JobQueue, rows: Sequence[Row], worker: str) -> None:
     dead = [row for row in rows if row.status == "dead"]
     log.warning("claim.recovered", worker=worker or None, rows=len(rows), dead=len(dead))
     for row in dead:
-        log.warning(f"{_row_kind(row)}.dead", id=row.id, booking_id=row.booking_id, error=row.last_error)
-    for queue in sorted({_queue_of(row) for row in rows}):
-        job_queue.force_drain(queue)
-
-
-def _queue_of(row: Row) -> QueueName:
-    return "inbox" if isinstance(row, Delivery) else "outbox"
-
-
-def _row_kind(row: Row) -> str:
-    return "delivery" if isinstance(row, Delivery) else "notification"
+        kind = "delivery" if isinstance(row, Delivery) else "notification"
+        log.warning(f"{kind}.dead", id=row.id, booking_id=row.booking_id, error=row.last_error)
+    for queue, model in MODEL_OF_QUEUE.items():
+        if any(isinstance(row, model) for row in rows):
+            job_queue.force_drain(queue)

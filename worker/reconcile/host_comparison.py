@@ -99,10 +99,8 @@ class HostComparison:
 
     def _check_missing(self, since: datetime, until: datetime | None) -> None:
         """Look up bookings missing from the lists: moved, given to another host, or unknown to meetergo."""
-        ours, listed = (
-            self.local_bookings.confirmed_ids(self.host.user_id, since, until),
-            self._listed_ids | self.compared_ids,
-        )
+        ours = self.local_bookings.confirmed_ids(self.host.user_id, since, until)
+        listed = self._listed_ids | self.compared_ids
         missing = [booking_id for booking_id in ours if booking_id not in listed]
         for booking_id in random.sample(missing, min(len(missing), MAX_LOOKUPS)):
             self.raise_if_interrupted()
