@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from meetergo.guests import key_of
@@ -22,6 +23,12 @@ EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo
 """A time before the earliest, or from the latest on, is not that of an appointment: 0, in any form, is how programs
 write that there is none."""
 MAX_IGNORED_SHOWN = 10
+MAX_TIME_LENGTH = 64
+EPOCH_TIME = re.compile(r"\d{9,13}(?:\.\d*)?", re.ASCII)
+HTTP_DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), .* (?:GMT|[+-]\d{4})$", re.ASCII)
+ZONE_NAME = re.compile(r"(Z|[+-]\d\d:?\d\d)\[[^]]*\]$", re.ASCII)
+UTC_NAME = re.compile(r" (?:UTC|GMT)$")
+END_OF_DAY = re.compile(r"([T ])24(?=:?00(?::?00(?:\.0+)?)?(?:[Z+-]|$))", re.ASCII)
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 TRUE = {"true", "1", "yes", "y", "on", "t"}
 FALSE = {"false", "0", "no", "n", "off", "f"}
@@ -110,8 +117,9 @@ def plausible_time(value: Any) -> datetime:
 def timestamp(value: Any) -> datetime:
     """Parse a time; one too late to be plausible becomes `LATEST`."""
     if isinstance(value, str):
-        time = datetime.fromisoformat(value)
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
+        value = _time_in_text(value)
+    if isinstance(value, datetime):
+        time = value if value.tzinfo else value.replace(tzinfo=UTC)
         if time.year > LATEST.year:
             return LATEST
         time = time.astimezone(UTC)
@@ -123,6 +131,28 @@ def timestamp(value: Any) -> datetime:
     if time < EARLIEST:
         raise ValueError
     return min(time, LATEST)
+
+
+def _time_in_text(text: str) -> datetime | float:
+    """Parse ISO 8601 as Java and SQL write it too, a date of HTTP, or a number in a text.
+
+    A zone of which only the name is given is refused, and so is a date whose day could be its month.
+    """
+    if "-" in text:
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            pass  # it may have another form
+    text = text.strip()
+    if len(text) > MAX_TIME_LENGTH:
+        raise ValueError
+    if EPOCH_TIME.fullmatch(text):
+        return float(text)
+    if HTTP_DATE.match(text):
+        return parsedate_to_datetime(text)
+    iso = UTC_NAME.sub("Z", ZONE_NAME.sub(r"\1", text.upper()))
+    next_midnight = END_OF_DAY.sub(r"\g<1>00", iso)  # Python parses 24:00 from 3.14 on
+    return datetime.fromisoformat(next_midnight) + timedelta(days=next_midnight != iso)
 
 
 def mapping(value: Any) -> dict[str, Any]:

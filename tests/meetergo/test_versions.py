@@ -98,10 +98,36 @@ def test_at_the_same_time_and_kind_the_digest_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    "time", ["2024-01-14T15:30:00", 1705246200, "2024-01-14T15:30:00.000Z", "2024-01-14T16:30+01:00"]
+    "time",
+    [
+        *("2024-01-14T15:30:00", 1705246200, "2024-01-14T15:30:00.000Z", "2024-01-14T16:30+01:00"),
+        *("1705246200", "1705246200000", "1705246200.0", " 2024-01-14T15:30:00Z\n", "2024-01-14t15:30:00z"),
+        *("2024-01-14 15:30:00 UTC", "2024-01-14T15:30:00 GMT", "2024-01-14T16:30:00+01:00[Europe/Berlin]"),
+        *("Sun, 14 Jan 2024 15:30:00 GMT", "Sun, 14 Jan 2024 16:30:00 +0100"),
+    ],
 )
 def test_all_usual_forms_of_a_time_are_equal(time: Any) -> None:
     assert parsed_event("booking_created", updatedAt=time).at == datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("time", ["2024-01-14T24:00:00Z", "2024-01-15T01:00:00+01:00", "20240114T240000Z"])
+def test_the_end_of_a_day_is_the_beginning_of_the_next(time: str) -> None:
+    assert parsed_event("booking_created", updatedAt=time).at == datetime(2024, 1, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        *("2024-01-14T15:30:00 CET", "2024-01-14T15:30:00 Europe/Berlin", "Sun, 14 Jan 2024 15:30:00 CET"),
+        *("01/02/2024 15:30", "14.01.2024 15:30", "Sun Jan 14 2024 16:30:00 GMT+0100 (CET)", "20240114153000"),
+        *("2024-01-14T24:00:01Z", "2024-01-14T15:30:61Z", "1705246200000000", "9" * 5000, "Z[" * 5000),
+        *(f"Sun, 14 Jan 2024 15:30:00 +{'9' * 20}", f"Sun, {'9' * 20} Jan 2024 15:30:00 GMT"),
+    ],
+    ids=lambda time: time[:40],
+)
+def test_a_time_that_could_be_another_is_ignored(time: str) -> None:
+    event = parsed_event("booking_created", updatedAt=time, createdAt=EARLY)
+    assert (event.at, event.note) == (datetime.fromisoformat(EARLY), "ignored: updatedAt")
 
 
 @pytest.mark.parametrize(
