@@ -12,6 +12,8 @@ ESCAPES = "in a password, write '@' as %40, ':' as %3A, '/' as %2F, '#' as %23, 
 POSTGRESQL, SQLITE = "postgresql+psycopg", "sqlite"
 DEFAULT_SCHEMA = "meetergo_inbox"
 """Schema of our tables on PostgreSQL, unless DATABASE_SCHEMA names another. See `check_schema`."""
+ANY_DRIVER = re.compile(r"^postgres(?:ql)?(?:\+[a-z0-9_]+)?://", re.IGNORECASE)
+"""What a URL of PostgreSQL begins with: a platform shares its own, which may name the driver that the platform uses."""
 SEVERAL_HOSTS = re.compile(rf"^({re.escape(POSTGRESQL)}://(?:.*@)?)([^@/?\[]+:\d+,[^@/?\[]+)(/[^?]*)?(?:\?(.*))?$")
 """A URL whose hosts have a port each, as libpq takes it: `host1:5432,host2:5432/database`."""
 SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
@@ -37,9 +39,7 @@ def check_database_url(url: str) -> str:
     Raises:
         ValueError: the URL cannot be used; the message says why.
     """
-    for prefix in ("postgres://", "postgresql://"):
-        if url.startswith(prefix):
-            url = f"{POSTGRESQL}://{url.removeprefix(prefix)}"
+    url = ANY_DRIVER.sub(f"{POSTGRESQL}://", url)
     if not url.isprintable():
         raise ValueError("it holds a line end or a control character")
     url = SEVERAL_HOSTS.sub(_hosts_as_options, url)

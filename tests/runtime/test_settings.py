@@ -36,6 +36,8 @@ def test_a_list_is_split_at_its_commas(monkeypatch: pytest.MonkeyPatch, text: st
         ("postgres://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
         ("postgresql://u:p@h:5432/d?sslmode=require", "postgresql+psycopg://u:p@h:5432/d?sslmode=require"),
         ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("postgresql+asyncpg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("PostgreSQL+psycopg2://u:postgres://@h/d", "postgresql+psycopg://u:postgres://@h/d"),
         ("postgresql://u:p%40@h/d?client_encoding=utf8", "postgresql+psycopg://u:p%40@h/d?client_encoding=utf8"),
         ("postgresql://u:p%40@%2Frun%2Fpg/d", "postgresql+psycopg://u:p%40@/d?host=%2Frun%2Fpg"),
         ("postgresql://u:p%40@h1:1,h2:2/d?sslmode=allow", f"{OURS}://u:p%40@/d?host=h1:1&host=h2:2&sslmode=allow"),
