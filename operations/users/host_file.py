@@ -155,7 +155,7 @@ def _decode(content: bytes) -> str:
 def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     lines = StringIO(text, newline="")
     skipped, delimiter = _find_header(text)
-    reader = csv.reader(islice(lines, skipped, None), delimiter=delimiter, strict=True)
+    reader = csv.reader(islice(lines, skipped, None), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         names = next((names for row in reader if any(names := list(map(_column, row)))), [])
         _check_columns(names)

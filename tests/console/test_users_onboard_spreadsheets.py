@@ -40,6 +40,7 @@ def read(folder: Path, content: str | bytes) -> list[HostRow]:
         (f"{HEAD}\r\n{ADA}\r\n".replace(";", "\t").encode("utf-16-le"), 2),
         (f"{HEAD}\r\n{ADA}\r\n".replace(";", "\t").encode("utf-16-be"), 2),
         (f"\ufeff{HEAD}\r\n{ADA}\r\n", 2),
+        (f'"{HEAD}"\n"{ADA}"\n'.replace(";", '"; "'), 2),
         (f"{HEAD}\r\n\xa04711 ;\u200bada@firm.example;Ada\xa0;Mu\u0308ller;de\r\n", 2),
         (f"{HEAD}\r\n4711;\u202aada@firm.example\u202c;\u200eAda;Müller\u200f;\u2068de\u2069\r\n", 2),
         ('"external_id";" E-Mail";given_name;family_name;language\n'.replace(" E-Mail", " Email ") + ADA, 2),
