@@ -59,9 +59,10 @@ def is_handled_through(client: InstallationRedis, harness: Harness, number: int)
 
 
 @ON_SQLITE
-def test_a_user_without_rights_to_channels_is_enough(harness: Harness, own_redis: int, tmp_path: Path) -> None:
+def test_a_user_with_the_rights_that_the_docs_name_is_enough(harness: Harness, own_redis: int, tmp_path: Path) -> None:
+    rights = "on >secret ~meetergo-inbox* ~rq:* +@all -@dangerous -@scripting resetchannels"
     with Redis(port=own_redis) as admin:
-        admin.execute_command("ACL", "SETUSER", "clerk", "on", ">secret", "~*", "+@all", "-config", "resetchannels")
+        admin.execute_command("ACL", "SETUSER", "clerk", *rights.split())
     url = f"redis://clerk:secret@127.0.0.1:{own_redis}/0"
     with worker_pool(tmp_path, url) as log:
         is_handled(harness, url, 1)
