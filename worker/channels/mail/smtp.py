@@ -25,8 +25,9 @@ MAX_REPLY_BYTES = 65_536
 ENHANCED_CODE = re.compile(rb"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
 """Enhanced status code (RFC 3463): 5.1.1 is an unknown address, 5.7.1 a lack of authorisation."""
 
-LOGIN_REPLY_CODES = {530, 534, 535, 538}
-"""Authentication failures (RFC 4954): correct settings resolve them, so they are transient."""
+LOGIN_REPLY_CODES = {503, 530, 534, 535, 538}
+"""Authentication failures (RFC 4954): correct settings resolve them, so they are transient. MailEnable and qmail say
+503 where the RFC has 530."""
 QUOTA = "5.4.5"
 """Enhanced status code of a used-up quota, as Gmail's daily limit of messages (550 5.4.5): it ends by itself."""
 

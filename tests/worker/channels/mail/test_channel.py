@@ -154,6 +154,8 @@ def test_the_fixed_recipient_of_a_mail(url, recipient, settings):
         ({"MAIL": "553 b@mail.example is not yours"}, Permanent, "the mail server refused the sender (553)"),
         ({"MAIL": "451 later"}, Transient, "the mail server refused the sender (451)"),
         ({"MAIL": "530 log in first"}, Transient, "the mail server refused the sender (530)"),
+        ({"MAIL": "503 AUTH first (#5.5.1)"}, Transient, "the mail server refused the sender (503)"),
+        ({"RCPT": "503 this server requires authentication"}, Transient, "the mail server refused the recipient (503)"),
         (
             {"DATA": "550-5.4.5 Daily user sending limit exceeded.\r\n550 5.4.5 See"},
             Transient,
