@@ -40,6 +40,8 @@ def run() -> None:
     tracing.check()
     logs.configure()
     settings.cipher().warn_if_unencrypted()
+    if settings.webhook_signature_secrets and not settings.webhook_signature_scheme:
+        log.warning("signatures.unverified", advice="set WEBHOOK_SIGNATURE_SCHEME, or the secrets have no effect")
     warn_of_misspelt_settings()
     with (
         open_metrics_server(settings, "web") as metrics_server,

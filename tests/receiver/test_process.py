@@ -58,6 +58,13 @@ def test_neither_the_receiver_nor_its_server_processes_hold_the_key_of_the_api(t
     assert all("WEBHOOK_KEYS" in names and "MEETERGO_API_KEY" not in names for names in environments_seen)
 
 
+def test_secrets_without_a_scheme_are_reported_since_no_signature_is_verified(tmp_path: Path, redis_url: str) -> None:
+    with receiver_process(tmp_path, redis_url, WEBHOOK_SIGNATURE_SECRETS=SECRET) as process:
+        assert '"signatures.unverified"' in process.printed()
+        assert "WEBHOOK_SIGNATURE_SCHEME" in process.printed()
+        assert SECRET not in process.printed()
+
+
 def test_whatever_is_asked_of_it_a_receiver_prints_no_secret_and_no_person(tmp_path: Path, redis_url: str) -> None:
     signature = {"WEBHOOK_SIGNATURE_SCHEME": "standard", "WEBHOOK_SIGNATURE_SECRETS": SECRET}
     with receiver_process(tmp_path, redis_url) as open_one:
