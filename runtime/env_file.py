@@ -22,6 +22,8 @@ from honcho.environ import parse as read_as_honcho
 MAX_BYTES = 1024 * 1024
 """Maximum size of the file: a larger one is not a list of settings."""
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+INVISIBLE = re.compile("\ufeff|^[\u200b\u2060]+", re.MULTILINE)
+"""A BOM begins each file of several in one. Blanks without a width are pasted with lines of a page or a chat."""
 NAME = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
 BACKSLASH = re.compile(r"\\(.)")
 PYTHONPATH = "PYTHONPATH"
@@ -81,7 +83,7 @@ def read_env_file(path: Path) -> EnvFile:
     text, encoding = _decoded(content, path)
     values: dict[str, str] = {}
     lines: dict[str, list[str]] = {}
-    for binding in parse_stream(StringIO(text.replace("\ufeff", ""), newline="")):  # one may begin each file of several
+    for binding in parse_stream(StringIO(INVISIBLE.sub("", text), newline="")):
         if binding.error:
             raise UnusableFile(f"{_location(path, binding)} cannot be read: write NAME=value, and close every quote")
         if binding.key and binding.value is not None:

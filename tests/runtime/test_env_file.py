@@ -68,8 +68,9 @@ def test_a_value_is_the_same_under_honcho_and_without_it(tmp_path: Path) -> None
         "NAME=Schlüssel#1".encode("utf-16-be"),
         b"# Schl\xfcssel\n" + "NAME=Schlüssel#1".encode(),
         "\ufeff# one file\r\n\ufeffNAME=Schlüssel#1\r\n".encode(),
+        "# pasted\r\n\u200bNAME=Schlüssel#1\r\n".encode(),
     ],
-    ids=["UTF-8", "with a mark", "UTF-16", "without a mark", "big endian", "a comment in Latin-1", "two files"],
+    ids=["UTF-8", "with a mark", "UTF-16", "without a mark", "big endian", "Latin-1 comment", "two files", "pasted"],
 )
 def test_every_encoding_of_an_editor_is_read(raw: bytes, tmp_path: Path) -> None:
     assert read_env_file(write_env_file(tmp_path, raw)).values == {"NAME": "Schlüssel#1"}
