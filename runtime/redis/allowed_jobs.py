@@ -3,8 +3,10 @@
 import re
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
@@ -34,6 +36,21 @@ class RejectedJob(Failure):
     """The job is not one of ours."""
 
 
+class KnownExecutions(ExecutionRegistry):
+    """The executions of a job, without those that have expired: RQ removes what names them a minute later.
+
+    That of a killed worker has when its job runs again. RQ would then fail to delete the job, and run it over and over.
+    """
+
+    def get_executions(self, start: int = 0, end: int = -1) -> list[Execution]:
+        """Return those that Redis still has."""
+        executions = list[Execution]()
+        for execution_id in self.get_execution_ids(start, end):
+            with suppress(ValueError):  # it has expired
+                executions.append(Execution.fetch(execution_id, self.job_id, self.connection))
+        return executions
+
+
 class OwnJob(Job):
     """An RQ job that runs only our own functions, with strings from JSON, and has no callbacks.
 
@@ -59,6 +76,11 @@ class OwnJob(Job):
             self.timeout = MAX_TIMEOUT_SECONDS
         self.result_ttl = 0
         return None
+
+    @property
+    def execution_registry(self) -> ExecutionRegistry:
+        """Its executions, as far as Redis still has them."""
+        return KnownExecutions(self.id, connection=self.connection)
 
     @property
     def is_allowed(self) -> bool:

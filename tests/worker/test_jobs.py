@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from cryptography.fernet import Fernet
@@ -243,6 +244,25 @@ def test_a_job_whose_worker_was_killed_is_queued_again_and_is_no_failure(failing
     queue.started_job_registry.cleanup(timestamp=datetime.now(UTC).timestamp() + 3600)
     assert queue.get_job_ids() == [job.id]
     assert not failed(failing_harness).get_job_ids()
+
+
+def test_a_job_whose_worker_was_killed_ends_although_its_first_execution_has_expired(
+    harness: Harness, redis: Redis, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """RQ forgets an execution a minute before the entry that names it, and failed to delete the job meanwhile."""
+    queue = harness.services.job_queue.queue("inbox")
+    harness.services.job_queue.enqueue_store(PACKED)
+    killed = QueueWorker([queue], connection=queue.connection, serializer=JSONSerializer)
+    job = killed.dequeue_job_and_maintain_ttl(timeout=1)[0]  # type: ignore[index]
+    killed.prepare_execution(job)
+    killed.prepare_job_execution(job, remove_from_intermediate_queue=True)
+    queue.started_job_registry.cleanup(timestamp=datetime.now(UTC).timestamp() + 3600)
+    redis.delete(*cast("list[bytes]", redis.keys("rq:execution:*")))
+    run_worker(harness)
+    assert len(harness.all(Delivery)) == 1
+    assert failed(harness).get_job_ids() == []
+    assert redis.keys("rq:job:*") == []
+    assert "job.dead" not in capfd.readouterr().out
 
 
 def test_a_body_that_came_while_the_database_was_away_is_stored_and_worked_off(
