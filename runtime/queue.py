@@ -5,9 +5,10 @@ exception: while the database is down, `enqueue_store` holds the body until a wo
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Literal, cast
 from uuid import uuid4
 
@@ -32,6 +33,10 @@ QUEUES: tuple[QueueName, ...] = ("inbox", "outbox")
 
 TRIGGER_TTL = timedelta(seconds=45)
 """How long the trigger flag stays set if its job was lost. A second job, after a long wait, does no harm."""
+MAINTENANCE_LOCK_TTL = timedelta(seconds=30)
+"""How long a worker that is killed while it looks for abandoned jobs keeps others from it. RQ's lock: 15 minutes."""
+MAX_SCHEDULED_AHEAD = timedelta(minutes=5)
+"""No job is scheduled further ahead; a time beyond was set by a wrong clock."""
 MAX_ENQUEUED = 100
 """Scheduled jobs enqueued at once. Each may hold a body."""
 LAST_SEEN_TTL = timedelta(days=7)
@@ -107,6 +112,8 @@ class JobQueue:
 
     def enqueue_scheduled(self, queue_name: QueueName) -> None:
         """Enqueue the jobs that wait for their time in RQ's scheduled registry, and are due. Never raises.
+
+        So are those whose time is far ahead: a worker whose clock was wrong has set it.
 
         Two processes that do this at once may run a job twice; ours are idempotent.
         """
@@ -224,9 +231,14 @@ class JobQueue:
     def _enqueue_scheduled(self, queue_name: QueueName) -> None:
         queue = self.queue(queue_name)
         registry = queue.scheduled_job_registry
+        now = time.time()
+        too_far = now + MAX_SCHEDULED_AHEAD.total_seconds()
         # RQ's own method decodes all names at once, so that one that is no text would stop the others
-        due = queue.connection.zrangebyscore(registry.key, 0, time.time(), start=0, num=MAX_ENQUEUED)
-        for name in cast("list[bytes]", due):
+        due = [
+            queue.connection.zrangebyscore(registry.key, since, until, start=0, num=MAX_ENQUEUED)
+            for since, until in ((0, now), (too_far, "+inf"))
+        ]
+        for name in cast("Iterator[bytes]", chain.from_iterable(due)):
             try:
                 [job] = OwnJob.fetch_many([name.decode()], queue.connection, queue.serializer)
             except (ValueError, TypeError, ResponseError) as error:  # what is under this name is not RQ's
@@ -251,6 +263,14 @@ def rq_queue_name(redis: Redis, queue_name: QueueName) -> str:
     return f"{prefix_of(redis)}-{queue_name}"
 
 
+class OwnQueue(Queue):
+    """An RQ queue whose maintenance a killed worker does not stop for long."""
+
+    def acquire_maintenance_lock(self) -> bool:
+        """Return whether this process may look for abandoned jobs now."""
+        return bool(self.connection.set(self.registry_cleaning_key, 1, nx=True, ex=MAINTENANCE_LOCK_TTL))
+
+
 def open_queue(redis: Redis, name: str) -> Queue:
     """Open an RQ queue whose jobs can run only our own functions."""
-    return Queue(name, connection=redis, serializer=JSONSerializer, job_class=OwnJob)
+    return OwnQueue(name, connection=redis, serializer=JSONSerializer, job_class=OwnJob)

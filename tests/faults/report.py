@@ -12,7 +12,7 @@ from receiver.app import STATEMENT_TIMEOUT
 from receiver.server import MAX_CONNECTIONS
 from runtime.database import SQLITE_BUSY_TIMEOUT_SECONDS
 from runtime.postgresql.engine import CONNECT_TIMEOUT_SECONDS
-from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED_TIMEOUT
+from runtime.queue import JOB_TIMEOUT, MAINTENANCE_LOCK_TTL, RETRY_IF_ABANDONED, STORE_DEFERRED_TIMEOUT
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS
 from tests.faults.catalogue import BOTH, KILLED_WORKER, LOST_TRIGGER, Fault
 from tests.faults.verdict import Verdict
@@ -58,6 +58,7 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
         wake=SCHEDULE["wake"][0],
         restart=RESTART_DELAY,
         maintenance=MAINTENANCE_INTERVAL,
+        maintenance_lock=MAINTENANCE_LOCK_TTL,
         worker_ttl=WORKER_TTL,
         job_timeout=JOB_TIMEOUT,
         carry=STORE_DEFERRED_TIMEOUT,

@@ -179,6 +179,14 @@ def test_jobs_that_waited_for_their_time_are_enqueued_once(harness: Harness) -> 
 
 
 @ON_SQLITE
+def test_a_body_whose_retry_was_scheduled_by_a_wrong_clock_is_not_left_in_redis(harness: Harness) -> None:
+    queue = harness.services.job_queue.queue("inbox")
+    ahead = queue.enqueue_at(datetime.now(UTC) + timedelta(hours=1), "worker.jobs.store_deferred")
+    harness.services.job_queue.enqueue_scheduled("inbox")
+    assert (queue.get_job_ids(), scheduled(harness).get_job_ids()) == ([ahead.id], [])
+
+
+@ON_SQLITE
 @pytest.mark.parametrize("is_name", [True, False])
 def test_what_is_not_rqs_among_the_jobs_that_wait_stops_nothing(
     harness: Harness, redis: Redis, is_name: bool, capfd: pytest.CaptureFixture[str]

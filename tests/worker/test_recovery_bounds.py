@@ -67,6 +67,14 @@ def test_rq_looks_for_killed_workers_every_minute_and_workers_show_themselves_as
     worker.connection.close()
 
 
+def test_a_worker_killed_during_maintenance_keeps_the_others_from_it_for_less_than_a_minute(harness: Harness) -> None:
+    """RQ's own lock lasts for 15 minutes: for so long nobody would look for a body that a killed worker had popped."""
+    inbox = harness.services.job_queue.queue("inbox")
+    assert inbox.acquire_maintenance_lock()
+    assert not inbox.acquire_maintenance_lock()
+    assert 0 < inbox.connection.ttl(inbox.registry_cleaning_key) < MAINTENANCE_INTERVAL.total_seconds()
+
+
 def test_a_job_whose_worker_was_killed_may_run_again() -> None:
     assert RETRY_IF_ABANDONED.max >= 100
 
