@@ -171,8 +171,9 @@ def erase(
         guest = replace(person, keys=frozenset(keys))
         of_booking = partial(_erase_from_booking, booking_id=booking_id, person=guest, unopened=found.unopened)
         attempt(f"booking {booking_id}", partial(of_booking, cipher=cipher, now=now))
+    lone_body = partial(_erase_lone_body, person=person, unopened=found.unopened, cipher=cipher, now=now)
     for delivery_id in found.bodies:
-        attempt(f"delivery {delivery_id}", partial(_erase_lone_body, delivery_id=delivery_id, person=person, now=now))
+        attempt(f"delivery {delivery_id}", partial(lone_body, delivery_id=delivery_id))
     for model, key in found.texts:
         attempt(f"{model.__tablename__} {key}", partial(_erase_texts, model=model, key=key, person=person))
     return erased
@@ -328,9 +329,14 @@ def _read_body(cipher: BodyCipher, delivery: Delivery) -> Any:
         return None
 
 
-def _erase_lone_body(session: Session, delivery_id: str, person: Person, now: datetime) -> ErasureResult:
+def _erase_lone_body(
+    session: Session, cipher: BodyCipher, delivery_id: str, person: Person, unopened: Collection[str], now: datetime
+) -> ErasureResult:
+    """Erase the body of a delivery that was of no booking when it was found; a worker may have processed it since."""
     result = ErasureResult()
     delivery = session.get(Delivery, delivery_id, with_for_update=True)
+    if delivery and delivery.booking_id:
+        return _erase_from_booking(session, cipher, delivery.booking_id, person, unopened, now)
     if delivery and delivery.body:
         _erase_body(session, delivery, person, now, result)
     return result

@@ -257,6 +257,17 @@ def test_a_reason_that_names_the_guest_in_other_words_is_not_recorded(harness: H
     assert [act.reason for act in harness.all(Intervention)] == [ERASED]
 
 
+def test_a_delivery_that_is_processed_after_the_search_is_erased_with_its_booking(harness: Harness) -> None:
+    """The operator may look at what was found for minutes before confirming it."""
+    harness.deliver(created("b1", guest()))
+    services, person = harness.services, person_from(JANE)
+    found = erasure.find(services.database, services.inbox.cipher, person, None)
+    harness.process_due()
+    erased = erasure.erase(services.database, services.inbox.cipher, person, later(2), found)
+    assert (erased.bookings, erased.deliveries, erased.waiting) == (1, 1, 0)
+    assert_gone(harness, JANE, "Jane Miller")
+
+
 def test_bodies_that_no_key_decrypts_are_reported(open_harness: Callable[..., Harness]) -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     open_harness(body_keys=old).process({"webhookType": "form_submission", "id": "1", "email": JANE})

@@ -82,8 +82,8 @@ def erase(
         if account:
             with database.read_only() as session:
                 check_account(session, account)
+        remaining = _remaining_in_redis(settings)  # first: what is stored meanwhile may be missed by the search
         found = find(database, cipher, person, account)
-        remaining = _remaining_in_redis(settings)
         unsearched = _remaining_in_database(ErasureResult(unopened=len(found.unopened), skipped=found.skipped))
         if not found.has_matches:
             _print_remaining(remaining + unsearched)
