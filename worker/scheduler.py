@@ -173,11 +173,12 @@ def _run(name: str, task: Task, services: Services, interval: timedelta, outage:
     """
     try:
         task(services, datetime.now(UTC))
-        _record_heartbeat(services, name, interval, interval)
     except Exception as error:
         outage.record_failure(error, task=name)
         return False
     outage.record_recovery()
+    with suppress(RedisError):  # down: it is recorded within `HEARTBEAT_INTERVAL` after it is back
+        _record_heartbeat(services, name, interval, interval)
     return True
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Thread
+from typing import Any
 
 import pytest
+from redis.exceptions import RedisError
 from sqlalchemy import insert, update
 
 from devtools.send import samples
@@ -191,6 +193,30 @@ def test_an_emptied_redis_soon_knows_again_when_a_daily_task_runs(
     stop.set()
     thread.join()
     assert heartbeat.next_runs(redis)["prune"] > datetime.now(UTC) + timedelta(hours=23)
+
+
+@ON_SQLITE
+def test_a_daily_task_that_ran_while_redis_was_down_is_not_run_again_and_is_soon_known_to_have(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise `status` called for a person for ten minutes after a start before Redis."""
+    monkeypatch.setattr(scheduler, "HEARTBEAT_INTERVAL", timedelta(milliseconds=10))
+    stop, redis, runs = StopEvent(), harness.services.job_queue.redis, list[datetime]()
+    failures, record = iter([RedisError()]), heartbeat.record
+
+    def record_unless_down(*args: Any) -> None:
+        for error in failures:
+            raise error
+        record(*args)
+
+    monkeypatch.setattr(heartbeat, "record", record_unless_down)
+    tasks: scheduler.Schedule = {"prune": (timedelta(days=1), lambda _services, now: runs.append(now))}
+    thread = Thread(target=scheduler.run, args=(tasks, harness.services, stop))
+    thread.start()
+    wait_until(lambda: "prune" in heartbeat.next_runs(redis))
+    stop.set()
+    thread.join()
+    assert len(runs) == 1
 
 
 @ON_SQLITE
