@@ -13,7 +13,7 @@ from console.__main__ import cli
 from devtools.send import samples
 from models.attempt import FailedAttempt
 from models.booking import BookingChange
-from models.delivery import Delivery
+from models.delivery import Delivery, NewDelivery, pack
 from models.erasure import ErasureResult, erase
 from models.incident import Incident
 from models.intervention import Intervention
@@ -23,7 +23,7 @@ from models.reconciliation import Reconciliation
 from models.retention import BATCH_SIZE, prune
 from models.run import Run
 from runtime.database import schema_of
-from runtime.encryption import key_id
+from runtime.encryption import BodyCipher, key_id
 from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 
@@ -104,6 +104,19 @@ def test_reencrypt_names_what_it_cannot_decrypt(open_harness: Callable[..., Harn
     assert {row.id: row.sealed_with for row in harness.all(Delivery)} == {lost: key_id(OLD), plain: key_id(NEW)}
     again = CliRunner().invoke(cli, ["reencrypt", "--json"])
     assert json.loads(again.stdout)["failed"].keys() == {lost}
+
+
+def test_reencrypt_says_that_a_webhook_in_redis_only_still_needs_the_old_key(
+    open_harness: Callable[..., Harness],
+) -> None:
+    """It is stored as it is, and could not be read any more without that key."""
+    harness = open_harness(body_keys=OLD)
+    harness.services.job_queue.enqueue_store(pack(NewDelivery.from_body(b"{}", "default", AT, BodyCipher([OLD]))))
+    open_harness(body_keys=f"{OLD},{NEW}")
+    done = CliRunner().invoke(cli, ["reencrypt"])
+    assert done.exit_code == 1
+    assert "1 webhook in Redis only: run it again when they are stored" in done.output
+    assert "encrypted with key" not in done.output
 
 
 def test_reencrypt_without_a_key_names_the_setting(open_harness: Callable[..., Harness]) -> None:

@@ -125,21 +125,25 @@ def reencrypt(for_0_1_0: bool, as_json: bool) -> None:
     cipher = settings.cipher()
     if cipher.newest_key is None:
         raise click.UsageError("BODY_KEYS is not set: there is nothing to encrypt with (see .env.example)")
+    remaining = [] if for_0_1_0 else _remaining_in_redis(settings)  # first: what is stored meanwhile may be missed
     with open_database(settings, NO_TIMEOUT) as database:
         result = (reencrypt_for_0_1_0 if for_0_1_0 else reencrypt_bodies)(database, cipher)
     if as_json:
         print_json({"resealed": result.done, "key": cipher.newest_key, "failed": result.failed})
     else:
         bodies = "what is pending or dead is" if for_0_1_0 else "all are"
-        summary = "" if result.failed else f"; {bodies} encrypted with key {cipher.newest_key} now"
+        summary = "" if result.failed or remaining else f"; {bodies} encrypted with key {cipher.newest_key} now"
         api_keys = f" and {count(result.api_keys, 'API key')}" if result.api_keys else ""
         click.echo(f"{result.done} bodies{api_keys} re-encrypted{summary}")
+    _print_remaining(remaining)
     if result.failed:
         for key, reason in [*result.failed.items()][:MAX_SHOWN]:
             click.echo(f"{key if ' ' in key else f'delivery {key}'}: {reason}", err=True)
         raise click.ClickException(
             f"{count(len(result.failed), 'body', 'bodies')} could not be decrypted, and stay as before"
         )
+    if remaining:
+        raise click.ClickException("the older keys are still needed: see above")
 
 
 def _report_erased(erased: ErasureResult, remaining: list[str], settings: ErasureSettings, as_json: bool) -> None:
