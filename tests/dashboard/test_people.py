@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from flask.testing import FlaskClient
 
+from devtools.send import samples
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.person import ERASED
@@ -14,7 +15,7 @@ from operations.runs.executor import advance_runs
 from runtime.database import Database
 from tests.dashboard.conftest import Client
 from tests.raw_sql import sql
-from tests.worker.harness import Harness
+from tests.worker.harness import AT, START, Harness
 
 DIGEST = re.compile(r'name="digest" value="([^"]*)"')
 
@@ -51,6 +52,17 @@ def test_a_guest_is_erased_by_a_run(client: Client, sample_data: Harness, databa
     with database.engine.connect() as connection:
         for table in ("runs", "interventions"):
             assert email not in str(connection.execute(sql(connection, f"SELECT * FROM {table}")).all())
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_run_that_could_not_erase_all_of_a_guest_says_so(client: Client, sample_data: Harness) -> None:
+    ada, email = client("people"), sample_data.booking("b1").attendees[0]["email"]
+    sample_data.deliver(samples.created("b99", START, AT, attendees=[{"id": "guest-99", "email": email}]))
+    ada.post("/people/erase", data={"email": email, "digest": find(ada, email), "reason": "asked by mail"})
+    advance_runs(sample_data.services, datetime.now(UTC))
+    page = ada.get("/runs/1").text
+    assert "Not all is erased: 1 row was not reached." in page
+    assert "everything is done" not in page
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
