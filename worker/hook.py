@@ -34,7 +34,13 @@ CONNECTION_METHODS = ("commit", "rollback", "close")
 """Those of the connection, and of the session's transaction."""
 DRIVER_METHODS = ("commit", "rollback")
 """Those of the driver's connection, whose `close` our timeouts call."""
-ENDS_TRANSACTION = re.compile(r"(?is)\s*(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!.*\bTO\b))\b")
+SKIPPED = r"(?:\s|;|--[^\n]*|/\*.*?\*/)*+"
+"""Blanks and comments before a statement; possessive, since comments could otherwise be divided in many ways."""
+ENDS_TRANSACTION = re.compile(
+    rf"(?is){SKIPPED}(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b"
+)
+COMMITS_AT_ITS_END = re.compile(r"(?i);\s*(?:COMMIT|ROLLBACK)(?:\s+(?:WORK|TRANSACTION))?[\s;]*+\Z")
+"""Matches the end of a script of several statements."""
 LIBRARY_PATHS = tuple(filter(None, map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))))
 MAX_NAME_LENGTH = 255
 MAX_FRAMES = 8
@@ -83,7 +89,7 @@ def forbid_commit_as_sql(engine: Engine) -> None:
 
 
 def _reject_end_of_transaction(_connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-    if ENDS_TRANSACTION.match(statement):
+    if ENDS_TRANSACTION.match(statement) or COMMITS_AT_ITS_END.search(statement):
         raise HookFailed("the hook ends the transaction: leave that to the worker, which commits all or nothing")
 
 

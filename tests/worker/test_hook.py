@@ -210,6 +210,21 @@ def rolls_back_as_sql(session: Session, booking: Booking, change: BookingChange)
         session.connection().exec_driver_sql("ROLLBACK")
 
 
+def commits_after_a_comment(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.execute(text("/* the end */ -- of it\nCOMMIT"))
+
+
+def rolls_back_with_a_comment(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.execute(text("ROLLBACK -- to the start"))
+
+
+def commits_by_a_script(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.execute(text("BEGIN;\nUPDATE platform_users SET name = name;\nCOMMIT;\n"))
+
+
 def is_cancelled(session: Session, booking: Booking, change: BookingChange) -> None:
     if booking.id == "b1":
         raise asyncio.CancelledError(SECRET)
@@ -262,6 +277,9 @@ HERE = "worker/test_hook.py"
         ("commits_by_transaction", "the hook calls transaction.commit()"),
         ("commits_as_sql", "the hook ends the transaction"),
         ("rolls_back_as_sql", "the hook ends the transaction"),
+        ("commits_after_a_comment", "the hook ends the transaction"),
+        ("rolls_back_with_a_comment", "the hook ends the transaction"),
+        ("commits_by_a_script", "the hook ends the transaction"),
         ("commits_as_the_driver", "the hook calls connection.commit()"),
         ("is_cancelled", f"CancelledError at tests/{HERE}"),
         ("ends_our_savepoint", "ended the transaction"),
@@ -357,6 +375,8 @@ def uses_savepoints(session: Session, booking: Booking, change: BookingChange) -
     undone.rollback()
     with connection.begin_nested():
         connection.execute(text("SELECT 1"))
+    for statement in ("SAVEPOINT own", "SELECT '; commit'", "ROLLBACK TRANSACTION TO own", "RELEASE SAVEPOINT own"):
+        session.execute(text(statement))
     with Session(connection) as own:
         own.execute(text("SELECT 1"))
         own.commit()
