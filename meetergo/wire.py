@@ -25,7 +25,10 @@ write that there is none."""
 MAX_IGNORED_SHOWN = 10
 MAX_TIME_LENGTH = 64
 EPOCH_TIME = re.compile(r"\d{9,13}(?:\.\d*)?", re.ASCII)
-HTTP_DATE = re.compile(r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), .* (?:GMT|[+-]\d{4})$", re.ASCII)
+HTTP_DATE = re.compile(
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d(?::\d\d)? (?:GMT|[+-]\d{4})", re.ASCII
+)
+"""Matches all of the text, since Python's parser ignores what it does not know, such as PM."""
 ZONE_NAME = re.compile(r"(Z|[+-]\d\d:?\d\d)\[[^]]*\]$", re.ASCII)
 UTC_NAME = re.compile(r" (?:UTC|GMT)$")
 END_OF_DAY = re.compile(r"([T ])24(?=:?00(?::?00(?:\.0+)?)?(?:[Z+-]|$))", re.ASCII)
@@ -148,7 +151,7 @@ def _time_in_text(text: str) -> datetime | float:
         raise ValueError
     if EPOCH_TIME.fullmatch(text):
         return float(text)
-    if HTTP_DATE.match(text):
+    if HTTP_DATE.fullmatch(text):
         return parsedate_to_datetime(text)
     iso = UTC_NAME.sub("Z", ZONE_NAME.sub(r"\1", text.upper()))
     next_midnight = END_OF_DAY.sub(r"\g<1>00", iso)  # Python parses 24:00 from 3.14 on
