@@ -93,10 +93,11 @@ class Alerts:
                 self._check_with_table(services, stats, holds)
                 return
             except SQLAlchemyError as error:
-                reason: BaseException | None = error
+                fields = log_fields(error)
         else:
             reason = stats.write_error or next(iter(stats.errors), None)
-        log.error("database.unavailable", task="alerts", **(log_fields(reason) if reason else {}))
+            fields = log_fields(reason) if reason else {}
+        log.error("database.unavailable", task="alerts", **fields)
         self._check_without_table(services, stats, holds)
 
     def _holds(self, kind: IncidentKind, stats: Stats) -> bool | None:
@@ -129,8 +130,8 @@ class Alerts:
                 Incident.record_state(session, account, kind, state.holds, list(self.channels), now, state.details)
         self._notify_all(services, stats)
         with services.database.read_only() as session:
-            is_kept = Incident.ended_at.is_(None), Incident.kind.in_(CHECKED_WITHOUT_DATABASE)
-            self._memory.load_open(session.scalars(select(Incident).where(*is_kept)))
+            kept = select(Incident).where(Incident.ended_at.is_(None), Incident.kind.in_(CHECKED_WITHOUT_DATABASE))
+            self._memory.load_open(session.scalars(kept))
 
     def _notify_all(self, services: Services, stats: Stats) -> None:
         reachable, database, started = list(self.channels), services.database, time.monotonic()
