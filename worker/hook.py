@@ -123,8 +123,7 @@ def _wrapped(function: Callable[[Session, BookingSnapshot, ChangeSnapshot], obje
         transaction = session.get_nested_transaction() or session.get_transaction()
         try:
             with _guarded(session):
-                changed = ChangeSnapshot(**_copied(change, CHANGE_COLUMNS))
-                result = function(session, _booking_snapshot(session, booking), changed)
+                result = function(session, _booking_snapshot(session, booking), _change_snapshot(change))
             _reject_deferred_result(result)
             _check_transaction(session, transaction)
             session.flush()  # an invalid row that the hook added fails here, as the hook's error
@@ -146,6 +145,10 @@ def _booking_snapshot(session: Session, booking: Booking) -> BookingSnapshot:
         host_ids=sorted_ids(booking.host_ids),
         metadata=_copy(booking.metadata_),
     )
+
+
+def _change_snapshot(change: BookingChange) -> ChangeSnapshot:
+    return ChangeSnapshot(**_copied(change, CHANGE_COLUMNS))
 
 
 def _copied(row: Model, columns: Iterable[str]) -> dict[str, Any]:
