@@ -8,7 +8,7 @@ import pytest
 from models.delivery import Delivery, NewDelivery, pack
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
-from runtime.redis.client import connect
+from runtime.redis.client import connect, origin_of
 from tests.worker.harness import AT, Harness
 from tests.worker.test_refused_jobs import failed, reason, work
 
@@ -52,3 +52,12 @@ def test_a_body_of_ours_is_stored(harness: Harness) -> None:
     work(harness.services.job_queue)
     assert [row.id for row in harness.all(Delivery)] == [new_delivery().id]
     assert failed(harness.services.job_queue) == []
+
+
+def test_a_body_of_ours_is_stored_under_the_former_name_of_its_job(harness: Harness) -> None:
+    job_queue = harness.services.job_queue
+    arguments = (*pack(new_delivery()), origin_of(job_queue.redis))
+    job_queue.queue("inbox").enqueue("worker.jobs.carry", args=arguments, description="of a version with prefixes")
+    work(job_queue)
+    assert [row.id for row in harness.all(Delivery)] == [new_delivery().id]
+    assert failed(job_queue) == []
