@@ -235,11 +235,11 @@ class Booking(Model):
         return self._change_since(before, now)
 
     @classmethod
-    def is_upcoming(cls, now: datetime) -> ColumnElement[bool]:
-        """SQL condition: confirmed bookings that are not over, or whose time is unknown."""
+    def is_upcoming(cls, now: datetime, status: BookingStatus = "confirmed") -> ColumnElement[bool]:
+        """SQL condition: bookings of a status, else confirmed ones, that are not over, or whose time is unknown."""
         is_soon = or_(cls.starts_at.is_(None), cls.starts_at >= now - MAX_MEETING_LENGTH)
         ends = func.coalesce(cls.ends_at, cls.starts_at)
-        return and_(cls.status == "confirmed", is_soon, or_(ends.is_(None), ends >= now))
+        return and_(cls.status == status, is_soon, or_(ends.is_(None), ends >= now))
 
     def record_erasure(self, before: Mapping[str, Any], redacted: Mapping[str, Any], now: datetime) -> "BookingChange":
         """Return the change by which consumers learn that a guest was erased. It notifies nobody.

@@ -163,6 +163,7 @@ class HostLinked:
         user: the platform user.
         booking_ids: bookings that the user owns from now on, confirmed and not over.
         at: time of linking, UTC.
+        cancelled_ids: bookings that the user had or would own, cancelled before the linking, and not over.
         delivery_id: the delivery that caused it; None if none did.
         is_late: whether a replay or a late delivery caused it.
     """
@@ -170,6 +171,7 @@ class HostLinked:
     user: PlatformUser
     booking_ids: Sequence[str]
     at: datetime
+    cancelled_ids: Sequence[str] = ()
     delivery_id: str | None = field(default=None, init=False)
     is_late: bool = field(default=False, init=False)
 

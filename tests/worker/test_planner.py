@@ -23,6 +23,7 @@ from models.search import RowSearch
 from models.tables import BookingChange
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService
+from operations.users.forget import forget
 from tests.console.cli import ON_SQLITE
 from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
@@ -392,6 +393,71 @@ def test_a_forgotten_host_who_had_a_summary_is_told_that_another_host_has_the_bo
         late.meetergo_user_id = late.linked_as = None
     harness.process(samples.created("n0", START, later(1), hostIds=["host-1"]))
     assert sent(harness) == [("late", "summary"), ("late", "cancelled"), ("h1", "created")]
+
+
+def forget_and_map_again(harness: Harness, host: str, *meanwhile: dict[str, Any]) -> None:
+    """One of several hosts is unmapped, and the same mapping comes back."""
+    forget(harness.services.database, host, datetime.now(UTC), by="x")
+    sweep(harness.services, datetime.now(UTC))
+    harness.process(*meanwhile)
+    with harness.services.database.transaction() as session:
+        is_host = PlatformUser.external_id == host
+        session.execute(update(PlatformUser).where(is_host).values(meetergo_user_id=f"host-{host}"))
+    sweep(harness.services, datetime.now(UTC))
+
+
+def test_a_host_who_is_mapped_again_is_told_that_a_booking_was_rescheduled_meanwhile(harness: Harness) -> None:
+    moved = body(1, "host-1", "host-2", start=START + timedelta(hours=1), event="rescheduled")
+    harness.process(body(0, "host-1", "host-2"))
+    for _ in range(2):
+        forget_and_map_again(harness, "2", moved)
+    assert sent(harness) == [("h1", "created"), ("h2", "created"), ("h1", "rescheduled"), ("h2", "rescheduled")]
+    *_, told, last = harness.all(Notification)
+    assert (last.platform_user_id, last.payload["host"]["id"]) == (2, 2)
+    assert last.payload["booking"] == told.payload["booking"]
+    assert last.payload["before"]["starts_at"] == START.isoformat()
+
+
+def test_a_host_who_is_mapped_again_is_told_that_a_booking_was_cancelled_meanwhile(harness: Harness) -> None:
+    harness.process(body(0, "host-1", "host-2"))
+    for _ in range(2):
+        forget_and_map_again(harness, "2", cancelled(1, "host-1", "host-2"))
+    assert sent(harness) == [("h1", "created"), ("h2", "created"), ("h1", "cancelled"), ("h2", "cancelled")]
+    *_, told, last = harness.all(Notification)
+    assert (last.payload["booking"], last.payload["before"]) == (told.payload["booking"], {"status": "confirmed"})
+
+
+@ON_SQLITE
+def test_a_host_who_is_mapped_again_gets_a_new_summary_if_one_of_its_bookings_was_rescheduled(harness: Harness) -> None:
+    hosts, moved = ["host-1", "host-3"], START + timedelta(hours=1)
+    for number in range(2):
+        harness.process(samples.created(f"n{number}", START, AT, hostIds=hosts))
+    harness.add_user(external_id="3", meetergo_user_id="host-3", email="late@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    for _ in range(2):
+        forget_and_map_again(harness, "3", samples.rescheduled("n1", moved, later(1), START, hostIds=hosts))
+    first, last = [row.payload["bookings"] for row in harness.all(Notification) if row.kind == "summary"]
+    assert {each["starts_at"] for each in first} == {START.isoformat()}
+    assert {each["starts_at"] for each in last} == {START.isoformat(), moved.isoformat()}
+
+
+@ON_SQLITE
+def test_a_host_who_is_mapped_again_is_not_told_of_what_reached_them_by_another_mapping(harness: Harness) -> None:
+    harness.add_user(external_id="3", meetergo_user_id="host-3", email="h2@example.com")
+    hosts = ("host-1", "host-2", "host-3")
+    harness.process(body(0, *hosts))
+    forget_and_map_again(harness, "2", body(1, *hosts, start=START + timedelta(hours=1), event="rescheduled"))
+    forget_and_map_again(harness, "2", cancelled(2, *hosts))
+    assert [kind for reader, kind in sent(harness) if reader == "h2"] == ["created", "rescheduled", "cancelled"]
+
+
+@ON_SQLITE
+def test_a_host_who_is_mapped_again_is_not_told_of_what_they_know(harness: Harness) -> None:
+    harness.process(body(0, "host-1", "host-2"), samples.created("b2", START, AT, hostIds=["host-1", "host-2"]))
+    harness.process(cancelled(1, "host-1", "host-2"))
+    before = sent(harness)
+    forget_and_map_again(harness, "2", body(2, "host-1", "host-2", start=START + timedelta(hours=1)))
+    assert sent(harness) == before
 
 
 @pytest.mark.parametrize("mapping", [{"meetergo_meeting_type_id": "a-type"}, {"meetergo_user_id": "another"}], ids=str)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent, EmployeeEvent
-from models.booking import Booking, BookingChange
+from models.booking import Booking, BookingChange, BookingStatus
 from models.employee import Employee
 from models.incident import Incident
 from models.platform_user import NO_MAPPING, HostLinked, HostResolver, PlatformUser
@@ -135,8 +135,9 @@ class HandlerContext:
                 yield change
         user.linked_as = user.mapping
         self.session.flush()
-        hosted = self.session.scalars(self._hosted_by(user))
-        yield HostLinked(user, [each for each in hosted if is_new_host or each in linked], self.now)
+        hosted = self.session.scalars(self._hosted_by(user, "confirmed")).all()
+        cancelled = self.session.scalars(self._hosted_by(user, "cancelled")).all() if is_new_host else ()
+        yield HostLinked(user, [each for each in hosted if is_new_host or each in linked], self.now, cancelled)
 
     def _link(self, booking_id: str, booking: Booking | None) -> BookingChange | None:
         try:
@@ -176,12 +177,12 @@ class HandlerContext:
             yield from ((booking_id, page.get(booking_id)) for booking_id in ids)
             after = ids[-1]
 
-    def _hosted_by(self, user: PlatformUser) -> Select[str]:
+    def _hosted_by(self, user: PlatformUser, status: BookingStatus) -> Select[str]:
         is_host = Booking.is_hosted_by(self.session, user.meetergo_user_id or "")
         return (
             select(Booking.id)
             .where(
-                Booking.is_upcoming(self.now),
+                Booking.is_upcoming(self.now, status),
                 Booking.account == user.account,
                 or_(Booking.platform_user_id == user.id, is_host),
             )

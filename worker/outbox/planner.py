@@ -8,11 +8,11 @@ from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from models.account import DEFAULT
 from models.account_cache import Accounts, AccountsUnknown
-from models.booking import Booking, BookingChange, NotificationKind
+from models.booking import TIME_COLUMNS, Booking, BookingChange, NotificationKind
 from models.notification import Notification
 from models.platform_user import HostLinked, HostResolver, PlatformUser
 from runtime.errors import Permanent
@@ -99,9 +99,12 @@ class NotificationPlanner:
     def rows_for_linked_host(self, session: Session, linked: HostLinked) -> Iterator[dict[str, Any]]:
         """Yield the notifications for a newly linked host: about a single booking, or a summary of several.
 
-        Covers only bookings that this reader was not notified of: most shared places were notified before.
+        Covers only bookings that this reader was not notified of: most shared places were notified before. A host who
+        was, by the same mapping earlier, is told what was not said while there was none.
         """
         default = self._default_channels(linked.user.account)
+        for key, subscriber in self._own_subscribers(linked.user, default).items():
+            yield from _missed_rows(session, linked, key, subscriber)
         for (fingerprint, recipient), subscriber in self._subscribers([linked.user], default).items():
             announced = _announced(session, linked.booking_ids, fingerprint, recipient)
             unannounced = [booking_id for booking_id in linked.booking_ids if booking_id not in announced]
@@ -325,15 +328,38 @@ def _announced(
     kinds: dict[str, str] = {row["booking_id"]: row["kind"] for row in to_recipient if row["booking_id"] in booking_ids}
     written = [booking_id for booking_id in booking_ids if booking_id not in kinds]
     for start in range(0, len(written), BATCH):
-        is_in_chunk = Notification.booking_id.in_(written[start : start + BATCH])
-        query = select(Notification.booking_id, Notification.kind).where(
-            is_in_chunk,
-            Notification.fingerprint == fingerprint,
-            Notification.recipient == recipient,
-            Notification.kind != "summary",
-        )
-        kinds |= {row.booking_id: row.kind for row in session.execute(query.order_by(Notification.id))}
+        kinds |= _latest(session, Notification.kind, written[start : start + BATCH], fingerprint, recipient)
     return {booking_id for booking_id, kind in kinds.items() if kind != "cancelled"}
+
+
+def _latest(
+    session: Session, column: InstrumentedAttribute[Any], booking_ids: Sequence[str], fingerprint: str, recipient: str
+) -> dict[str, Any]:
+    """Return a column of the latest notification of each booking to this recipient, summaries apart."""
+    query = select(Notification.booking_id, column).where(
+        Notification.booking_id.in_(booking_ids),
+        Notification.fingerprint == fingerprint,
+        Notification.recipient == recipient,
+        Notification.kind != "summary",
+    )
+    return {row.booking_id: row[1] for row in session.execute(query.order_by(Notification.id))}
+
+
+def _missed_rows(
+    session: Session, linked: HostLinked, key: tuple[str, str], subscriber: Subscriber
+) -> Iterator[dict[str, Any]]:
+    """Yield that bookings were rescheduled or cancelled since this host was last notified of them."""
+    ids = [*linked.booking_ids, *linked.cancelled_ids]
+    for start in range(0, len(ids), BATCH):
+        payloads = _latest(session, Notification.payload, ids[start : start + BATCH], *key)
+        known = {booking_id: payload["booking"] for booking_id, payload in payloads.items()}
+        for booking in Booking.by_ids(session, known).values():
+            was, now = known[booking.id], booking.public_columns()
+            before = {name: was[name] for name in ("status", *TIME_COLUMNS) if was.get(name, now[name]) != now[name]}
+            if before and was.get("status") == "confirmed":
+                payload = {"booking": _booking_payload(booking, now), "before": before}
+                kind: NotificationKind = "cancelled" if booking.status == "cancelled" else "rescheduled"
+                yield _row_for_linked_host(linked, booking, kind, str(booking.revision), key, subscriber, payload)
 
 
 def _linked_host_row(
@@ -360,15 +386,30 @@ def _linked_host_row(
             "bookings": listed,
             "total": len(booking_ids),
         }
-        version = sha256("\n".join(sorted(booking_ids)).encode()).hexdigest()
+        times = (f"{each['id']} {each['starts_at']} {each['ends_at']}" for each in listed)
+        version = sha256("\n".join([*sorted(booking_ids), *times]).encode()).hexdigest()
+    kind: NotificationKind = "created" if is_one else "summary"
+    return _row_for_linked_host(linked, first, kind, version, (fingerprint, recipient), subscriber, payload)
+
+
+def _row_for_linked_host(
+    linked: HostLinked,
+    booking: Booking,
+    kind: NotificationKind,
+    version: str,
+    key: tuple[str, str],
+    subscriber: Subscriber,
+    payload: dict[str, Any],
+) -> dict[str, Any]:
+    fingerprint, recipient = key
     return Notification.row_for(
         version=version,
         now=linked.at,
-        booking_id=first.id,
-        account=first.account,
+        booking_id=booking.id,
+        account=booking.account,
         platform_user_id=linked.user.id,
         delivery_id=linked.delivery_id,
-        kind="created" if is_one else "summary",
+        kind=kind,
         channel=subscriber.channel.name,
         recipient=recipient,
         fingerprint=fingerprint,
