@@ -171,7 +171,8 @@ def erase(
         guest = replace(person, keys=frozenset(keys))
         of_booking = partial(_erase_from_booking, booking_id=booking_id, person=guest, unopened=found.unopened)
         attempt(f"booking {booking_id}", partial(of_booking, cipher=cipher, now=now))
-    lone_body = partial(_erase_lone_body, person=person, unopened=found.unopened, cipher=cipher, now=now)
+    erase_booking = partial(_erase_from_booking, person=person, unopened=found.unopened, cipher=cipher, now=now)
+    lone_body = partial(_erase_lone_body, person=person, now=now, erased={*found.keys}, erase_booking=erase_booking)
     for delivery_id in found.bodies:
         attempt(f"delivery {delivery_id}", partial(lone_body, delivery_id=delivery_id))
     for model, key in found.texts:
@@ -330,13 +331,23 @@ def _read_body(cipher: BodyCipher, delivery: Delivery) -> Any:
 
 
 def _erase_lone_body(
-    session: Session, cipher: BodyCipher, delivery_id: str, person: Person, unopened: Collection[str], now: datetime
+    session: Session,
+    delivery_id: str,
+    person: Person,
+    now: datetime,
+    erased: set[str],
+    erase_booking: Callable[..., ErasureResult],
 ) -> ErasureResult:
-    """Erase the body of a delivery that was of no booking when it was found; a worker may have processed it since."""
+    """Erase the body of a delivery that was of no booking when it was found; a worker may have processed it since.
+
+    Then erase its booking, unless this is among those `erased` and took the body with it.
+    """
     result = ErasureResult()
     delivery = session.get(Delivery, delivery_id, with_for_update=True)
-    if delivery and delivery.booking_id:
-        return _erase_from_booking(session, cipher, delivery.booking_id, person, unopened, now)
+    booking_id = delivery and delivery.booking_id
+    if delivery and booking_id and (delivery.body or booking_id not in erased):
+        erased.add(booking_id)
+        return erase_booking(session, booking_id=booking_id)
     if delivery and delivery.body:
         _erase_body(session, delivery, person, now, result)
     return result

@@ -259,12 +259,12 @@ def test_a_reason_that_names_the_guest_in_other_words_is_not_recorded(harness: H
 
 def test_a_delivery_that_is_processed_after_the_search_is_erased_with_its_booking(harness: Harness) -> None:
     """The operator may look at what was found for minutes before confirming it."""
-    harness.deliver(created("b1", guest()))
+    harness.deliver(*(created("b1", guest(), at=later(minute)) for minute in range(3)))
     services, person = harness.services, person_from(JANE)
     found = erasure.find(services.database, services.inbox.cipher, person, None)
     harness.process_due()
     erased = erasure.erase(services.database, services.inbox.cipher, person, later(2), found)
-    assert (erased.bookings, erased.deliveries, erased.waiting) == (1, 1, 0)
+    assert (erased.bookings, erased.deliveries, erased.waiting) == (1, 3, 0)
     assert_gone(harness, JANE, "Jane Miller")
 
 
