@@ -103,6 +103,6 @@ class RegistrationSettings(ProviderSettings, ConsoleSettings):
 
 
 class ErasureSettings(StoreSettings, EncryptionSettings):
-    """Settings of `erase`. Without a Redis URL, Redis is not searched."""
+    """Settings of `erase` and `reencrypt`. Without a Redis URL, Redis is not searched."""
 
     redis_url: RedisUrl | None = Field(None, repr=False)  # type: ignore[assignment] # wider than in the base class

@@ -24,6 +24,7 @@ from models.retention import BATCH_SIZE, prune
 from models.run import Run
 from runtime.database import schema_of
 from runtime.encryption import BodyCipher, key_id
+from tests.console.cli import ON_SQLITE
 from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 
@@ -117,6 +118,22 @@ def test_reencrypt_says_that_a_webhook_in_redis_only_still_needs_the_old_key(
     assert done.exit_code == 1
     assert "1 webhook in Redis only: run it again when they are stored" in done.output
     assert "encrypted with key" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        ("", 0, "REDIS_URL is not set: webhooks that may be in Redis only were not searched."),
+        ("redis://127.0.0.1:1/0", 1, "Redis does not answer"),
+    ],
+)
+@ON_SQLITE
+def test_reencrypt_says_that_it_did_not_look_for_webhooks_in_redis_only(
+    open_harness: Callable[..., Harness], url: str, code: int, said: str
+) -> None:
+    open_harness(body_keys=NEW)
+    done = CliRunner(env={"REDIS_URL": url}).invoke(cli, ["reencrypt"])
+    assert (done.exit_code, said in done.output) == (code, True)
 
 
 def test_reencrypt_without_a_key_names_the_setting(open_harness: Callable[..., Harness]) -> None:

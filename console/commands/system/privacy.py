@@ -104,7 +104,7 @@ def erase(
             Intervention.record_act(session, "erased", datetime.now(UTC), **act)
         if not vacuum(database):
             remaining.append(OLD_PAGES_REMAIN)
-    _report_erased(erased, remaining + _remaining_in_database(erased), settings, as_json)
+    _report_erased(erased, remaining + _remaining_in_database(erased), as_json)
 
 
 @click.command()
@@ -146,14 +146,12 @@ def reencrypt(for_0_1_0: bool, as_json: bool) -> None:
         raise click.ClickException("the older keys are still needed: see above")
 
 
-def _report_erased(erased: ErasureResult, remaining: list[str], settings: ErasureSettings, as_json: bool) -> None:
+def _report_erased(erased: ErasureResult, remaining: list[str], as_json: bool) -> None:
     counts = asdict(erased)
     _print_counts(counts if as_json else {what: number for what, number in counts.items() if number}, as_json)
     click.echo("Later webhooks bring the guest's data back: erase the guest in meetergo too.", err=True)
     if erased.hosts:
         click.echo(f"{count(erased.hosts, 'host')} with this address: that is the platform's, and stays.", err=True)
-    if not settings.redis_url:
-        click.echo("REDIS_URL is not set: webhooks that may be in Redis only were not searched.", err=True)
     _print_remaining(remaining)
     if remaining:
         raise click.ClickException("not all is erased: see above")
@@ -187,6 +185,7 @@ def _remaining_in_redis(settings: ErasureSettings) -> list[str]:
     from runtime.redis.client import connect
 
     if not settings.redis_url:
+        click.echo("REDIS_URL is not set: webhooks that may be in Redis only were not searched.", err=True)
         return []
     try:
         with connect(settings.redis_url, settings.prefix, settings.origin) as redis:
