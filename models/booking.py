@@ -236,7 +236,7 @@ class Booking(Model):
 
     @classmethod
     def is_upcoming(cls, now: datetime, status: BookingStatus = "confirmed") -> ColumnElement[bool]:
-        """SQL condition: bookings of a status, else confirmed ones, that are not over, or whose time is unknown."""
+        """SQL condition: bookings of a status that are not over, or whose time is unknown."""
         is_soon = or_(cls.starts_at.is_(None), cls.starts_at >= now - MAX_MEETING_LENGTH)
         ends = func.coalesce(cls.ends_at, cls.starts_at)
         return and_(cls.status == status, is_soon, or_(ends.is_(None), ends >= now))

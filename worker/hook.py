@@ -34,10 +34,10 @@ CONNECTION_METHODS = ("commit", "rollback", "close")
 """Those of the connection, and of the session's transaction."""
 DRIVER_METHODS = ("commit", "rollback")
 """Those of the driver's connection, whose `close` our timeouts call."""
-SKIPPED = r"(?:\s|;|--[^\n]*|/\*.*?\*/)*+"
-"""Blanks and comments before a statement; possessive, since comments could otherwise be divided in many ways."""
+BLANKS_AND_COMMENTS = r"(?:\s|;|--[^\n]*|/\*.*?\*/)*+"
+"""Possessive, since comments could otherwise be divided in many ways."""
 ENDS_TRANSACTION = re.compile(
-    rf"(?is){SKIPPED}(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b"
+    rf"(?is){BLANKS_AND_COMMENTS}(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b))\b"
 )
 COMMITS_AT_ITS_END = re.compile(r"(?i);\s*(?:COMMIT|ROLLBACK)(?:\s+(?:WORK|TRANSACTION))?[\s;]*+\Z")
 """Matches the end of a script of several statements."""
