@@ -1,6 +1,7 @@
 """The outbox: notifications, inserted in the transaction of the change that causes them, and sent after it."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cache
 from hashlib import sha256
@@ -406,29 +407,10 @@ class Notification(Retryable, Model):
         if refused:
             query = query.where(cls.id.not_in(refused))
         rows = session.scalars(query, {"now": now, "limit": limit}).all()
-        ids = [row.id for row in rows]
-        try:
+        with refusals_of(rows):
             if rows:
-                cls.lease(session, ids, now + SEND_LEASE, worker)
-        except OperationalError:  # a lock or the connection: no row is to blame
-            raise
-        except (DBAPIError, RowsDiscarded) as error:
-            raise ClaimRefused(ids, error) from error
+                cls.lease(session, [row.id for row in rows], now + SEND_LEASE, worker)
         return rows
-
-    @classmethod
-    def commit_claim(cls, session: Session, claimed: "Sequence[Notification]") -> None:
-        """Commit the transaction of a claim.
-
-        Raises:
-            ClaimRefused: a deferred constraint fails for one or more of them.
-        """
-        try:
-            session.commit()
-        except OperationalError:  # as in `_claim`
-            raise
-        except DBAPIError as error:
-            raise ClaimRefused([row.id for row in claimed], error) from error
 
     @classmethod
     def lease(cls, session: Session, ids: Sequence[int], until: datetime, worker: str) -> None:
@@ -545,6 +527,17 @@ class Notification(Retryable, Model):
             earlier.recipient == cls.recipient,
             _unindexed_id(earlier) < cls.id,
         )
+
+
+@contextmanager
+def refusals_of(claimed: Sequence[Notification]) -> Iterator[None]:
+    """Tell when the database refuses to update one or more of these rows, by raising `ClaimRefused`."""
+    try:
+        yield
+    except OperationalError:  # a lock or the connection: no row is to blame
+        raise
+    except (DBAPIError, RowsDiscarded) as error:
+        raise ClaimRefused([row.id for row in claimed], error) from error
 
 
 def _unindexed_id(notification: type[Notification]) -> ColumnElement[int]:

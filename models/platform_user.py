@@ -69,13 +69,6 @@ class PlatformUser(Model):
         return {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(wanted)))} if wanted else {}
 
     @classmethod
-    def with_own_channels(cls, session: Session, ids: Iterable[int | None]) -> "dict[int, PlatformUser]":
-        """Return by id those of the users who have channels of their own."""
-        wanted = {each for each in ids if each is not None}
-        query = select(cls).where(cls.id.in_(wanted), cls.channels.is_not(None))
-        return {row.id: row for row in session.scalars(query)} if wanted else {}
-
-    @classmethod
     def by_meetergo_user_id(cls, session: Session, meetergo_user_id: str, account: str) -> "PlatformUser | None":
         """Return the user that is mapped to this meetergo user of an account."""
         is_user = (cls.meetergo_user_id == meetergo_user_id, cls.account == account)

@@ -20,7 +20,9 @@ from worker.drain_result import DrainResult
 from worker.inbox.batch import Outcome
 from worker.inbox.handlers import HANDLERS
 from worker.inbox.processor import InboxProcessor
-from worker.outbox.sender import OutboxSender, RoutedNotification, SendAttempt
+from worker.outbox.claimed import SendAttempt
+from worker.outbox.planner import RoutedNotification
+from worker.outbox.sender import OutboxSender
 
 Task = Callable[..., object]
 

@@ -17,7 +17,8 @@ from runtime.redis.client import REDIS_TIMEOUT_SECONDS
 from tests.faults.catalogue import BOTH, KILLED_WORKER, LOST_TRIGGER, Fault
 from tests.faults.verdict import Verdict
 from worker.maintenance.sweeper import OVERDUE_AFTER
-from worker.outbox.sender import BATCH, MAX_RECORDING_TIME, MAX_SEND_TIME, MAX_UNRECORDED_TIME
+from worker.outbox.claimed import BATCH, MAX_RECORDING_TIME
+from worker.outbox.sender import MAX_SEND_TIME, MAX_UNRECORDED_TIME
 from worker.pool import ABANDONED_AFTER, MAINTENANCE_INTERVAL, RESTART_DELAY, WORKER_TTL
 from worker.scheduler import SCHEDULE
 

@@ -12,11 +12,11 @@ from worker import jobs
 from worker.channels import Message
 from worker.channels.webhook import WebhookChannel
 from worker.inbox.processor import InboxProcessor
-from worker.outbox.sender import OutboxSender
+from worker.outbox.claimed import ClaimedNotifications
 
 PLACES: dict[str, tuple[Any, str]] = {
     "committed": (InboxProcessor, "_report"),  # the bookings are committed, the outbox is not triggered
-    "sent": (OutboxSender, "_record"),  # the channel has the message, the row does not say so
+    "sent": (ClaimedNotifications, "_record"),  # the channel has the message, the row does not say so
     "storing-deferred": (jobs, "store_deferred"),  # a body that only Redis has is being stored
 }
 

@@ -25,7 +25,7 @@ from worker.inbox.processor import BATCH
 from worker.maintenance.account_tasks import OBSERVED, AccountRound
 from worker.maintenance.alerts import open_alerts
 from worker.maintenance.sweeper import link_new_users
-from worker.outbox import sender
+from worker.outbox import claimed
 from worker.settings import AlertSettings, ScheduleSettings
 
 WAITING = 1_000
@@ -251,7 +251,7 @@ def test_one_accounts_backlog_of_messages_delays_anothers_by_a_batch_at_most(two
         state = dict(status="pending", attempts=0, due_at=at, created_at=at, fingerprint=first.fingerprint)
         rows = [
             Notification(**columns, **state, key=str(number), recipient=str(number), is_late=False, crashes=0)
-            for number in range(sender.BATCH * 5)
+            for number in range(claimed.BATCH * 5)
         ]
         for row in rows:
             row.is_isolated = False
@@ -262,7 +262,7 @@ def test_one_accounts_backlog_of_messages_delays_anothers_by_a_batch_at_most(two
         (own,) = session.scalars(select(Notification).where(Notification.account == "default"))
         waiting = session.scalars(select(Notification.id).where(Notification.status == "pending")).all()
     assert own.status == "done"
-    assert len(waiting) >= sender.BATCH * 2
+    assert len(waiting) >= claimed.BATCH * 2
 
 
 def test_nothing_of_an_account_goes_to_the_channels_of_another_while_the_accounts_cannot_be_read(

@@ -16,7 +16,7 @@ from tests.discarding_trigger import RETURN_OLD, discarding, putting_into_child
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_sender import Flaky, channel, make_due  # noqa: F401 - a fixture
 from worker.maintenance.sweeper import sweep
-from worker.outbox import sender
+from worker.outbox import claimed
 
 BOOKING = "b1"
 CREATED = samples.created(BOOKING, START, AT)
@@ -133,7 +133,7 @@ def test_a_notification_that_cannot_end_is_sent_once(
     channel: Flaky,  # noqa: F811 - as above
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sender, "MAX_RECORDING_TIME", timedelta(0))
+    monkeypatch.setattr(claimed, "MAX_RECORDING_TIME", timedelta(0))
     harness.process(CREATED)
     with discarding(database, "notifications", "UPDATE", "NEW.status = 'done'"):
         for _ in range(2):

@@ -16,7 +16,7 @@ from worker.channels.mail.smtp import TIMEOUT as MAIL_TIMEOUT
 from worker.inbox.processor import CHECK_LEASE
 from worker.jobs import MAX_DRAIN_TIME
 from worker.maintenance.sweeper import OVERDUE_AFTER
-from worker.outbox.sender import MAX_RECORDING_TIME
+from worker.outbox.claimed import MAX_RECORDING_TIME
 from worker.pool import ABANDONED_AFTER, MAINTENANCE_INTERVAL, RESTART_DELAY, WORKER_TTL, QueueWorker, WorkerPool
 from worker.scheduler import SCHEDULE
 

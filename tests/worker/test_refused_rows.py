@@ -15,7 +15,7 @@ from runtime.database import Database
 from tests.discarding_trigger import DISCARD, REFUSE, RETURN_OLD, discarding, refusing_at_commit
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_sender import Flaky, channel  # noqa: F401 - a fixture
-from worker.outbox.sender import BATCH
+from worker.outbox.claimed import BATCH
 
 BOOKING = "b1"
 BODIES = [samples.created(key, START, AT) for key in ("b0", BOOKING, "b2", "b3")]

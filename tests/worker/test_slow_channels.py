@@ -202,7 +202,7 @@ def test_what_could_not_be_released_is_sent_once_its_lease_has_ended(
             harness.services.outbox.process_due()
     with harness.services.database.transaction() as session:
         session.execute(update(Notification).values(due_at=datetime.now(UTC)))
-    harness.services.outbox._renewed_at = 0  # a third of a lease ago
+    harness.services.outbox._claimed._renewed_at = 0  # a third of a lease ago
     harness.send_all()
     assert [each.taken for each in endpoints.values()] == [["b1-0"], ["b2-0"]]
 
@@ -250,7 +250,7 @@ def test_what_there_was_no_time_for_is_looked_for_again(
 def test_the_lease_is_renewed_while_a_message_is_under_way(
     sending: Harness, endpoints: dict[str, Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("models.notification", "worker.outbox.sender"):
+    for module in ("models.notification", "worker.outbox.claimed"):
         monkeypatch.setattr(f"{module}.SEND_LEASE", timedelta(seconds=4))
     sending.process(booking(1, 0))
     wait_until(lambda: endpoints["fake:1"].taken)

@@ -12,7 +12,7 @@ from runtime.database import Database
 from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_sender import Flaky, channel, make_due  # noqa: F401 - a fixture
-from worker.outbox import sender
+from worker.outbox import claimed
 
 BOOKING = "b1"
 TRIGGERS = {
@@ -47,7 +47,7 @@ def test_it_is_sent_once_and_ends_dead_with_the_reason(
     failing_trigger: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sender, "MAX_RECORDING_TIME", timedelta(0))
+    monkeypatch.setattr(claimed, "MAX_RECORDING_TIME", timedelta(0))
     harness.process(samples.created(BOOKING, START, AT), samples.created("b2", START, AT))
     for _ in range(2):
         harness.send_all()

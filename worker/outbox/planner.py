@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -39,6 +39,13 @@ class Subscriber:
 
     channel: Channel
     host: PlatformUser | None
+
+
+class RoutedNotification(NamedTuple):
+    """A notification and the channel to send it by, or the reason why it cannot be sent."""
+
+    notification: Notification
+    channel: Channel | Exception
 
 
 Channels = dict[str, Channel]
@@ -143,6 +150,21 @@ class NotificationPlanner:
                     fingerprint=fingerprint,
                     payload={**payload, "host": subscriber.host.to_dict() if subscriber.host else None},
                 )
+
+    def route(self, session: Session, notifications: Sequence[Notification]) -> Sequence[RoutedNotification]:
+        """Pair notifications with their channels, and bring their summaries up to date."""
+        ids = {each.platform_user_id for each in notifications} - {None}
+        with_own = select(PlatformUser).where(PlatformUser.id.in_(ids), PlatformUser.channels.is_not(None))
+        users = {user.id: user for user in session.scalars(with_own)} if ids else {}
+        routed = list[RoutedNotification]()
+        for each in notifications:
+            each.leave_out_superseded(session)
+            try:
+                channel: Channel | Exception = self.channel_for(each, users.get(each.platform_user_id or 0))
+            except Exception as error:
+                channel = error
+            routed.append(RoutedNotification(each, channel))
+        return routed
 
     def channel_for(self, notification: Notification, user: PlatformUser | None) -> Channel:
         """Return the channel for which a notification was created.
