@@ -5,10 +5,14 @@ from datetime import datetime
 
 from models.erasure import ErasureResult, PersonMatches, erase, find, vacuum
 from models.person import Details, Person, identities, person_from
+from models.run import Run
 from operations.errors import OperationError
 from operations.text import printable
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+
+UNREACHED = ("waiting", "unopened", "skipped")
+"""Kinds of rows that an erasure counts but does not change."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,17 @@ def erase_guest(database: Database, cipher: BodyCipher, guest: GuestName, now: d
     """Erase a guest.
 
     Returns:
-        Kind of rows -> number; `waiting`, `unopened` and `skipped` were not reached.
+        Kind of rows -> number.
     """
     erased: ErasureResult = erase(database, cipher, guest.person(), now)
     vacuum(database)
     counts = {name: value for name, value in asdict(erased).items() if isinstance(value, int) and value}
     return counts | ({"skipped": len(erased.skipped)} if erased.skipped else {})
+
+
+def unreached(run: Run) -> int:
+    """Return how many rows an erasure did not reach; 0 for a run of another kind."""
+    return sum(run.outcome.get(name, 0) for name in UNREACHED) if run.kind == "erase" else 0
 
 
 def describe_guest(details: Details) -> str:

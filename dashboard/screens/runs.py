@@ -23,6 +23,7 @@ from models.notification import Notification
 from models.run import Run, RunKind, RunTarget
 from models.search import RowSearch
 from operations.deliveries.search import deliveries_of
+from operations.erasure import unreached
 from operations.errors import OperationError
 from operations.filters import InvalidFilter, parse_rate
 from operations.notifications.search import notifications_in
@@ -76,7 +77,14 @@ def show(run_id: int) -> Response:
     """Show one run and its progress."""
     with current().database.read_only() as session:
         run = _find(session, run_id)
-    return render("runs/show.html", run=run, STATUSES=STATUSES, VERBS=VERBS, is_attended=run.ended_at or _is_attended())
+    return render(
+        "runs/show.html",
+        run=run,
+        STATUSES=STATUSES,
+        VERBS=VERBS,
+        is_attended=run.ended_at or _is_attended(),
+        unreached=unreached(run),
+    )
 
 
 @screen.act("/runs/<int:run_id>/cancel", role="operate")
