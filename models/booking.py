@@ -66,6 +66,9 @@ class Booking(Model):
     newest event; `revision` counts the changes of this row.
     """
 
+    CHANGED_BY_EACH_UPDATE = ("status", "revision")
+    """Nobody is notified of an update that changes neither."""
+
     __tablename__ = "bookings"
     __table_args__ = (
         Index("ix_bookings_platform_user_id_starts_at", "platform_user_id", "starts_at"),

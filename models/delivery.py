@@ -166,6 +166,7 @@ class Delivery(Retryable, Model):
 
     HANDLING_COLUMNS = ("status", "attempts", "due_at", "last_error", "ended_at", "event", "booking_id", "note")
     """The columns that handling may change."""
+    CHANGED_BY_EACH_UPDATE = ("status", "attempts")
 
     __tablename__ = "deliveries"
     __table_args__ = (

@@ -34,8 +34,6 @@ Row = TypeVar("Row", bound=Model)
 Values = Mapping[str, Any]
 """Column -> value."""
 Converter = Callable[[Any], Any]
-CHANGED_BY_EACH_UPDATE = ("status", "attempts", "revision")
-"""Columns by one of which an update of a delivery, and one of a booking that anybody is notified of, can be seen."""
 
 
 @contextmanager
@@ -179,7 +177,7 @@ def _values(row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
 def _update_from_rows(model: type[Model], table: str, only: tuple[str, ...]) -> str:
     sets = ", ".join(f"{column} = given.{column}" for column in _columns(model, only))
     name, columns = table_of(model).name, _columns(model, only)
-    checked = [each for each in CHANGED_BY_EACH_UPDATE if each in columns]
+    checked = [each for each in model.CHANGED_BY_EACH_UPDATE if each in columns]
     is_written = " AND ".join(f"{name}.{each} = given.{each}" for each in checked) or "true"
     return (
         f"UPDATE {table} SET {sets} FROM {_rows_as_table(table)} WHERE {name}.id = given.id"  # noqa: S608 - names of ours

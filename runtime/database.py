@@ -188,6 +188,8 @@ class Model(DeclarativeBase):
         dict[str, Any]: JsonValue(),
         list[Any]: JsonValue(),
     }
+    CHANGED_BY_EACH_UPDATE: ClassVar[tuple[str, ...]] = ()
+    """Columns by one of which an update of a row can be seen; see `update_all`."""
 
 
 class RowsDiscarded(Failure, SQLAlchemyError):
