@@ -10,7 +10,6 @@ from worker.channels.base import Message, Unresponsive
 from worker.channels.text.message_text import MAX_LISTED, MessageText
 from worker.channels.text.sanitize import escape_markup, one_line, safe_link
 from worker.deadline import Deadline
-from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from apprise import Apprise
@@ -48,8 +47,8 @@ class AppriseChannel:
         self._is_markdown = service[0].resolve_format("text") == "markdown"
 
     @classmethod
-    def open(cls, url: str, _settings: WorkerSettings | None = None, timeout: timedelta = TIMEOUT) -> "AppriseChannel":
-        """Open the channel for a URL of Apprise's, without settings. Redirects are never followed, whatever it says.
+    def open(cls, url: str, timeout: timedelta = TIMEOUT) -> "AppriseChannel":
+        """Open the channel for a URL of Apprise's. Redirects are never followed, whatever it says.
 
         Raises:
             ValueError: Apprise does not know the service, or the service needs more than the URL says.

@@ -18,7 +18,6 @@ CHANNELS = {
     "https": "webhook:WebhookChannel",
 }
 """Scheme -> class, imported when first used: the mail libraries alone take a tenth of a worker's start-up time."""
-OTHERS = "apprise:AppriseChannel"
 
 
 def open_channel(url: str, settings: WorkerSettings) -> Channel:
@@ -32,7 +31,11 @@ def open_channel(url: str, settings: WorkerSettings) -> Channel:
         raise UnusableChannel("a channel is a URL, such as 'log:' or 'mailto:'")
     try:
         check_is_one(url)
-        module, _, name = CHANNELS.get(scheme.lower(), OTHERS).partition(":")
+        if scheme.lower() not in CHANNELS:
+            from worker.channels.apprise import AppriseChannel  # late, as those
+
+            return AppriseChannel.open(url)
+        module, _, name = CHANNELS[scheme.lower()].partition(":")
         channel: Channel = getattr(import_module(f"worker.channels.{module}"), name).open(url, settings)
         return channel
     except ValueError as error:
