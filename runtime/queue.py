@@ -201,7 +201,7 @@ class JobQueue:
     def _trigger_drain(self, queue_name: QueueName) -> None:
         if self.redis.set(self._flags[queue_name], 1, nx=True, ex=TRIGGER_TTL):
             with self.redis.pipeline() as pipeline:  # RQ alone makes two round trips
-                self._enqueue(queue_name, DRAIN, (queue_name,), f"empty the {queue_name}", pipeline)
+                self._enqueue(queue_name, DRAIN, (queue_name,), f"drain the {queue_name}", pipeline)
                 pipeline.execute()
 
     def _enqueue(
