@@ -96,7 +96,7 @@ class Destinations:
             return length
 
     def record_answer(self, name: str) -> None:
-        """Reset the timeouts: the destination responded, with success or not."""
+        """Reset the timeouts: the destination took a message."""
         self._destinations[name].timeouts = 0
 
     def release(self, name: str) -> None:
