@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -93,15 +94,16 @@ class NotificationPlanner:
         default = self._default_channels(booking.account)
         now = self._subscribers(host_resolver.known_hosts(booking.host_ids, booking.platform_user_id), default)
         before = self._former_subscribers(session, booking, was, host_resolver, unwritten) if was else now
+        row = partial(_row, booking, now=change.at, delivery_id=change.delivery_id, is_late=change.is_late)
         if was and was["status"] == "confirmed":
             payload = _handover_payload(change, was) if booking.status == "confirmed" else _payload(change)
             for key, subscriber in before.items():
                 # The booking may have had an owner whose row was deleted: then no shared place was told of it.
                 if key not in now and (change.kind != "linked" or _announced(session, [booking.id], *key, unwritten)):
-                    yield _row(change, "cancelled", key, subscriber, payload)
+                    yield row("cancelled", key, subscriber, payload)
         for key, subscriber in now.items():
             for kind in _kinds_for(change, subscriber, is_new=key not in before):
-                yield _row(change, kind, key, subscriber, _payload(change))
+                yield row(kind, key, subscriber, _payload(change))
 
     def rows_for_linked_host(self, session: Session, linked: HostLinked) -> Iterator[dict[str, Any]]:
         """Yield the notifications for a newly linked host: about a single booking, or a summary of several.
@@ -112,11 +114,11 @@ class NotificationPlanner:
         default = self._default_channels(linked.user.account)
         for key, subscriber in self._own_subscribers(linked.user, default).items():
             yield from _missed_rows(session, linked, key, subscriber)
-        for (fingerprint, recipient), subscriber in self._subscribers([linked.user], default).items():
-            announced = _announced(session, linked.booking_ids, fingerprint, recipient)
+        for key, subscriber in self._subscribers([linked.user], default).items():
+            announced = _announced(session, linked.booking_ids, *key)
             unannounced = [booking_id for booking_id in linked.booking_ids if booking_id not in announced]
             if unannounced:
-                yield _linked_host_row(session, linked, unannounced, fingerprint, recipient, subscriber)
+                yield _linked_host_row(session, linked, unannounced, key, subscriber)
 
     def rows_to_send_again(
         self, booking: Booking, host_resolver: HostResolver, version: str, now: datetime
@@ -135,21 +137,9 @@ class NotificationPlanner:
         payload = {"booking": _booking_payload(booking, booking.public_columns()), "before": None, "again": True}
         hosts = host_resolver.known_hosts(booking.host_ids, booking.platform_user_id)
         subscribers = self._subscribers(hosts, self._default_channels(booking.account))
-        for (fingerprint, recipient), subscriber in subscribers.items():
+        for key, subscriber in subscribers.items():
             if subscriber.channel.name in ENDPOINTS:
-                yield Notification.row_for(
-                    version=version,
-                    now=now,
-                    booking_id=booking.id,
-                    account=booking.account,
-                    platform_user_id=subscriber.host and subscriber.host.id,
-                    delivery_id=None,
-                    kind=kind,
-                    channel=subscriber.channel.name,
-                    recipient=recipient,
-                    fingerprint=fingerprint,
-                    payload={**payload, "host": subscriber.host.to_dict() if subscriber.host else None},
-                )
+                yield _row(booking, kind, key, subscriber, payload, now=now, version=version)
 
     def route(self, session: Session, notifications: Sequence[Notification]) -> Sequence[RoutedNotification]:
         """Pair notifications with their channels, and bring their summaries up to date."""
@@ -319,17 +309,27 @@ def _booking_payload(booking: Booking, columns: Mapping[str, Any]) -> dict[str, 
 
 
 def _row(
-    change: BookingChange, kind: NotificationKind, key: tuple[str, str], subscriber: Subscriber, payload: dict[str, Any]
+    booking: Booking,
+    kind: NotificationKind,
+    key: tuple[str, str],
+    subscriber: Subscriber,
+    payload: dict[str, Any],
+    *,
+    now: datetime,
+    version: str | None = None,
+    delivery_id: str | None = None,
+    is_late: bool = False,
 ) -> dict[str, Any]:
+    """Build a row for `Notification.insert_new`; the version is the booking's revision if none is given."""
     fingerprint, recipient = key
     return Notification.row_for(
-        version=str(change.booking.revision),
-        is_late=change.is_late,
-        now=change.at,
-        booking_id=change.booking.id,
-        account=change.booking.account,
+        version=version or str(booking.revision),
+        is_late=is_late,
+        now=now,
+        booking_id=booking.id,
+        account=booking.account,
         platform_user_id=subscriber.host and subscriber.host.id,
-        delivery_id=change.delivery_id,
+        delivery_id=delivery_id,
         kind=kind,
         channel=subscriber.channel.name,
         recipient=recipient,
@@ -381,62 +381,35 @@ def _missed_rows(
             if before and was.get("status") == "confirmed":
                 payload = {"booking": _booking_payload(booking, now), "before": before}
                 kind: NotificationKind = "cancelled" if booking.status == "cancelled" else "rescheduled"
-                yield _row_for_linked_host(linked, booking, kind, str(booking.revision), key, subscriber, payload)
+                yield _row(booking, kind, key, subscriber, payload, now=linked.at, delivery_id=linked.delivery_id)
 
 
 def _linked_host_row(
     session: Session,
     linked: HostLinked,
     booking_ids: Sequence[str],
-    fingerprint: str,
-    recipient: str,
+    key: tuple[str, str],
     subscriber: Subscriber,
 ) -> dict[str, Any]:
     ids = booking_ids[:MAX_LISTED]
     found = Booking.by_ids(session, ids)
     bookings = [found[each] for each in ids if each in found]
-    first, is_one = bookings[0], len(booking_ids) == 1
-    payload: dict[str, Any] = {"booking": _booking_payload(first, first.public_columns()), "before": None}
-    version = str(first.revision)
-    if not is_one:
-        listed = [
-            {name: _booking_payload(row, row.public_columns())[name] for name in LISTED_COLUMNS} for row in bookings
-        ]
-        payload = {
-            "booking": {"id": first.id, "account": first.account},
-            "before": None,
-            "bookings": listed,
-            "total": len(booking_ids),
-        }
-        times = (f"{each['id']} {each['starts_at']} {each['ends_at']}" for each in listed)
-        version = sha256("\n".join([*sorted(booking_ids), *times]).encode()).hexdigest()
-    kind: NotificationKind = "created" if is_one else "summary"
-    return _row_for_linked_host(linked, first, kind, version, (fingerprint, recipient), subscriber, payload)
-
-
-def _row_for_linked_host(
-    linked: HostLinked,
-    booking: Booking,
-    kind: NotificationKind,
-    version: str,
-    key: tuple[str, str],
-    subscriber: Subscriber,
-    payload: dict[str, Any],
-) -> dict[str, Any]:
-    fingerprint, recipient = key
-    return Notification.row_for(
-        version=version,
-        now=linked.at,
-        booking_id=booking.id,
-        account=booking.account,
-        platform_user_id=linked.user.id,
-        delivery_id=linked.delivery_id,
-        kind=kind,
-        channel=subscriber.channel.name,
-        recipient=recipient,
-        fingerprint=fingerprint,
-        payload={**payload, "host": linked.user.to_dict()},
-    )
+    first = bookings[0]
+    row = partial(_row, first, key=key, subscriber=subscriber, now=linked.at, delivery_id=linked.delivery_id)
+    if len(booking_ids) == 1:
+        return row(kind="created", payload={"booking": _booking_payload(first, first.public_columns()), "before": None})
+    listed = [
+        {name: _booking_payload(each, each.public_columns())[name] for name in LISTED_COLUMNS} for each in bookings
+    ]
+    payload = {
+        "booking": {"id": first.id, "account": first.account},
+        "before": None,
+        "bookings": listed,
+        "total": len(booking_ids),
+    }
+    times = (f"{each['id']} {each['starts_at']} {each['ends_at']}" for each in listed)
+    version = sha256("\n".join([*sorted(booking_ids), *times]).encode()).hexdigest()
+    return row(kind="summary", payload=payload, version=version)
 
 
 def _open_all(urls: Any, settings: WorkerSettings) -> Channels:
