@@ -86,7 +86,8 @@ class ClaimedNotifications:
                 with refusals_of(claimed):  # by a deferred constraint
                     session.commit()
             self.has_more = len(claimed) == BATCH or bool(claimed and self._is_shared) or self.next_is_isolated
-            self._renewed_at = self._renewed_at if self._ids else time.monotonic()
+            if not self._ids:
+                self._renewed_at = time.monotonic()
             self._ids = ids
 
     def _take(
