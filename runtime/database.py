@@ -70,7 +70,11 @@ BEGIN = "BEGIN IMMEDIATE"
 WRITE_QUEUE_SUFFIX = "-queue"
 """Of the empty file beside a SQLite database in which writers queue: locks of the database file itself are SQLite's."""
 POLL_INTERVAL = timedelta(milliseconds=2)
-"""How often a waiting transaction polls the lock of the queue and, as the first in it, SQLite's write lock."""
+"""How often a waiting transaction polls the lock of the queue and, as the first in it, SQLite's write lock.
+
+While the lock is idle, a platform's writer takes it, which does not queue. Polled each 0.5 ms, the lock is idle less:
+beside three busy writers, a platform's waited four times as long, and some of its writes failed after 5 s.
+"""
 YIELD = 5 * POLL_INTERVAL
 """Pause between two transactions on SQLite, so that the platform gets the write lock too, which does not queue."""
 
