@@ -7,11 +7,10 @@ from runtime.errors import Permanent, Transient
 
 RETRYABLE_STATUSES = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: client errors worth a retry."""
-
-TEMPORARY_REFUSALS = {302, 303, 307, 401, 403, 404, 405, 407, 421}
-"""Statuses that pass: a proxy answers 404 or 421 while the platform is deployed, 302, 303 or 307 to a maintenance page,
-and 407 while its own password is rotated; nginx answers a POST with 405 while it serves a static maintenance page; a
-platform answers 401 or 403 while its secrets are rotated. 410 Gone is always deliberate."""
+GONE = 410
+"""The only refusal that is always deliberate. A proxy answers 404, 421 or a redirect while the platform is deployed, Django
+400 to a host that it does not know yet, nginx 405 while it serves a static maintenance page, and a firewall 403 or 406; a
+platform answers 401 while its secrets are rotated, and 400 or 422 until a bug of its own is mended."""
 
 
 class TemporaryRefusal(Transient):
@@ -27,15 +26,15 @@ def classify_status(status: int, retry_after: str | None, now: datetime) -> None
         now: when the response arrived, UTC.
 
     Raises:
-        Permanent: a permanent redirect or a definite rejection.
-        TemporaryRefusal: a rejection that often passes.
+        Permanent: the address is gone.
+        TemporaryRefusal: any other rejection, or a redirect.
         Transient: an overload or a server error, with the delay that was asked for.
     """
     if 200 <= status < 300:
         return
     text = f"the platform answered {status}{': redirects are not followed' if 300 <= status < 400 else ''}"
-    if status in TEMPORARY_REFUSALS:
-        raise TemporaryRefusal(text, parse_retry_after(retry_after, now))
-    if status < 500 and status not in RETRYABLE_STATUSES:
+    if status == GONE:
         raise Permanent(text)
+    if status < 500 and status not in RETRYABLE_STATUSES:
+        raise TemporaryRefusal(text, parse_retry_after(retry_after, now))
     raise Transient(text, parse_retry_after(retry_after, now))
