@@ -24,6 +24,7 @@ MAX_BYTES = 1024 * 1024
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 INVISIBLE = re.compile("\ufeff|^[\u200b\u2060]+", re.MULTILINE)
 """A BOM begins each file of several in one. Blanks without a width are pasted with lines of a page or a chat."""
+HOW_TO_WRITE = "write NAME=value, close every quote, and put '...' around a value of which only a part is in quotes"
 NAME = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
 BACKSLASH = re.compile(r"\\(.)")
 PYTHONPATH = "PYTHONPATH"
@@ -85,7 +86,7 @@ def read_env_file(path: Path) -> EnvFile:
     lines: dict[str, list[str]] = {}
     for binding in parse_stream(StringIO(INVISIBLE.sub("", text), newline="")):
         if binding.error:
-            raise UnusableFile(f"{_location(path, binding)} cannot be read: write NAME=value, and close every quote")
+            raise UnusableFile(f"{_location(path, binding)} cannot be read: {HOW_TO_WRITE}")
         if binding.key and binding.value is not None:
             _check(path, binding)
             values[binding.key] = binding.value

@@ -157,6 +157,7 @@ def test_generated_keys_keep_the_encoding(encoding: str, tmp_path: Path, monkeyp
     [
         ("receiver", "utf-16", BAD_VALUE, "cannot be used"),
         ("receiver", "utf-8-sig", "MAIL_FROM='open\n", ".env, line 1, cannot be read"),
+        ("worker", "utf-8-sig", 'MAIL_FROM="A, B" <a@b.example>\n', "put '...' around a value"),
         ("worker", "utf-8-sig", BAD_VALUE, "cannot be used"),
         ("worker.scheduler", "utf-16-le", BAD_VALUE, "cannot be used"),
         ("console", "utf-16", BAD_VALUE, "cannot be used"),

@@ -1,5 +1,6 @@
 """Compose a mail: headers, text, HTML with the logo, and the calendar invite."""
 
+import re
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -18,6 +19,8 @@ from worker.channels.mail.variables import LOGO_SOURCE
 from worker.channels.text.message_text import MessageText
 from worker.settings import MailSettings
 
+UNQUOTED_NAME = re.compile(r'([^<>@"]*)<([^<>]*)>')
+"""A name as people write it, with commas, colons and brackets, and an address. Python's parser takes it for a list."""
 SEVEN_BIT = SMTP.clone(cte_type="7bit")
 """7-bit content works with every mail server without negotiating an extension."""
 
@@ -111,12 +114,14 @@ def _attach(invite: CalendarInvite, mail: EmailMessage) -> None:
 
 
 def parse_sender(settings: MailSettings) -> Address:
-    """Parse MAIL_FROM. If it has no display name, MAIL_NAME is used.
+    """Parse MAIL_FROM, whose display name needs no quotes. If it has none, MAIL_NAME is used.
 
     Raises:
         ValueError: it is missing, or is not exactly one address.
     """
-    senders = [mailbox(address, name or settings.mail_name) for name, address in getaddresses([settings.mail_from])]
+    unquoted = UNQUOTED_NAME.fullmatch(settings.mail_from.strip())
+    pairs = [unquoted.groups()] if unquoted else getaddresses([settings.mail_from])
+    senders = [mailbox(address, name.strip() or settings.mail_name) for name, address in pairs]
     if len(senders) != 1 or not senders[0]:
         missing = "" if settings.mail_from else "MAIL_FROM is not set: "
         raise ValueError(f"{missing}set MAIL_FROM to an address, such as 'Bookings <bookings@example.com>'")

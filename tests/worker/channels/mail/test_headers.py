@@ -87,6 +87,18 @@ def test_the_senders_name_does_not_become_an_address(raw):
     assert envelope.mail_from == "b@mail.example"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Smith, Jones", "Müller: Recht; Köln", "Smith & Jones [Bonn]", "Kanzlei (Bonn)", "Dr. Muster | Partner", '"A, B"'],
+)
+def test_the_senders_name_needs_no_quotes(name, raw):
+    content, envelope = raw(mail_from=f"{name} <b@mail.example>")
+
+    [(phrase, address)] = getaddresses([header(content, "From").decode()])
+    assert (str(make_header(decode_header(phrase))), address) == (name.strip('"'), "b@mail.example")
+    assert envelope.mail_from == "b@mail.example"
+
+
 def subjects(length: int) -> list[str]:
     """Return subjects of one length: of one word, of many, and such as need an encoding."""
     texts = (
