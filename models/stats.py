@@ -93,7 +93,7 @@ class Stats:
         write_error: why a database that answers cannot be written; None if it can, or if it does not answer.
         redis_only: webhooks that the database does not have yet; None if Redis did not answer.
         eviction_policy: the policy by which a full Redis would evict webhooks; None if it would not.
-        orphaned_queues: name -> webhooks, for queues of other prefixes that no worker serves; see `other_queues`.
+        orphaned_queues: name -> webhooks in it that no worker stores; see `other_queues`.
         deaths: queue -> number of workers that died within `heartbeat.DEATH_WINDOW`.
         failing: deliveries that fail repeatedly.
         from_future: deliveries whose time of receipt is in the future.

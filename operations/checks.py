@@ -104,8 +104,9 @@ def _check_redis_only(stats: Stats) -> Iterator[Finding]:
         )
     for queue, waiting in stats.orphaned_queues.items():
         yield Finding(
-            f"{count(waiting, 'webhook is', 'webhooks are')} in the queue {queue}, which no worker processes"
-            " (from an older version or another REDIS_PREFIX): if it is this platform's, adopt them",
+            f"{count(waiting, 'webhook is', 'webhooks are')} in the queue {queue}, and no worker stores "
+            f"{'it' if waiting == 1 else 'them'} (accepted by an older version, or with another REDIS_PREFIX or "
+            "DATABASE_URL): adopt what is this platform's",
             f"bin/inbox adopt-queue {queue}",
             "orphaned",
             {"number": waiting, "queue": queue},

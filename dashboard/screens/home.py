@@ -201,8 +201,8 @@ def _redis_only(values: dict[str, Any]) -> Card:
 
 def _orphaned(values: dict[str, Any]) -> Card:
     what = ngettext(
-        "%(num)s webhook is in the queue %(queue)s, which no worker serves",
-        "%(num)s webhooks are in the queue %(queue)s, which no worker serves",
+        "%(num)s webhook is in the queue %(queue)s, and no worker stores it",
+        "%(num)s webhooks are in the queue %(queue)s, and no worker stores them",
         values["number"],
         queue=values["queue"],
     )

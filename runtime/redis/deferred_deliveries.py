@@ -10,12 +10,12 @@ from typing import cast
 
 from redis import Redis
 from redis.client import Pipeline
-from rq.job import Job
+from rq.job import Job, JobStatus
 
 from runtime.redis.client import key_of
 
 CHECK_BATCH = 500
-"""Entries that one call of `prune_missing` checks."""
+"""Entries that one call of `prune_missing` or `count_failed` checks."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,18 @@ def read(redis: Redis) -> RedisOnly:
     return RedisOnly(count, datetime.fromtimestamp(oldest[0][1], UTC) if oldest else None)
 
 
+def count_failed(redis: Redis) -> int:
+    """Return how many of the oldest bodies are in jobs that failed for good, which no worker runs again.
+
+    Raises:
+        RedisError: Redis is down.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    for job_id in _oldest(redis):
+        pipeline.hget(Job.key_for(job_id), "status")
+    return pipeline.execute().count(JobStatus.FAILED.value.encode())
+
+
 def prune_missing(redis: Redis) -> int:
     """Remove the oldest entries whose job is gone, for example after `rq empty inbox`.
 
@@ -63,12 +75,16 @@ def prune_missing(redis: Redis) -> int:
     Raises:
         RedisError: Redis is down.
     """
-    ids = [cast("bytes", member).decode() for member in redis.zrange(_key(redis), 0, CHECK_BATCH - 1)]
+    ids = _oldest(redis)
     pipeline = redis.pipeline(transaction=False)
     for job_id in ids:
         pipeline.exists(Job.key_for(job_id))
     missing = [job_id for job_id, exists in zip(ids, pipeline.execute(), strict=True) if not exists]
     return redis.zrem(_key(redis), *missing) if missing else 0
+
+
+def _oldest(redis: Redis) -> list[str]:
+    return [cast("bytes", member).decode() for member in redis.zrange(_key(redis), 0, CHECK_BATCH - 1)]
 
 
 def _key(redis: Redis) -> str:

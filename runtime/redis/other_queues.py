@@ -1,4 +1,4 @@
-"""Orphaned queues on the same Redis: webhooks left there after the prefix changed, or by a version without one."""
+"""Orphaned webhooks on the same Redis: left there after the prefix or the database changed, or by a version without one."""
 
 import re
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from rq import Queue, Worker
 from rq.job import Job
 
 from runtime.queue import JobQueue, open_queue
+from runtime.redis import deferred_deliveries
 from runtime.redis.allowed_jobs import STORE_DEFERRED, OwnJob, current_name
 from runtime.redis.client import origin_of
 
@@ -35,7 +36,10 @@ class Adopted:
 
 
 def orphaned_queues(redis: Redis, own_queue: str) -> dict[str, int]:
-    """Return queue -> number of webhooks in it, for queues of other prefixes that no worker serves.
+    """Return queue -> number of webhooks in it that no worker stores.
+
+    Those are the webhooks in queues of other prefixes without a worker, and in our own queue what our workers rejected,
+    since it was accepted for another database.
 
     Args:
         redis: a client.
@@ -45,7 +49,8 @@ def orphaned_queues(redis: Redis, own_queue: str) -> dict[str, int]:
         RedisError: Redis is down.
     """
     names = sorted(name for name in _names(redis) if name != own_queue and QUEUE_NAME.fullmatch(name))[:MAX_QUEUES]
-    found: dict[str, int] = {}
+    rejected = deferred_deliveries.count_failed(redis)
+    found = {own_queue: rejected} if rejected else {}
     for name in names:
         queue = open_queue(redis, name)
         waiting = 0 if Worker.all(queue=queue) else sum(1 for _ in _deferred_jobs(queue))

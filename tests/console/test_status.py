@@ -31,13 +31,14 @@ from runtime.encryption import BodyCipher
 from runtime.outage import Outage
 from runtime.queue import QUEUES, JobQueue
 from runtime.redis import heartbeat
-from runtime.redis.client import connect
+from runtime.redis.client import DEFAULT_PREFIX, connect
 from runtime.redis.heartbeat import TASKS
 from tests.broken_databases import read_only_database
 from tests.console.cli import ON_SQLITE, run_cli, run_cli_json
 from tests.console.terminal import terminal
 from tests.worker.harness import AT, START, Harness
 from tests.worker.observed_incidents import OBSERVED
+from tests.worker.test_refused_jobs import work
 from worker import scheduler
 from worker.scheduler import SCHEDULE
 
@@ -558,12 +559,30 @@ def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, red
     [(what, command)] = findings()
     assert what.startswith("1 webhook is in the queue old-inbox")
     assert command == "bin/inbox adopt-queue old-inbox"
-    assert "old-inbox, which no worker processes, holds 1 webhook." in run_cli("adopt-queue").stdout
+    assert "old-inbox holds 1 webhook that no worker stores." in run_cli("adopt-queue").stdout
     assert run_cli_json("adopt-queue") == {"queues": {"old-inbox": 1}}
     assert run_cli("adopt-queue", "old-inbox", "--yes").exit_code == 1
     assert run_cli_json("adopt-queue", "old-inbox", "--yes", "--all") == {"queue": "old-inbox", "taken": 1, "left": 0}
-    assert "No webhook is in a queue without a worker." in run_cli("adopt-queue").stdout
+    assert "No webhook waits for a worker that would store it." in run_cli("adopt-queue").stdout
     assert healthy.services.job_queue.queue("inbox").count == 2  # the body and the trigger
+
+
+@ON_SQLITE
+def test_webhooks_of_the_former_database_under_the_same_prefix_need_a_person(healthy: Harness, redis_url: str) -> None:
+    former = JobQueue(connect(redis_url, DEFAULT_PREFIX, f"{DEFAULT_PREFIX}/0123456789"))
+    former.enqueue_store(pack(NewDelivery.from_body(b"{}", "default", datetime.now(UTC), BodyCipher([]))))
+    queue = healthy.services.job_queue.queue("inbox").name
+    assert [command for _, command in findings()] == [None]
+    work(healthy.services.job_queue)
+    [_, (what, command)] = findings()
+    assert what.startswith(f"1 webhook is in the queue {queue}, and no worker stores it")
+    assert command == f"bin/inbox adopt-queue {queue}"
+    done = run_cli("adopt-queue", queue, "--yes")
+    assert (done.exit_code, "1 were accepted for another database" in done.stderr) == (1, True)
+    assert run_cli_json("adopt-queue", queue, "--yes", "--all") == {"queue": queue, "taken": 1, "left": 0}
+    work(healthy.services.job_queue)
+    assert len(healthy.all(Delivery)) == 1
+    assert "No webhook waits for a worker" in run_cli("adopt-queue").stdout
 
 
 @ON_SQLITE

@@ -13,9 +13,10 @@ from operations.text import count
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) -> None:
-    """Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.
+    """Store webhooks in a QUEUE that no worker stores; without QUEUE, list such queues.
 
-    They were accepted while the database was down. Adopt only a queue of this platform: they become its bookings.
+    They were accepted while the database was down, by an older version, or with another REDIS_PREFIX or DATABASE_URL.
+    Adopt only a queue of this platform: they become its bookings.
     """
     from runtime.queue import JobQueue
     from runtime.redis.other_queues import adopt, orphaned_queues
@@ -43,6 +44,6 @@ def _list(found: dict[str, int], as_json: bool) -> None:
         print_json({"queues": found})
         return
     for queue, waiting in found.items():
-        click.echo(f"{queue}, which no worker processes, holds {count(waiting, 'webhook')}.")
+        click.echo(f"{queue} holds {count(waiting, 'webhook')} that no worker stores.")
     if not found:
-        click.echo("No webhook is in a queue without a worker.")
+        click.echo("No webhook waits for a worker that would store it.")
