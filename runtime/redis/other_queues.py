@@ -1,4 +1,4 @@
-"""Orphaned webhooks on the same Redis: left there after the prefix or the database changed, or by a version without one."""
+"""Orphaned webhooks on the same Redis: left there by an older version, or after the prefix or the database changed."""
 
 import re
 from collections.abc import Iterator

@@ -8,9 +8,9 @@ from runtime.errors import Permanent, Transient
 RETRYABLE_STATUSES = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: client errors worth a retry."""
 GONE = 410
-"""The only refusal that is always deliberate. A proxy answers 404, 421 or a redirect while the platform is deployed, Django
-400 to a host that it does not know yet, nginx 405 while it serves a static maintenance page, and a firewall 403 or 406; a
-platform answers 401 while its secrets are rotated, and 400 or 422 until a bug of its own is mended."""
+"""The only refusal that is always deliberate. A proxy answers 404, 421 or a redirect while the platform is deployed,
+Django 400 to a host that it does not know yet, nginx 405 while it serves a static maintenance page, a firewall 406;
+a platform answers 401 or 403 while its secrets are rotated, and 400 or 422 until a bug of its own is mended."""
 
 
 class TemporaryRefusal(Transient):

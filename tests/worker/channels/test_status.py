@@ -14,7 +14,7 @@ def test_every_2xx_is_a_success(status):
 
 
 def test_only_gone_is_final():
-    with pytest.raises(Permanent, match="^the platform answered 410$"):
+    with pytest.raises(Permanent, match=r"^the platform answered 410$"):
         classify_status(410, None, NOW)
 
 
