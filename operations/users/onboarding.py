@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from meetergo.api import Meetergo
 from meetergo.api.errors import AlreadyExists, Forbidden, OutcomeUnknown
 from meetergo.api.schemas import MeetingType, User
 from models.platform_user import PlatformUser
 from operations.consistency import wait_for_consistency
+from operations.errors import first_line
 from operations.users.directory import Directory, booking_url
 from operations.users.host_entry import HostEntry
 from runtime.database import Database
@@ -25,6 +26,9 @@ UNKNOWN_USER = (
     "or run users sync; users forget unmaps the host"
 )
 MEETING_TYPES_FORBIDDEN = "meetergo denies access to this user's meeting types: give the user a role that may have some"
+
+RAISED_BY_TRIGGER = "P0001"
+"""SQLSTATE raise_exception: what a function of the platform raises."""
 
 Outcome = Literal["created", "adopted", "known"]
 
@@ -159,8 +163,11 @@ class Onboarding:
                     raise NotOnboarded(f"meetergo's user of this e-mail belongs to '{owner.external_id}' already")
                 row = PlatformUser.by_external_id(session, entry.external_id, locked=True)
                 session.add(_merged_row(row, entry, identity, self.account))
-        except IntegrityError as error:
-            raise NotOnboarded("another process is writing this host: try again") from error
+        except DBAPIError as error:
+            is_about_row = isinstance(error, DataError | IntegrityError)
+            if not is_about_row and getattr(error.orig, "sqlstate", None) != RAISED_BY_TRIGGER:
+                raise  # for every other host, too
+            raise NotOnboarded(f"the database refuses this host: {first_line(error)}") from error
 
 
 def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: UserIdentity, account: str) -> PlatformUser:

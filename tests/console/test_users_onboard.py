@@ -26,6 +26,7 @@ from operations.users.host_entry import HostEntry
 from operations.users.onboarding import Onboarding
 from tests.console.cli import ON_SQLITE
 from tests.console.conftest import Operator
+from tests.discarding_trigger import REFUSE, discarding
 from tests.payloads import payload
 from tests.worker.harness import Harness
 from worker.maintenance.sweeper import link_new_users
@@ -215,6 +216,14 @@ def test_a_line_that_meetergo_rejects_does_not_stop_the_others(operator: Operato
     assert "host-1@" not in done.output
     assert operator.run("users", "onboard", str(hosts(tmp_path, 2)), "--lines", "2").exit_code == 0
     assert emails(operator.meetergo) == ["host-1@example.com", "host-2@example.com"]
+
+
+def test_a_line_that_the_database_refuses_does_not_stop_the_others(operator: Operator, tmp_path: Path) -> None:
+    with discarding(operator.database, "platform_users", when="NEW.email = 'host-1@example.com'", how=REFUSE):
+        done = operator.run("users", "onboard", str(hosts(tmp_path, 2)))
+    assert (done.exit_code, [row.external_id for row in operator.users()]) == (1, ["2"])
+    assert "line 2: the database refuses this host: refused" in done.stdout
+    assert operator.run("users", "onboard", str(hosts(tmp_path, 2))).stdout.startswith("0 created, 1 adopted, 1 known")
 
 
 @ON_SQLITE
