@@ -223,7 +223,7 @@ def _json(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _column(name: str) -> str:
-    name = _cleaned(name).lower()
+    name = re.sub(r"[\s-]+", "_", _cleaned(name).lower())
     return COLUMN_ALIASES.get(name, name)
 
 

@@ -92,6 +92,13 @@ def test_a_spreadsheets_semicolons_and_byte_order_mark_are_read(tmp_path: Path) 
     assert set(line.entry.opening_hours().week) == {"monday", "tuesday"}
 
 
+def test_columns_are_named_as_people_write_them(tmp_path: Path) -> None:
+    head = "External ID,E-Mail,First Name,Last-Name,Meeting\u00a0Type"
+    [line] = read_host_file(host_file(tmp_path, f"{head}\n1,a@example.com,The,Host,Talk\n"))
+    assert line.entry
+    assert (line.entry.external_id, line.entry.name, line.entry.meeting_type) == ("1", "The Host", "Talk")
+
+
 def test_json_is_read_as_well_and_its_entries_are_numbered(tmp_path: Path) -> None:
     hosts = [
         {
