@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from meetergo.wire import without_unstorable
 from models.migrate import advance_sequences, migrate
 from models.migrations.newer import is_up_to_date
+from models.migrations.takeover import UnusableDatabase
 from operations.errors import MIGRATE_COMMAND, OperationError, first_line
 from runtime.database import Database, Model, schema_of
 
@@ -57,11 +58,11 @@ def copy_database(source: Database, target: Database, report: Report = lambda _t
         report: called with a table and its newly copied rows.
 
     Raises:
-        OperationError: the target has rows, or a row cannot be copied; the message names it.
+        OperationError: the target has rows or cannot be migrated, or a row cannot be copied; the message names it.
         SQLAlchemyError: a database does not answer.
     """
     _check_version(source)
-    migrate(target.engine)
+    _migrate(target)
     cleaned, rows = 0, dict[str, int]()
     with _snapshot(source) as reading, target.engine.begin() as writing:
         for table in _tables():
@@ -86,6 +87,13 @@ def _tables() -> Sequence[Table]:
 def _check_version(source: Database) -> None:
     if not is_up_to_date(source.engine):
         raise OperationError(f"the database does not have the tables of this version: {MIGRATE_COMMAND} first")
+
+
+def _migrate(target: Database) -> None:
+    try:
+        migrate(target.engine)
+    except UnusableDatabase as error:
+        raise OperationError(f"the target cannot be used: {error}") from error
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from models.platform_user import PlatformUser
 from operations import copy_database as module
 from operations.copy_database import copy_database
 from operations.errors import OperationError
-from runtime.database import Database, Model, table_of
+from runtime.database import Database, Model, create_file, table_of
 from tests.another_database import another_database
 from tests.console.cli import run_cli_in
 from tests.worker.harness import AT, START, Harness
@@ -145,6 +145,18 @@ def test_a_target_with_rows_is_refused(database: Database, target: Database) -> 
     with pytest.raises(OperationError, match="the target has rows in platform_users already"):
         copy_database(database, target)
     assert len(contents(target)["platform_users"]) == 1
+
+
+@BOTH_WAYS
+def test_a_target_that_cannot_hold_the_tables_is_refused_in_a_sentence(database: Database, target: Database) -> None:
+    create_file(target.engine)
+    with target.engine.begin() as connection:
+        schema = "meetergo_inbox." if target.supports_skip_locked else ""
+        if schema:
+            connection.execute(text("CREATE SCHEMA meetergo_inbox"))
+        connection.execute(text(f"CREATE TABLE {schema}bookings (number INTEGER)"))
+    with pytest.raises(OperationError, match=r"^the target cannot be used: .* tables of others: bookings"):
+        copy_database(database, target)
 
 
 @FROM_SQLITE
