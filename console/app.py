@@ -100,6 +100,15 @@ class RootGroup(click.Group):
             raise click.ClickException(message) from error
 
 
+class CommandGroup(click.Group):
+    """A group whose help has the first sentence of each command in full; click cuts it off at the terminal's width."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for command in self.commands.values():
+            command.short_help = command.short_help or _first_sentence(command.help or "")
+
+
 def escaped(text: str) -> str:
     """Return a text of the shell with an escape for each byte that is not UTF-8."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -118,6 +127,11 @@ def exit_with_unwritable_output(error: OSError) -> NoReturn:
         click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     raise SystemExit(1)
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return paragraph.partition(". ")[0].removesuffix(".") + "."
 
 
 def _message(error: Exception) -> str | None:

@@ -114,6 +114,16 @@ def test_a_listed_command_exists_and_has_the_listed_help(name: str) -> None:
     assert name in ("alive", "endpoint", "reseal", command.name)
 
 
+@pytest.mark.parametrize("name", ["bookings", "deliveries", "users", "webhook"])
+def test_a_group_lists_the_first_sentence_of_each_command_in_full(name: str) -> None:
+    listed = CliRunner().invoke(cli, [name, "--help"], terminal_width=80).output.partition("Commands:")[2]
+    group = cli.lazy_commands[name].load()
+    assert isinstance(group, click.Group)
+    for command in group.commands.values():
+        assert f"{command.name} {command.get_short_help_str(500)}" in " ".join(listed.split())
+    assert "..." not in listed
+
+
 def test_choices_that_are_written_out_for_a_quick_start_are_complete() -> None:
     assert {*KINDS} == {*get_args(NotificationKind), "handed_over"}
     assert dashboard.ROLES == dashboard_login.ROLES

@@ -112,7 +112,9 @@ def test_the_command_plans_asks_for_a_reason_and_starts_a_run(harness: Harness) 
     (started,) = harness.all(Run)
     assert (started.kind, started.target, started.total, started.per_hour) == ("send_again", "bookings", 1, 18_000)
     assert [act.kind for act in harness.all(Intervention)] == ["started"]
-    assert CliRunner().invoke(cli, ["runs", "show", str(started.id)]).exit_code == 0
+    assert (
+        f"run {started.id}: send-again 1 booking" in CliRunner().invoke(cli, ["runs", "show", str(started.id)]).output
+    )
     assert harness.all(Booking)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
+from console.app import CommandGroup
 from console.cli import completion
 from console.cli.accounts import ONLY_ACCOUNT_OPTION
 from console.cli.filters import TimestampParam
@@ -113,7 +114,7 @@ def show(booking_id: str, as_json: bool) -> None:
     )
 
 
-bookings = click.Group(
+bookings = CommandGroup(
     "bookings", commands=[list_command, show, refresh, send_again], help="List bookings, and show their history."
 )
 

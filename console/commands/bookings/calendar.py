@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
+from console.app import CommandGroup
 from console.cli.arguments import HOST_ARGUMENT
 from console.cli.audit import audited
 from console.cli.stores import NO_TIMEOUT, open_database
@@ -49,4 +50,4 @@ def revoke(external_id: str, by: str, reason: str) -> None:
     click.echo("Revoked." if is_revoked else f"{printable(external_id)} has no calendar link: nothing to revoke.")
 
 
-calendar = click.Group("calendar", commands=[link, revoke], help="Print and revoke the link of a host's calendar.")
+calendar = CommandGroup("calendar", commands=[link, revoke], help="Print and revoke the link of a host's calendar.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
+from console.app import CommandGroup
 from console.cli import completion
 from console.cli.filters import filters, row_search
 from console.cli.page import fetch_page, next_page_command, paging_options
@@ -92,7 +93,7 @@ def show(delivery_id: str, as_json: bool) -> None:
         tables.show(*delivery.render(found, datetime.now(UTC)))
 
 
-deliveries = click.Group(
+deliveries = CommandGroup(
     "deliveries", commands=[list_command, errors, show, ignore], help="List received webhooks, and show their results."
 )
 

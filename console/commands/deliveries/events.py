@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.app import CommandGroup
 from console.cli.filters import TimestampParam
 from console.cli.progress import stop_on_interrupt
 from console.cli.stores import open_database
@@ -50,7 +51,7 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
             follow_events(database, Tail(since), show_entry, lambda: stop.wait(POLL_INTERVAL.total_seconds()))
 
 
-events = click.Group("events", commands=[tail_command], help="Show what is happening now.")
+events = CommandGroup("events", commands=[tail_command], help="Show what is happening now.")
 
 
 def follow_events(

@@ -10,6 +10,7 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
+from console.app import CommandGroup
 from console.cli import completion
 from console.cli.filters import filters, row_search
 from console.cli.page import fetch_page, next_page_command, paging_options
@@ -94,7 +95,7 @@ def show(notification_id: str, as_json: bool) -> None:
         tables.show(*_render(found, datetime.now(UTC)))
 
 
-notifications = click.Group(
+notifications = CommandGroup(
     "notifications",
     commands=[
         list_command,

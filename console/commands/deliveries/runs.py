@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.text import Text
 
+from console.app import CommandGroup
 from console.cli.audit import BY_OPTION
 from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import open_database, read_only_session
@@ -76,7 +77,7 @@ def show(run_id: int, as_json: bool) -> None:
         tables.print_json(run_to_json(run))
         return
     now = datetime.now(UTC)
-    tables.show(Text(f"run {run.id}: {run.kind} {count(run.total, *NOUNS[run.target])}", style="bold"))
+    tables.show(Text(f"run {run.id}: {_verb(run)} {count(run.total, *NOUNS[run.target])}", style="bold"))
     tables.show(
         tables.fields(
             {
@@ -118,7 +119,7 @@ def cancel(run_id: int, by: str, as_json: bool) -> None:
         click.echo(f"Run {run_id} is cancelled: {run.position} of {count(run.total, *NOUNS[run.target])} were handled.")
 
 
-runs = click.Group(
+runs = CommandGroup(
     "runs", commands=[list_command, show, cancel], help="List, show and cancel runs, which go on in the background."
 )
 
@@ -128,13 +129,18 @@ def _run_id(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) < 11 else 0
 
 
+def _verb(run: Run) -> str:
+    """Return what the run does, as the command is called."""
+    return run.kind.replace("_", "-")
+
+
 def _line(run: Run, now: datetime) -> list[Any]:
     from operations.redact import redact_text
 
     return [
         str(run.id),
         age(run.created_at, now),
-        f"{run.kind} {run.target}",
+        f"{_verb(run)} {run.target}",
         run.status,
         f"{run.position}/{run.total}",
         printable(run.by),

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from console.app import CommandGroup
 from console.cli.accounts import ACCOUNT_OPTION, DEFAULT, load_settings
 from console.cli.api_client import api_client
 from console.render import tables
@@ -48,4 +49,4 @@ def check(account: str, as_json: bool) -> None:
         click.echo(f"A Platform key ends after 90 days at most: {how}, and `status` warns before.")
 
 
-api = click.Group("api", commands=[check], help="Check meetergo's API.")
+api = CommandGroup("api", commands=[check], help="Check meetergo's API.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.app import CommandGroup
 from console.cli.api_client import host_client
 from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
@@ -67,7 +68,7 @@ def update(external_id: str, meeting_type: str | None, as_json: bool, **options:
         tables.show(tables.listing(COLUMNS, [_line(as_row(changed))]))
 
 
-meeting_types = click.Group(
+meeting_types = CommandGroup(
     "meeting-types", commands=[list_command, update], help="List and change the meeting types of a host."
 )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.app import CommandGroup
 from console.cli.accounts import ACCOUNT_OPTION, load_settings
 from console.cli.api_client import api_client
 from console.cli.stores import NO_TIMEOUT, open_database
@@ -86,4 +87,4 @@ def _assign_each(
             raise click.ClickException(f"{message}; not reached: {left}" if left else message) from error
 
 
-templates = click.Group("templates", commands=[create, assign], help="Create a meeting type for many hosts.")
+templates = CommandGroup("templates", commands=[create, assign], help="Create a meeting type for many hosts.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.app import CommandGroup
 from console.cli.accounts import ONLY_ACCOUNT_OPTION, only_default
 from console.cli.api_client import host_client
 from console.cli.arguments import HOST_ARGUMENT
@@ -97,7 +98,7 @@ def brand(external_id: str, as_json: bool, **options: Any) -> None:
         tables.show(tables.fields({name: str(getattr(page, name)) for name in wanted}))
 
 
-users = click.Group(
+users = CommandGroup(
     "users", commands=[onboard, sync, list_command, forget, embed, brand], help="Manage hosts as users of meetergo."
 )
 

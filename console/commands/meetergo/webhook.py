@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from console.app import EXIT_INTERRUPTED
+from console.app import EXIT_INTERRUPTED, CommandGroup
 from console.cli.accounts import ACCOUNT_OPTION, DEFAULT, only_default
 from console.cli.confirm import confirm_or_exit
 from console.cli.registrations import open_registrations
@@ -146,7 +146,7 @@ def webhook_url(account: str, as_json: bool) -> None:
         click.echo("meetergo needs an https address that it can reach: set PUBLIC_URL.", err=True)
 
 
-webhook = click.Group(
+webhook = CommandGroup(
     "webhook",
     commands=[webhook_url, register, rotate, list_command, remove],
     help="Register and rotate our address at meetergo.",

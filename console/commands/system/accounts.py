@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.app import CommandGroup
 from console.cli.accounts import ACCOUNT, DEFAULT
 from console.cli.api_client import api_client
 from console.cli.arguments import options
@@ -164,7 +165,7 @@ def enable(name: str, by: str) -> None:
     click.echo(f"The account {name} is enabled{'.' if changed else ' already.'}")
 
 
-accounts = click.Group(
+accounts = CommandGroup(
     "accounts",
     commands=[add, list_command, set_command, disable, enable],
     help="Serve several companies of meetergo: see docs/accounts.md.",

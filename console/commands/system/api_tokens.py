@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.app import CommandGroup
 from console.cli.audit import BY_OPTION
 from console.cli.stores import open_database, read_only_session
 from console.render import tables
@@ -95,4 +96,4 @@ def revoke(name: str, by: str) -> None:
     click.echo(f"The token '{printable(token.name)}' is refused from now on.")
 
 
-api_tokens = click.Group("api-tokens", commands=[create, list_command, revoke], help="Tokens of the read API.")
+api_tokens = CommandGroup("api-tokens", commands=[create, list_command, revoke], help="Tokens of the read API.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from console.app import CommandGroup
 from console.cli.audit import login_name
 from operations.text import duration
 
@@ -35,4 +36,4 @@ def login(name: str, role: Role) -> None:
     click.echo(f"{valid}, and logs in {name.strip()} ({role}) for 12 hours.", err=True)
 
 
-dashboard = click.Group("dashboard", commands=[login], help="The operators' web page: print a login link.")
+dashboard = CommandGroup("dashboard", commands=[login], help="The operators' web page: print a login link.")

@@ -134,7 +134,7 @@ def reencrypt(for_0_1_0: bool, as_json: bool) -> None:
         bodies = "what is pending or dead is" if for_0_1_0 else "all are"
         summary = "" if result.failed or remaining else f"; {bodies} encrypted with key {cipher.newest_key} now"
         api_keys = f" and {count(result.api_keys, 'API key')}" if result.api_keys else ""
-        click.echo(f"{result.done} bodies{api_keys} re-encrypted{summary}")
+        click.echo(f"{count(result.done, 'body', 'bodies')}{api_keys} re-encrypted{summary}")
     _print_remaining(remaining)
     if result.failed:
         for key, reason in [*result.failed.items()][:MAX_SHOWN]:
