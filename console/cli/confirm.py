@@ -1,4 +1,4 @@
-"""Confirmation before an irreversible action. No exits with 1, Ctrl-C with 130: see `console.app`."""
+"""Confirmation before an irreversible action. No, and no terminal, exit with 1, Ctrl-C with 130: see `console.app`."""
 
 from typing import Any
 
@@ -12,6 +12,13 @@ def confirm_or_exit(question: str, **options: Any) -> None:
         question: the question without the [y/N].
         options: options for `click.confirm`.
     """
-    if not click.confirm(question, **options):
+    try:
+        is_confirmed = click.confirm(question, **options)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise
+        click.echo("\nNothing was done: there is no terminal to answer from. To confirm, pass --yes.", err=True)
+        raise SystemExit(1) from abort
+    if not is_confirmed:
         click.echo("Nothing was done.", err=True)
         raise SystemExit(1)

@@ -138,6 +138,15 @@ def test_a_dry_run_opens_the_database_once(harness: Harness, invoke: Invoke) -> 
 
 
 @ON_SQLITE
+def test_without_a_terminal_it_says_how_to_confirm(harness: Harness, invoke: Invoke) -> None:
+    die(harness)
+    before = snapshot_rows(harness.services.database)
+    result = invoke(replay, "--dead", "--reason", "repaired")
+    assert (result.exit_code, "Nothing was done" in said(result), "pass --yes" in said(result)) == (1, True, True)
+    assert snapshot_rows(harness.services.database) == before
+
+
+@ON_SQLITE
 def test_it_asks_and_no_changes_nothing(harness: Harness, invoke: Invoke, redis: Redis) -> None:
     die(harness)
     before = snapshot(harness.services.database, redis)
