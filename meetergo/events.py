@@ -1,7 +1,7 @@
 """Parse webhook bodies into events: both wire formats of meetergo, and every variant that its documentation shows.
 
 Parsing is tolerant: absent fields say nothing, unknown fields are ignored, unreadable fields are ignored and noted.
-A body is unreadable only if it names no booking, nests too deep or has too many guests.
+A body is unreadable only if it names no booking.
 Source: developer.meetergo.com/developer-docs/webhooks, and the field names of its REST reference where they differ.
 """
 
@@ -14,17 +14,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from meetergo.wire import (
-    MAX_GUESTS,
-    MAX_ID,
-    AppointmentBody,
-    EmployeeBody,
-    Fields,
-    Ignored,
-    TooManyGuests,
-    identifier,
-    storable,
-)
+from meetergo.wire import MAX_ID, AppointmentBody, EmployeeBody, Fields, Ignored, identifier, plausible_time, storable
 
 Json = Any
 """A value that JSON can hold."""
@@ -46,7 +36,7 @@ MAX_CLOCK_AHEAD = timedelta(days=1)
 """How far before our clock the provider's may be. A version beyond that counts as the time received."""
 MAX_NESTING = 64
 """Objects and lists in each other, the body itself counted."""
-TOO_DEEP = f"the body nests deeper than {MAX_NESTING} levels: no booking needs that"
+TOO_DEEP = f"what nests deeper than {MAX_NESTING} levels"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NESTED_KEYS = ("rescheduledAppointment", "appointment")
 BOOKING_ID_KEYS = ("id", "appointmentId", *NESTED_KEYS)
@@ -60,13 +50,11 @@ class UnreadableBody(ValueError):
 
     Attributes:
         event: the event that it names, where that is known.
-        booking_id: the booking that it names, where that is known.
     """
 
-    def __init__(self, message: str, event: str | None = None, booking_id: str | None = None) -> None:
+    def __init__(self, message: str, event: str | None = None) -> None:
         super().__init__(message)
         self.event = event
-        self.booking_id = booking_id
 
 
 @dataclass(frozen=True)
@@ -134,23 +122,16 @@ def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) 
             cancelled say so, and may revive one that was: no webhook does.
 
     Raises:
-        UnreadableBody: not a JSON object, no event type, no booking or user id, too many guests, or nested too deep.
+        UnreadableBody: not a JSON object, no event type and no appointment, or no booking or user id.
     """
     outer, is_too_deep = _object(body)
-    event_type = next(
-        (name for name in (outer.get("webhookType"), outer.get("event")) if _is_nonempty_text(name)), None
-    )
-    if event_type is None:
-        raise UnreadableBody("the body names no event: neither 'webhookType' nor 'event' is there")
-    letters = "".join(filter(str.isalnum, event_type[:100])).lower()
-    event_type = SPELLINGS.get(letters, event_type[:100])
     inner = _inner(outer)
-    if is_too_deep:
-        raise UnreadableBody(TOO_DEEP, event_type, _booking_id(event_type, inner))
-    event = _event(event_type, inner, body, received_at, is_authoritative=is_authoritative)
+    named = _named_event(outer)
+    event = _event(named or _event_of_fields(inner), inner, body, received_at, is_authoritative=is_authoritative)
     if event.company_id is None and inner is not outer:
         event = replace(event, company_id=Fields(outer, Ignored()).read(identifier, "companyId") or None)
-    return event
+    ignored = [*([] if named else ["webhookType"]), *([TOO_DEEP] if is_too_deep else [])]
+    return replace(event, ignored=(*ignored, *event.ignored)) if ignored else event
 
 
 def latest_version(now: datetime) -> str:
@@ -164,12 +145,31 @@ def time_of(version: str) -> datetime | None:
     return EPOCH + timedelta(microseconds=int(known[1])) if known else None
 
 
+def _named_event(outer: dict[str, Json]) -> str | None:
+    for name in (outer.get("webhookType"), outer.get("event")):
+        if isinstance(name, str) and name:
+            letters = "".join(filter(str.isalnum, name[:100])).lower()
+            return SPELLINGS.get(letters, name[:100])
+    return None
+
+
+def _event_of_fields(inner: dict[str, Json]) -> str:
+    """Return the event of a body that does not name it: an id and a start are those of an appointment.
+
+    How it changed follows from the fields alone; only a nested appointment may have replaced another one.
+    """
+    appointment = _appointment(inner)
+    if not (_named_id(appointment) and Fields(appointment, Ignored()).read(plausible_time, "start")):
+        raise UnreadableBody("the body names no event: neither 'webhookType' nor 'event' is there")
+    return "booking_created" if appointment is inner else "booking_rescheduled"
+
+
 def _inner(outer: dict[str, Json]) -> dict[str, Json]:
     """Return the object with the fields: `data`, or the body itself if the booking is named there."""
     data = outer.get("data")
     if not isinstance(data, dict):
         return outer
-    if not _is_nonempty_text(outer.get("webhookType")):
+    if _is_nonempty_text(outer.get("event")) and not _is_nonempty_text(outer.get("webhookType")):
         return data
     is_flat = "start" in outer or not any(name in data for name in BOOKING_ID_KEYS)
     return outer if is_flat and any(name in outer for name in BOOKING_ID_KEYS) else data
@@ -201,11 +201,7 @@ def _event(
 def _booking_event(
     event_type: str, inner: dict[str, Json], body: bytes, received_at: datetime, *, is_authoritative: bool
 ) -> BookingEvent:
-    try:
-        appointment = AppointmentBody.read(_appointment(inner))
-    except TooManyGuests:
-        message = f"the booking has more than {MAX_GUESTS} guests: that many are not kept"
-        raise UnreadableBody(message, event_type, _booking_id(event_type, inner)) from None
+    appointment = AppointmentBody.read(_appointment(inner))
     if not appointment.booking_id:
         raise UnreadableBody(f"the body names no booking: {_id_problem(inner)}", event_type)
     at = appointment.version_time or received_at
@@ -256,11 +252,6 @@ def _moved_from(inner: dict[str, Json], booking_id: str) -> str | None:
 
 def _named_id(body: dict[str, Json]) -> str | None:
     return Fields(body, Ignored()).read(identifier, "appointmentId", "id") or None
-
-
-def _booking_id(event_type: str, inner: dict[str, Json]) -> str | None:
-    """Return the booking that an otherwise unreadable body names."""
-    return _named_id(_appointment(inner)) if event_type in KIND_RANK else None
 
 
 def _id_problem(inner: dict[str, Json]) -> str:

@@ -50,10 +50,6 @@ Convert = Callable[[Any], Any]
 """Parses a value that is not null; returns None for "there is none". Raises ValueError for nonsense."""
 
 
-class TooManyGuests(ValueError):
-    """There are more than `MAX_GUESTS` attendees."""
-
-
 def text(value: Any) -> str | None:
     """Parse a text, or a number as text. Blank text means that there is none."""
     if isinstance(value, str):
@@ -252,11 +248,6 @@ class Fields:
             self.ignore(name)
         return None
 
-    def length(self, name: str) -> int:
-        """Return the length of a list; 0 if the value is not a list."""
-        value = None if self._values is None else self._values.get(name)
-        return len(value) if isinstance(value, list) else 0
-
     def ignore(self, name: str) -> None:
         """Note a field as unreadable."""
         self._ignored.add(self._path + name)
@@ -348,13 +339,10 @@ class AppointmentBody:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "AppointmentBody":
-        """Parse everything that can be read. Only too many guests raise.
+        """Parse everything that can be read.
 
         Null says that there is none. But no appointment is without a time, a host or a list of guests: there, a null
         says nothing. Only a cancelled one speaks of its status: no webhook revives a booking.
-
-        Raises:
-            TooManyGuests: there are more than `MAX_GUESTS`.
         """
         ignored = Ignored()
         fields = Fields(body, ignored)
@@ -423,13 +411,7 @@ def _meeting_facts(fields: Fields, meeting_info: Fields, hosting_info: Fields, m
 
 
 def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[AttendeeBody] | None, bool]:
-    """Return the guests, each once, and whether all could be read.
-
-    Raises:
-        TooManyGuests: there are more than `MAX_GUESTS`.
-    """
-    if fields.length("attendees") > MAX_GUESTS:
-        raise TooManyGuests
+    """Return the guests, each once, and whether all could be read. Of too many, the list says nothing."""
     listed = fields.items("attendees", MAX_GUESTS, *ATTENDEE_FIELDS)
     if listed is None:
         return None, True

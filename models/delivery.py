@@ -352,10 +352,8 @@ class Delivery(Retryable, Model):
 
     def set_event(self, event: Event | UnreadableBody) -> None:
         """Set the columns that operators search by. Of an unreadable body, as much as is known."""
-        if isinstance(event, UnreadableBody):
-            self.event, self.booking_id = event.event, event.booking_id
-        else:
-            self.event, self.booking_id = event.type, event.booking_id if isinstance(event, BookingEvent) else None
+        self.event = event.event if isinstance(event, UnreadableBody) else event.type
+        self.booking_id = event.booking_id if isinstance(event, BookingEvent) else None
 
     def replay(self, now: datetime, *, superseded: bool = False) -> None:
         """Reset to pending and clear the note.

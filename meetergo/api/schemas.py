@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr
 
 from meetergo import wire
 from meetergo.api.model import ApiModel, Identifier, Many, Moment, Text, TolerantModel
@@ -159,13 +158,10 @@ class Appointment(Schema):
         """Parse the object in a response.
 
         Raises:
-            ValidationError: it is missing, has no id, or has more guests than `wire.MAX_GUESTS`.
+            ValidationError: it is missing, or has no id.
         """
         result = super().read(body)
-        try:
-            result._parsed = wire.AppointmentBody.read(body)
-        except wire.TooManyGuests:
-            raise _too_many_guests(cls) from None
+        result._parsed = wire.AppointmentBody.read(body)
         return result
 
     @property
@@ -217,11 +213,6 @@ class Appointment(Schema):
     def host_ids(self) -> list[str] | None:
         """The hosts' ids, from whichever of the two lists is present."""
         return self._parsed.host_ids
-
-
-def _too_many_guests(kind: type[Schema]) -> ValidationError:
-    fault = InitErrorDetails(type=PydanticCustomError("too_many_guests", "too many"), loc=("attendees",), input=None)
-    return ValidationError.from_exception_data(kind.__name__, [fault])
 
 
 class ProvisionalBooking(Schema):

@@ -8,6 +8,7 @@ import pytest
 
 from devtools.send import samples
 from models.delivery import Delivery
+from models.notification import Notification
 from tests.worker.harness import AT, START, Harness, later
 
 
@@ -36,23 +37,39 @@ def test_each_body_of_a_batch_has_its_own_note(harness: Harness) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"attendees": [{"id": f"a-{number}"} for number in range(1001)]}, "more than 1000 guests"),
-        ({"odd": "here"}, "nests deeper than 64 levels"),
-        ({"companyId": "theirs"}, "another company's"),
-    ],
-)
-def test_a_dead_delivery_names_its_booking(
-    open_harness: Callable[..., Harness], changes: dict[str, Any], reason: str
-) -> None:
+def test_a_dead_delivery_names_its_booking(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(meetergo_company_id="sample-company")
-    body = json.dumps(samples.created("b1", START, AT, **changes)).encode()
-    harness.process(body.replace(b'"here"', b"[" * 950 + b"]" * 950))
+    harness.process(json.dumps(samples.created("b1", START, AT, companyId="theirs")).encode())
     (delivery,) = harness.all(Delivery)
     assert (delivery.status, delivery.event, delivery.booking_id) == ("dead", "booking_created", "b1")
-    assert reason in delivery.last_error
+    assert "another company's" in delivery.last_error
+
+
+@pytest.mark.parametrize(
+    ("changes", "ignored"),
+    [
+        ({"attendees": [{"id": f"a-{number}"} for number in range(1001)]}, "attendees"),
+        ({"odd": "here"}, "what nests deeper than 64 levels"),
+        ({"webhookType": ["booking_created"]}, "webhookType"),
+        ({"webhookType": None}, "webhookType"),
+    ],
+)
+def test_a_booking_is_kept_and_cancelled_whatever_else_cannot_be_read(
+    harness: Harness, changes: dict[str, Any], ignored: str
+) -> None:
+    harness.add_user(meetergo_user_id=samples.HOST_ID)
+    deep = b"[" * 950 + b"]" * 950
+    created = {**samples.created("b1", START, AT), **changes}
+    harness.process(json.dumps(created).encode().replace(b'"here"', deep))
+    assert (harness.booking().status, harness.booking().starts_at) == ("confirmed", START)
+    harness.process(
+        json.dumps({**samples.cancelled("b1", START, later(1)), **changes}).encode().replace(b'"here"', deep)
+    )
+    assert harness.booking().status == "cancelled"
+    assert {(row.status, row.booking_id, row.note) for row in harness.all(Delivery)} == {
+        ("done", "b1", f"ignored: {ignored}")
+    }
+    assert [row.kind for row in harness.all(Notification)] == ["created", "cancelled"]
 
 
 def test_extreme_numbers_and_texts_can_be_stored(harness: Harness) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from meetergo import events
 from meetergo.events import BookingEvent, Event, UnreadableBody
-from models.account import DEFAULT, MAX_KEY_LENGTH, booking_key, check_key
+from models.account import DEFAULT, booking_key, check_key
 from models.account_cache import Accounts, AccountsUnknown
 from models.attempt import FailedAttempt
 from models.booking import Booking
@@ -427,8 +427,6 @@ class InboxProcessor:
             body, is_authoritative = self.cipher.decrypt(delivery.encrypted_body), delivery.source == "reconcile"
             event = _keyed(events.read(body, delivery.received_at, is_authoritative=is_authoritative), account.name)
         except UnreadableBody as error:
-            key = booking_key(account.name, error.booking_id or "")
-            error.booking_id = key if error.booking_id and len(key) <= MAX_KEY_LENGTH else None
             delivery.set_event(error)
             return Permanent(str(error))
         except Failure as error:
