@@ -60,6 +60,19 @@ def key_of(person: Person) -> str:
     return Identity.of(person).key or sha256(repr(sorted(person.items())).encode("utf-8", "replace")).hexdigest()[:16]
 
 
+def shared_ids(people: Sequence[Person]) -> set[Any]:
+    """Return the ids that a list gives to people who differ in name or address: such an id identifies nobody."""
+    ids = [person["id"] for person in people if person.get("id")]
+    if len(set(ids)) == len(ids):
+        return set()
+    shared, holders = set(), dict[Any, Identity]()
+    for person in people:
+        guest = Identity.of(person)
+        if guest.id and _differ(holders.setdefault(guest.id, guest), guest, "name", "email"):
+            shared.add(person["id"])
+    return shared
+
+
 def listed_identifiers(keys: Iterable[str]) -> set[str]:
     """Return the identifiers in a list of guests; see `matching_identifiers`."""
     identifiers: set[str] = set()

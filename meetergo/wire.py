@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from meetergo.guests import key_of
+from meetergo.guests import key_of, shared_ids
 
 MAX_ID = 255
 MAX_GUESTS = 1000
@@ -415,20 +415,22 @@ def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[AttendeeBody] | N
     listed = fields.items("attendees", MAX_GUESTS, *ATTENDEE_FIELDS)
     if listed is None:
         return None, True
+    people = {
+        number: _guest(item, ignored, f"attendees.{number}") for number, item in enumerate(listed) if item is not None
+    }
+    read = {number: details for number, details in people.items() if details is not None}
+    shared = shared_ids([*read.values()])
     guests: dict[str, dict[str, str | None]] = {}
     key_of_id: dict[str, str] = {}
-    has_all_attendees = True
-    for number, item in enumerate(listed):
-        if item is None:
-            continue
-        details = _guest(item, ignored, f"attendees.{number}")
-        if details is None:
-            has_all_attendees = False
-            continue
+    for number, details in read.items():
+        if details.get("id") in shared:
+            ignored.add(f"attendees.{number}.id")
+            del details["id"]
         key = key_of(details)
         if details.get("id"):
             key = key_of_id.setdefault(str(details["id"]), key)
         guests[key] = {**guests.get(key, {}), **details}
+    has_all_attendees = len(read) == len(people)
     if not guests and not has_all_attendees:
         return None, False  # a list that cannot be read says nothing
     return [AttendeeBody(key, details) for key, details in guests.items()], has_all_attendees

@@ -321,6 +321,29 @@ SAME_GUEST = {
 }
 
 
+SHARED_ID = {
+    "other addresses": ({"email": "ada@x.example", "fullname": "Ada"}, {"email": "bob@x.example", "fullname": "Bob"}),
+    "one address": (ADA, BOB),
+    "names alone": ({"fullname": "Ada"}, {"fullname": "Bob"}),
+    "addresses alone": ({"email": "ada@x.example"}, {"email": "bob@x.example"}),
+}
+
+
+@pytest.mark.parametrize(("ada", "bob"), SHARED_ID.values(), ids=SHARED_ID)
+@pytest.mark.parametrize("shared", ["0", "00000000-0000-0000-0000-000000000000", 7])
+def test_two_people_who_are_given_one_id_are_both_kept(ada: Any, bob: Any, shared: Any) -> None:
+    both = [{"id": shared, **ada}, {"id": shared, **bob}]
+    bodies = [with_guests(0, *both), with_guests(1, *reversed(both)), with_guests(2, both[1])]
+    event = events.read(json.dumps(bodies[0]).encode(), AT)
+    assert event.note == "ignored: attendees.0.id, attendees.1.id"
+    booking, changes = apply_all(bodies[:2])
+    assert booking.attendees == [bob, ada]
+    assert [change.notification_kinds for change in changes[1:]] in ([], [[]])
+    booking, changes = apply_all(bodies)
+    assert booking.attendees == [{"id": str(shared), **bob}]
+    assert changes[-1].notification_kinds == ["attendee_left"]
+
+
 @pytest.mark.parametrize(("one", "other"), [*SAME_GUEST.values(), *((b, a) for a, b in SAME_GUEST.values())])
 def test_the_same_guest_is_one_guest_and_has_not_left(one: Any, other: Any) -> None:
     bystander = samples.guest(2)
