@@ -11,13 +11,16 @@ import pytest
 from sqlalchemy import text
 
 from devtools.redis_server import free_port
+from models.migrate import migrate
 from receiver.health import CACHE_TTL, Readiness
 from runtime.database import Database
+from tests.another_database import administer, another_database
 from tests.receiver.conftest import ADDRESS, MakeApp
 from tests.receiver.in_process import ReceiverInProcess
 from tests.shared_engines import close_shared_connections
 
 TIMEOUT_SECONDS = 20
+TERMINATE = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'idle'"
 
 
 @pytest.fixture(params=["ok", "failing"])
@@ -142,6 +145,19 @@ def test_an_answer_is_repeated_for_a_while_and_then_asked_for_again() -> None:
     before = quick.calls
     asyncio.run(ask(readiness, 1))
     assert quick.calls == before + 1
+
+
+def test_connections_that_the_server_closed_while_idle_are_no_failure(make_app: MakeApp, postgresql_url: str) -> None:
+    with another_database(postgresql_url, "idle") as url:
+        database = Database(url)
+        migrate(database.engine)
+        database.close()
+        client = make_app(database_url=url).test_client()
+        for _ in range(2):
+            assert client.get("/readyz").json == {"status": "ready", "database": "ok", "redis": "ok"}
+            administer(postgresql_url, TERMINATE)
+            time.sleep(CACHE_TTL.total_seconds())
+        assert client.get("/readyz").json == {"status": "ready", "database": "ok", "redis": "ok"}
 
 
 def test_a_store_that_breaks_in_an_unknown_way_is_failing() -> None:
