@@ -32,7 +32,7 @@ NOT_SHOWN = {"location": None, "meeting_link": None}
 SUPERSEDES = "supersedes"
 """Key in a body written after reading the API: the stored version, which proved wrong."""
 VERSION = re.compile(r"(\d{20})-\d-[0-9a-f]{16}")
-MAX_CLOCK_AHEAD = timedelta(days=1)
+MAX_CLOCK_AHEAD = timedelta(hours=1)
 """How far before our clock the provider's may be. A version beyond that counts as the time received."""
 MAX_NESTING = 64
 """Objects and lists in each other, the body itself counted."""

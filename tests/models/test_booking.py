@@ -232,6 +232,14 @@ def test_a_version_from_the_future_freezes_no_booking() -> None:
         assert booking.starts_at == START
 
 
+def test_changes_dated_hours_and_days_ahead_apply_as_they_arrive() -> None:
+    booking = new_booking()
+    for number, ahead in enumerate([timedelta(hours=10), timedelta(hours=34), timedelta(hours=58)]):
+        body = samples.created("b1", START + minutes(number), AT, updatedAt=(AT + ahead).isoformat())
+        booking.apply(events.read(json.dumps(body).encode(), AT + minutes(number)), lambda *_: 7, AT)  # type: ignore[arg-type]
+        assert booking.starts_at == START + minutes(number)
+
+
 def booking_with_future_version() -> Booking:
     """A row as the previous release left it after a forged body."""
     booking, _ = apply_all([CREATED])
