@@ -5,15 +5,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy.exc import DatabaseError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.orm.exc import FlushError, StaleDataError
+
 from meetergo.api.errors import ApiError, Forbidden, LimitReached, PlanLimit, Unauthorised, Unavailable
-from operations.errors import api_error_message
+from models.platform_user import PlatformUser
+from operations.errors import api_error_message, first_line
 from operations.users.host_entry import HostEntry
 from operations.users.host_file import HostRow
 from operations.users.onboarding import CreateUnconfirmed, NotOnboarded, Outcome
+from runtime.database import RowsDiscarded
 
 FATAL_ERRORS = (Unauthorised, Forbidden, PlanLimit, LimitReached)
 """Errors that would occur for every other line too."""
 NO_ANSWER = (Unavailable, CreateUnconfirmed)
+PLPGSQL_ERRORS = "P0"
+"""Class of the SQLSTATEs of PL/pgSQL, such as that of a trigger of the platform which raises."""
 MAX_UNANSWERED = 5
 """Number of consecutive lines without a usable response after which meetergo counts as down."""
 
@@ -82,3 +89,17 @@ class ImportRun:
             raise
         except (NotOnboarded, ApiError) as error:
             self.failed.append((line, str(error)))
+        except (DBAPIError, FlushError, StaleDataError) as error:
+            if not (refusal := _refusal(error)):
+                raise
+            self.failed.append((line, f"the database refuses this host: {refusal}"))
+
+
+def _refusal(error: SQLAlchemyError) -> str:
+    """Return why the database refuses one host; "" if it would fail for every other one too."""
+    if not isinstance(error, DBAPIError):
+        return str(RowsDiscarded(PlatformUser.__tablename__))
+    code = getattr(error.orig, "sqlstate", None) or ""
+    has_own_code = bool(code) and type(error) is DatabaseError  # of a trigger of the platform
+    is_about_host = isinstance(error, DataError | IntegrityError) or code.startswith(PLPGSQL_ERRORS) or has_own_code
+    return first_line(error) if is_about_host else ""

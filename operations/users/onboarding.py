@@ -8,14 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
-
 from meetergo.api import Meetergo
 from meetergo.api.errors import AlreadyExists, Forbidden, OutcomeUnknown
 from meetergo.api.schemas import MeetingType, User
 from models.platform_user import PlatformUser
 from operations.consistency import wait_for_consistency
-from operations.errors import first_line
 from operations.users.directory import Directory, booking_url
 from operations.users.host_entry import HostEntry
 from runtime.database import Database
@@ -26,9 +23,6 @@ UNKNOWN_USER = (
     "or run users sync; users forget unmaps the host"
 )
 MEETING_TYPES_FORBIDDEN = "meetergo denies access to this user's meeting types: give the user a role that may have some"
-
-RAISED_BY_TRIGGER = "P0001"
-"""SQLSTATE raise_exception: what a function of the platform raises."""
 
 Outcome = Literal["created", "adopted", "known"]
 
@@ -80,6 +74,7 @@ class Onboarding:
         Raises:
             NotOnboarded: the host cannot be onboarded.
             ApiError: meetergo failed or rejected a request.
+            SQLAlchemyError: the database failed or refuses this host.
         """
         if self._is_onboarded(entry):
             return "known"
@@ -156,18 +151,12 @@ class Onboarding:
         return UserIdentity(user.id, chosen.id, booking_url(user, chosen, self.booking_root))
 
     def _save(self, entry: HostEntry, identity: UserIdentity) -> None:
-        try:
-            with self.database.transaction() as session:
-                owner = PlatformUser.by_meetergo_user_id(session, identity.user_id, self.account)
-                if owner and owner.external_id != entry.external_id:
-                    raise NotOnboarded(f"meetergo's user of this e-mail belongs to '{owner.external_id}' already")
-                row = PlatformUser.by_external_id(session, entry.external_id, locked=True)
-                session.add(_merged_row(row, entry, identity, self.account))
-        except DBAPIError as error:
-            is_about_row = isinstance(error, DataError | IntegrityError)
-            if not is_about_row and getattr(error.orig, "sqlstate", None) != RAISED_BY_TRIGGER:
-                raise  # for every other host, too
-            raise NotOnboarded(f"the database refuses this host: {first_line(error)}") from error
+        with self.database.transaction() as session:
+            owner = PlatformUser.by_meetergo_user_id(session, identity.user_id, self.account)
+            if owner and owner.external_id != entry.external_id:
+                raise NotOnboarded(f"meetergo's user of this e-mail belongs to '{owner.external_id}' already")
+            row = PlatformUser.by_external_id(session, entry.external_id, locked=True)
+            session.add(_merged_row(row, entry, identity, self.account))
 
 
 def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: UserIdentity, account: str) -> PlatformUser:

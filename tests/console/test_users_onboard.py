@@ -24,6 +24,7 @@ from models.platform_user import PlatformUser
 from operations.users.directory import Directory
 from operations.users.host_entry import HostEntry
 from operations.users.onboarding import Onboarding
+from tests.another_database import another_database
 from tests.console.cli import ON_SQLITE
 from tests.console.conftest import Operator
 from tests.discarding_trigger import REFUSE, discarding
@@ -32,6 +33,7 @@ from tests.worker.harness import Harness
 from worker.maintenance.sweeper import link_new_users
 
 HEAD = "external_id,email,given_name,family_name,timezone,language,hours,meeting_type,meeting_duration,meeting_slug\n"
+ON_POSTGRESQL = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 CREATE, LIST = "POST /v4/user", "GET /v4/user"
 ADMINS = 1
 
@@ -224,6 +226,34 @@ def test_a_line_that_the_database_refuses_does_not_stop_the_others(operator: Ope
     assert (done.exit_code, [row.external_id for row in operator.users()]) == (1, ["2"])
     assert "line 2: the database refuses this host: refused" in done.stdout
     assert operator.run("users", "onboard", str(hosts(tmp_path, 2))).stdout.startswith("0 created, 1 adopted, 1 known")
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("how", ["RAISE 'refused' USING ERRCODE = 'LAW01'", "ASSERT false", "RETURN NULL"])
+def test_in_whatever_way_a_trigger_refuses_one_line_the_others_go_on(
+    operator: Operator, tmp_path: Path, how: str
+) -> None:
+    with discarding(
+        operator.database, "platform_users", when="NEW.email = 'host-1@example.com'", how={"postgresql": how}
+    ):
+        done = operator.run("users", "onboard", str(hosts(tmp_path, 2)))
+    assert (done.exit_code, [row.external_id for row in operator.users()]) == (1, ["2"])
+    assert "line 2: the database refuses this host: " in done.stdout
+
+
+@ON_SQLITE
+def test_a_line_that_the_databases_encoding_cannot_write_does_not_stop_the_others(
+    open_operator: Callable[..., Operator], meetergo: Sandbox, postgresql_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts.csv").write_text(HEAD + line(1, external_id="ł") + line(2, family_name="Ł") + line(3))
+    with another_database(postgresql_url, "latin1", "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0") as url:
+        operator = open_operator(meetergo, DATABASE_URL=url)
+        operator.run("migrate")
+        done = operator.run("users", "onboard", "hosts.csv")
+        assert "1 created, 0 adopted, 0 known before, 2 failed." in done.stdout
+        assert "0 would be created, 1 would be adopted, 1 known before, 1 failed." in operator.run(
+            "users", "onboard", "hosts.csv", "--dry-run"
+        ).stdout
 
 
 @ON_SQLITE
