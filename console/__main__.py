@@ -19,7 +19,7 @@ COMMANDS = {
     ),
     "adopt-queue": LazyCommand(
         "console.commands.system.adopt_queue:adopt_queue",
-        "Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.",
+        "Store webhooks in a QUEUE that no worker stores; without QUEUE, list such queues.",
     ),
     "api": LazyCommand("console.commands.meetergo.api:api", "Check meetergo's API."),
     "api-tokens": LazyCommand("console.commands.system.api_tokens:api_tokens", "Tokens of the read API."),

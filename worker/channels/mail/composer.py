@@ -19,7 +19,7 @@ from worker.channels.mail.variables import LOGO_SOURCE
 from worker.channels.text.message_text import MessageText
 from worker.settings import MailSettings
 
-UNQUOTED_NAME = re.compile(r'([^<>@"]*)<([^<>]*)>')
+UNQUOTED_NAME = re.compile(r'([^<>@"]*)(<[^<>]*>)')
 """A name as people write it, with commas, colons and brackets, and an address. Python's parser takes it for a list."""
 SEVEN_BIT = SMTP.clone(cte_type="7bit")
 """7-bit content works with every mail server without negotiating an extension."""
@@ -120,8 +120,8 @@ def parse_sender(settings: MailSettings) -> Address:
         ValueError: it is missing, or is not exactly one address.
     """
     unquoted = UNQUOTED_NAME.fullmatch(settings.mail_from.strip())
-    pairs = [unquoted.groups()] if unquoted else getaddresses([settings.mail_from])
-    senders = [mailbox(address, name.strip() or settings.mail_name) for name, address in pairs]
+    name, address = unquoted.groups() if unquoted else ("", settings.mail_from)
+    senders = [mailbox(each, name.strip() or rest or settings.mail_name) for rest, each in getaddresses([address])]
     if len(senders) != 1 or not senders[0]:
         missing = "" if settings.mail_from else "MAIL_FROM is not set: "
         raise ValueError(f"{missing}set MAIL_FROM to an address, such as 'Bookings <bookings@example.com>'")

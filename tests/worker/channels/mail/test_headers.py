@@ -99,6 +99,12 @@ def test_the_senders_name_needs_no_quotes(name, raw):
     assert envelope.mail_from == "b@mail.example"
 
 
+@pytest.mark.parametrize("address", ["b@mail.example (office)", " b @ mail.example "])
+def test_the_senders_address_may_have_blanks_and_a_comment(address, raw):
+    content, envelope = raw(mail_from=f"Smith, Jones <{address}>")
+    assert (header(content, "From"), envelope.mail_from) == (b'"Smith, Jones" <b@mail.example>', "b@mail.example")
+
+
 def subjects(length: int) -> list[str]:
     """Return subjects of one length: of one word, of many, and such as need an encoding."""
     texts = (
