@@ -42,8 +42,8 @@ class FailedAttempt(Model):
         session.add(cls(**reference, number=row.attempts, error=row.last_error or "", outcome=row.status, at=now))
 
     @classmethod
-    def first_failed_at(cls, session: Session, notification: Notification) -> datetime | None:
-        """Return when a notification first failed since it was created or replayed; None if it did not."""
-        if not notification.attempts:
-            return None
-        return session.scalar(select(func.max(cls.at)).where(cls.notification_id == notification.id, cls.number == 1))
+    def first_failed_at(cls, session: Session, notification: Notification, error: str) -> datetime | None:
+        """Return when a notification first failed with this error since it was created or replayed."""
+        of_row = cls.notification_id == notification.id
+        since = select(func.max(cls.at)).where(of_row, cls.number == 1).scalar_subquery()
+        return session.scalar(select(func.min(cls.at)).where(of_row, cls.error == error, cls.at >= since))

@@ -390,6 +390,22 @@ def test_a_refusal_that_often_passes_is_final_after_an_hour(
 
 
 @ON_SQLITE
+def test_the_hour_of_a_refusal_begins_after_the_outage_before_it(
+    harness: Harness, endpoints: dict[str, Endpoint]
+) -> None:
+    add_host(harness, 1)
+    harness.process(booking(1, 0))
+    outbox, now = harness.services.outbox, datetime.now(UTC)
+    statuses = []
+    for error, hours in (("503", 0), ("404", 3), ("404", 3.9), ("404", 4)):
+        outbox.clock = lambda hours=hours: now + timedelta(hours=hours)
+        endpoints["fake:1"].failure = Transient(error) if error == "503" else TemporaryRefusal(error)
+        harness.send_all()
+        statuses += [row.status for row in harness.all(Notification)]
+    assert statuses == ["pending", "pending", "pending", "dead"]
+
+
+@ON_SQLITE
 def test_a_refused_message_that_was_replayed_has_another_hour(harness: Harness, endpoints: dict[str, Endpoint]) -> None:
     add_host(harness, 1)
     harness.process(booking(1, 0))

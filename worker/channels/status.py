@@ -14,7 +14,7 @@ a platform answers 401 or 403 while its secrets are rotated, and 400 or 422 unti
 
 
 class TemporaryRefusal(Transient):
-    """The other side rejects the message for now; after an hour of rejections the failure is permanent."""
+    """The other side rejects the message for now; after an hour of the same rejection the failure is permanent."""
 
 
 def classify_status(status: int, retry_after: str | None, now: datetime) -> None:

@@ -140,8 +140,8 @@ class WebhookChannel:
         """Post a message.
 
         Raises:
-            Permanent: the platform rejects the message or redirects.
-            TemporaryRefusal: the platform rejects the message for now.
+            Permanent: the address is gone.
+            TemporaryRefusal: the platform rejects the message for now, or redirects.
             Unresponsive: the platform did not respond in time.
             Transient: the platform is unreachable or cannot accept the message now.
         """

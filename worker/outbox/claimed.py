@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models.attempt import FailedAttempt
 from models.claim import Claim
 from models.notification import SEND_LEASE, ClaimRefused, Notification, refusals_of
-from models.retryable import RefusedRows, Turn
+from models.retryable import RefusedRows, Turn, stored_error
 from runtime.database import Database, RowsDiscarded, check_constraints
 from runtime.errors import Permanent, log_fields
 from worker.channels import TemporaryRefusal
@@ -209,11 +209,13 @@ class ClaimedNotifications:
 
 def _fail(session: Session, row: Notification, error: Exception, now: datetime) -> None:
     """Fail a notification. A temporary refusal becomes permanent after MAX_REFUSAL_TIME."""
-    first = FailedAttempt.first_failed_at(session, row) or now
-    if isinstance(error, TemporaryRefusal) and now >= first + MAX_REFUSAL_TIME:
-        error = Permanent(str(error))
+    until = None
+    if isinstance(error, TemporaryRefusal):
+        first = FailedAttempt.first_failed_at(session, row, stored_error(error)) if row.attempts else None
+        until = (first or now) + MAX_REFUSAL_TIME
+        error = Permanent(str(error)) if now >= until else error
     row.fail(error, now)
-    if isinstance(error, TemporaryRefusal) and row.status == "pending":
-        row.due_at = max(now, min(row.due_at, first + MAX_REFUSAL_TIME))
+    if until and row.status == "pending":
+        row.due_at = max(now, min(row.due_at, until))
     row.claimed_by = None
     FailedAttempt.record(session, row, now)
