@@ -60,13 +60,13 @@ def orphaned_queues(redis: Redis, own_queue: str) -> dict[str, int]:
 
 
 def adopt(job_queue: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
-    """Move the webhooks of another queue into ours, to be stored in our database.
+    """Move the webhooks of another queue, or those rejected in our own, into ours, to be stored in our database.
 
     Each is added to our queue before it is removed from the other. If interrupted, it is in both, and is stored once.
 
     Args:
         job_queue: our queues.
-        name: name of the other queue.
+        name: name of the queue.
         foreign: whether to move also those that were accepted for another database.
 
     Raises:
@@ -78,6 +78,7 @@ def adopt(job_queue: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
         if foreign or _is_ours(arguments, origin_of(job_queue.redis)):
             job_queue.enqueue_packed(arguments[:ARGUMENT_COUNT])
             _remove(queue, job)
+            job_queue.remove_redis_only(job.id)
             taken += 1
         else:
             left += 1

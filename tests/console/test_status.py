@@ -30,7 +30,7 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.outage import Outage
 from runtime.queue import QUEUES, JobQueue
-from runtime.redis import heartbeat
+from runtime.redis import deferred_deliveries, heartbeat
 from runtime.redis.client import DEFAULT_PREFIX, connect
 from runtime.redis.heartbeat import TASKS
 from tests.broken_databases import read_only_database
@@ -580,8 +580,10 @@ def test_webhooks_of_the_former_database_under_the_same_prefix_need_a_person(hea
     done = run_cli("adopt-queue", queue, "--yes")
     assert (done.exit_code, "1 were accepted for another database" in done.stderr) == (1, True)
     assert run_cli_json("adopt-queue", queue, "--yes", "--all") == {"queue": queue, "taken": 1, "left": 0}
+    assert deferred_deliveries.read(former.redis).count == 1
     work(healthy.services.job_queue)
     assert len(healthy.all(Delivery)) == 1
+    assert deferred_deliveries.read(former.redis).count == 0
     assert "No webhook waits for a worker" in run_cli("adopt-queue").stdout
 
 
