@@ -130,5 +130,11 @@ class HostEntry(BaseModel):
 
 COLUMNS = list(HostEntry.model_fields)
 REQUIRED_COLUMNS = [name for name, field in HostEntry.model_fields.items() if field.is_required()]
-COLUMN_ALIASES = {"id": "external_id", "e_mail": "email", "first_name": "given_name", "last_name": "family_name"}
+COLUMN_ALIASES = {
+    "id": "external_id",
+    "e_mail": "email",
+    "first_name": "given_name",
+    "last_name": "family_name",
+    "time_zone": "timezone",
+}
 """Alternative column names."""

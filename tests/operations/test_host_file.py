@@ -93,10 +93,11 @@ def test_a_spreadsheets_semicolons_and_byte_order_mark_are_read(tmp_path: Path) 
 
 
 def test_columns_are_named_as_people_write_them(tmp_path: Path) -> None:
-    head = "External ID,E-Mail,First Name,Last-Name,Meeting\u00a0Type"
-    [line] = read_host_file(host_file(tmp_path, f"{head}\n1,a@example.com,The,Host,Talk\n"))
+    head = "External ID,E-Mail,First Name,Last-Name,Meeting\u00a0Type,Time Zone"
+    [line] = read_host_file(host_file(tmp_path, f"{head}\n1,a@example.com,The,Host,Talk,Europe/Vienna\n"))
     assert line.entry
     assert (line.entry.external_id, line.entry.name, line.entry.meeting_type) == ("1", "The Host", "Talk")
+    assert line.entry.timezone == "Europe/Vienna"
 
 
 def test_json_is_read_as_well_and_its_entries_are_numbered(tmp_path: Path) -> None:
