@@ -389,7 +389,6 @@ def test_a_refusal_that_often_passes_is_final_after_an_hour(
         assert row.due_at <= now + timedelta(minutes=61)
 
 
-@ON_SQLITE
 def test_the_hour_of_a_refusal_begins_after_the_outage_before_it(
     harness: Harness, endpoints: dict[str, Endpoint]
 ) -> None:
