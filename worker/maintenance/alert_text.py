@@ -159,7 +159,7 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "no webhook is in Redis only any more",
         ("status",),
         lambda stats: f"{_redis_only(stats)}: do not restart or empty it" if _redis_only(stats) else "",
-        "The database cannot store them now. They are stored as soon as it can.",
+        "They are stored as soon as the database can, unless `status` says that no worker stores them.",
         section="The database cannot be written",
     ),
     "database_read_only": AlertWording(
