@@ -70,14 +70,17 @@ class Person:
         return not (self.emails or self.phones) and bool(names & self.names)
 
     def is_mentioned_in(self, value: Any) -> bool:
-        """Whether a JSON value mentions this person anywhere, including keys."""
-        if isinstance(value, dict):
-            return any(self.is_mentioned_in(name) or self.is_mentioned_in(item) for name, item in value.items())
-        if isinstance(value, list):
-            return any(map(self.is_mentioned_in, value))
-        if isinstance(value, str):
-            return self._is_in_text(value)
-        return isinstance(value, int) and not isinstance(value, bool) and self._is_number(str(value))
+        """Whether a JSON value of any depth mentions this person anywhere, including keys."""
+        waiting = [value]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, dict):
+                waiting += [*value, *value.values()]
+            elif isinstance(value, list):
+                waiting += value
+            elif self._is_in_scalar(value):
+                return True
+        return False
 
     def with_identities_of(self, guests: Sequence[Details]) -> "Person":
         """Return the person with every id, address, number and name of the guests who are the person.
@@ -125,6 +128,11 @@ class Person:
     def matches_key(self, key: str) -> bool:
         """Whether a booking's facts know this person by this key: see `meetergo.guests`."""
         return key in self.keys or Identity.parse(key).id in self.keys or self.is_mentioned_in(key)
+
+    def _is_in_scalar(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return self._is_in_text(value)
+        return isinstance(value, int) and not isinstance(value, bool) and self._is_number(str(value))
 
     def _is_in_text(self, text: str) -> bool:
         for each in _decodings(text):
@@ -211,15 +219,16 @@ def identities(details: Details) -> Identities:
 
 
 def find_guests(value: Any, name: str = "") -> Iterator[Details]:
-    """Yield the attendees in a JSON value: objects in lists, or under names, of attendees."""
-    if isinstance(value, dict):
-        if "attendee" in name.lower():
-            yield value
-        for each, item in value.items():
-            yield from find_guests(item, each)
-    elif isinstance(value, list):
-        for item in value:
-            yield from find_guests(item, name)
+    """Yield the attendees in a JSON value of any depth: objects in lists, or under names, of attendees."""
+    waiting = [(name, value)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, dict):
+            if "attendee" in name.lower():
+                yield value
+            waiting += reversed(value.items())
+        elif isinstance(value, list):
+            waiting += [(name, item) for item in reversed(value)]
 
 
 def body_as_json(body: bytes) -> Any:

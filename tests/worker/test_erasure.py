@@ -102,6 +102,23 @@ def test_an_address_that_changed_since_is_found_by_the_guests_id(harness: Harnes
     assert_gone(harness, "old@example.com", "new@example.com", "Miller")
 
 
+@pytest.mark.parametrize("depth", [64, 400, 700, 5000])
+def test_a_body_of_any_depth_keeps_nobody_from_being_erased(harness: Harness, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    harness.process(json.dumps(created("b2", odd="here")).encode().replace(b'"here"', nested), created("b1", guest()))
+    done = run(JANE)
+    assert done.exit_code == 0, done.output
+    assert_gone(harness, JANE, "Miller")
+
+
+def test_a_guest_in_a_list_that_was_too_long_to_be_read_is_found(harness: Harness) -> None:
+    others = [{"id": f"guest-{number}"} for number in range(1000)]
+    harness.process(created("b1", guest(), *others))
+    assert run(JANE).exit_code == 0
+    (delivery,) = harness.all(Delivery)
+    assert (delivery.body, delivery.note) == (b"", "the body was erased on request")
+
+
 def test_a_guest_whom_a_repeated_name_hides_in_the_body_is_found(harness: Harness) -> None:
     """The last value of a name counts, and the bytes of the others are stored, too."""
     body = json.dumps(created("b1")).replace('"attendees":', f'"attendees": {json.dumps([guest()])}, "attendees":')
