@@ -40,7 +40,8 @@ TOO_DEEP = f"what nests deeper than {MAX_NESTING} levels"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NESTED_KEYS = ("rescheduledAppointment", "appointment")
 BOOKING_ID_KEYS = ("id", "appointmentId", *NESTED_KEYS)
-BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""Matches a text or a bracket. A text without an end reaches to that of the body: else each quote in it is tried."""
 MAX_DIGITS = 300
 """A longer number stays text: no database keeps it as a number."""
 

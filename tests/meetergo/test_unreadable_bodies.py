@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meetergo.events import KIND_RANK, BookingEvent, EmployeeEvent, Event, UnreadableBody, read
+from meetergo.events import BRACKETS, KIND_RANK, BookingEvent, EmployeeEvent, Event, UnreadableBody, read
 from meetergo.wire import UNSTORABLE, without_unstorable
 from tests.payloads import payload
 
@@ -360,6 +360,12 @@ def test_what_is_known_of_a_deep_body_can_be_stored() -> None:
     event = read(deep, RECEIVED)
     assert isinstance(event, BookingEvent)
     assert event.booking_id == "ab?"
+
+
+def test_a_text_without_an_end_is_searched_once_for_brackets() -> None:
+    unended = b'"' + rb'\"' * 1000
+    assert [found.span() for found in BRACKETS.finditer(b"[" + unended)] == [(0, 1), (1, 1 + len(unended))]
+    assert error_message(b"[" * DEEP + unended) == "the body is not JSON"
 
 
 def test_a_body_that_nests_too_deep_and_is_no_json_is_no_json() -> None:
