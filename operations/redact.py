@@ -9,7 +9,10 @@ from runtime.encryption import BodyCipher
 from runtime.errors import Transient
 
 MASK = "***"
+TOO_DEEP = "…"
 SHOWN_BYTES, REDACTED_BYTES = 200, 2000
+MAX_SHOWN_NESTING = 100
+"""Levels of a JSON value that are shown. Deeper ones would exceed what a page's template can recurse."""
 
 SECRET_NAME = re.compile(
     r"secret|token|passw(?:or)?d|passphrase|pwd|api[-_]?key|private[-_]?key|credential|authorization", re.IGNORECASE
@@ -79,12 +82,14 @@ def _mask_words(quoted: re.Match[str]) -> str:
     return f"{quoted[1]}{MASKED}{quoted[1]}" if re.search(r"\s", quoted[2]) else quoted[0]
 
 
-def redact(content: Any) -> Any:
-    """Replace every secret in a JSON value, at any depth."""
+def redact(content: Any, levels: int = MAX_SHOWN_NESTING) -> Any:
+    """Replace every secret in a JSON value, and what nests deeper than `levels`."""
+    if isinstance(content, dict | list) and not levels:
+        return TOO_DEEP
     if isinstance(content, dict):
-        return {name: MASK if _is_secret(name, item) else redact(item) for name, item in content.items()}
+        return {name: MASK if _is_secret(name, item) else redact(item, levels - 1) for name, item in content.items()}
     if isinstance(content, list):
-        return [redact(item) for item in content]
+        return [redact(item, levels - 1) for item in content]
     return redact_text(content) if isinstance(content, str) else content
 
 

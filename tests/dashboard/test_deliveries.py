@@ -1,5 +1,6 @@
 """Deliveries: tabs, filters, pages; one delivery, masked; revealing needs the role and is recorded."""
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -37,6 +38,16 @@ def test_tabs_and_filters_find_what_they_say(client: Client, sample_data: Harnes
     of_guest = set(shown(client, f"?guest={email.upper()}"))
     assert of_guest >= of_b1
     assert shown(client, "?guest=nobody@example.com") == []
+
+
+def test_a_body_of_any_depth_is_shown(client: Client, harness: Harness) -> None:
+    for depth in (90, 120, 900, 5000):
+        body = json.dumps(samples.created("b1", soon(0), AT, odd="here")).encode()
+        (key,) = harness.deliver(body.replace(b'"here"', b'{"a":[' * (depth // 2) + b"]}" * (depth // 2)))
+        harness.process_due()
+        page = client("read").get(f"/deliveries/{key}")
+        assert page.status_code == 200
+        assert "what nests deeper than 64 levels" in page.text
 
 
 def test_a_time_that_is_none_is_refused_with_a_sentence(client: Client) -> None:
