@@ -60,17 +60,16 @@ def key_of(person: Person) -> str:
     return Identity.of(person).key or sha256(repr(sorted(person.items())).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def shared_ids(people: Sequence[Person]) -> set[Any]:
+def shared_ids(people: Sequence[Person]) -> set[str]:
     """Return the ids that a list gives to people who differ in name or address: such an id identifies nobody."""
-    ids = [person["id"] for person in people if person.get("id")]
-    if len(set(ids)) == len(ids):
+    guests = [Identity.of(person) for person in people if person.get("id")]
+    if len({guest.id for guest in guests}) == len(guests):
         return set()
-    shared, holders = set(), dict[Any, Identity]()
-    for person in people:
-        guest = Identity.of(person)
-        if guest.id and _differ(holders.setdefault(guest.id, guest), guest, "name", "email"):
-            shared.add(person["id"])
-    return shared
+    holders: dict[tuple[str, str], set[str]] = {}
+    for guest in guests:
+        holders.setdefault((guest.id, "name"), set()).add(guest.name)
+        holders.setdefault((guest.id, "email"), set()).add(guest.email)
+    return {guest_id for (guest_id, _), values in holders.items() if len(values - {""}) > 1}
 
 
 def listed_identifiers(keys: Iterable[str]) -> set[str]:

@@ -426,6 +426,8 @@ def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[AttendeeBody] | N
         if details.get("id") in shared:
             ignored.add(f"attendees.{number}.id")
             del details["id"]
+            if not any(details.values()):
+                continue
         key = key_of(details)
         if details.get("id"):
             key = key_of_id.setdefault(str(details["id"]), key)

@@ -352,6 +352,13 @@ def test_two_people_who_are_given_one_id_are_both_kept(ada: Any, bob: Any, share
     assert changes[-1].notification_kinds == ["attendee_left"]
 
 
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_two_people_are_both_kept_wherever_an_entry_with_their_id_alone_stands(order: tuple[int, ...]) -> None:
+    entries = [{"id": "0"}, {"id": "0", "fullname": "Ada"}, {"id": "0", "fullname": "Bob"}]
+    booking, _ = apply_all([with_guests(0, *(entries[number] for number in order))])
+    assert sorted(booking.attendees, key=str) == [{"fullname": "Ada"}, {"fullname": "Bob"}]
+
+
 @pytest.mark.parametrize(("one", "other"), [*SAME_GUEST.values(), *((b, a) for a, b in SAME_GUEST.values())])
 def test_the_same_guest_is_one_guest_and_has_not_left(one: Any, other: Any) -> None:
     bystander = samples.guest(2)
