@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeGuard
 
 from meetergo.wire import MAX_ID, AppointmentBody, EmployeeBody, Fields, Ignored, identifier, plausible_time, storable
 
@@ -148,7 +148,7 @@ def time_of(version: str) -> datetime | None:
 
 def _named_event(outer: dict[str, Json]) -> str | None:
     for name in (outer.get("webhookType"), outer.get("event")):
-        if isinstance(name, str) and name:
+        if _is_nonempty_text(name):
             letters = "".join(filter(str.isalnum, name[:100])).lower()
             return SPELLINGS.get(letters, name[:100])
     return None
@@ -157,12 +157,12 @@ def _named_event(outer: dict[str, Json]) -> str | None:
 def _event_of_fields(inner: dict[str, Json]) -> str:
     """Return the event of a body that does not name it: an id and a start are those of an appointment.
 
-    How it changed follows from the fields alone; only a nested appointment may have replaced another one.
+    How it changed follows from the fields alone; only a rescheduled appointment may have replaced another one.
     """
     appointment = _appointment(inner)
     if not (_named_id(appointment) and Fields(appointment, Ignored()).read(plausible_time, "start")):
         raise UnreadableBody("the body names no event: neither 'webhookType' nor 'event' is there")
-    return "booking_created" if appointment is inner else "booking_rescheduled"
+    return "booking_rescheduled" if isinstance(inner.get("rescheduledAppointment"), dict) else "booking_created"
 
 
 def _inner(outer: dict[str, Json]) -> dict[str, Json]:
@@ -239,8 +239,8 @@ def _microseconds(at: datetime) -> int:
     return max(0, round(at.timestamp() * 1_000_000))
 
 
-def _is_nonempty_text(value: Json) -> bool:
-    return isinstance(value, str) and bool(value)
+def _is_nonempty_text(value: Json) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _moved_from(inner: dict[str, Json], booking_id: str) -> str | None:

@@ -50,7 +50,7 @@ def test_a_body_that_is_no_object_is_unreadable(body: bytes) -> None:
     assert error_message(body) == "the body is JSON, but not an object"
 
 
-NO_EVENTS: list[Any] = [..., None, "", 1, ["Quoted-Never"], {}, True, "\x00"]
+NO_EVENTS: list[Any] = [..., None, "", " ", 1, ["Quoted-Never"], {}, True, "\x00"]
 
 
 @pytest.mark.parametrize("kind", NO_EVENTS)
@@ -97,6 +97,13 @@ def test_a_nested_appointment_without_its_event_replaces_the_booking_beside_it()
     event = read(json.dumps(document).encode(), RECEIVED)
     assert isinstance(event, BookingEvent)
     assert (event.type, event.moved_from) == ("booking_rescheduled", "before")
+
+
+def test_an_object_with_an_appointment_and_without_an_event_replaces_no_booking() -> None:
+    review = {"id": "review-1", "rating": 5, "appointment": json.loads(payload("booking_created"))}
+    event = read(json.dumps(review).encode(), RECEIVED)
+    assert isinstance(event, BookingEvent)
+    assert (event.type, event.booking_id, event.moved_from) == ("booking_created", "appt-uuid-12345", None)
 
 
 @pytest.mark.parametrize("name", ["booking_created", "booking_cancelled_old", "booking_rescheduled"])
