@@ -452,3 +452,18 @@ def test_a_false_cancel_holds_until_meetergo_had_time_to_show_it_and_is_then_rep
     assert kinds(provider) == ["revived"]
     assert statuses(provider) == {booking_id: "confirmed"}
     assert kinds(provider) == []
+
+
+def test_a_booking_whose_last_change_lies_hours_ahead_is_repaired_each_time(provider: Provider) -> None:
+    """The second repair has the body of the first, and counts as received when meetergo was asked again."""
+    booking_id = provider.book(provider.add_host())
+    record(provider, booking_id)["updatedAt"] = (provider.clock() + timedelta(hours=5)).isoformat()
+    wrong = webhook(provider.meetergo, record(provider, booking_id), location="Elsewhere")
+    assert kinds(provider) == ["missed"]
+    provider.harness.process(wrong)
+    assert provider.harness.booking(booking_id).location == "Elsewhere"
+    provider.ahead = CONSISTENCY_DELAY + timedelta(seconds=1)
+    assert kinds(provider) == ["changed"]
+    assert provider.harness.booking(booking_id).location != "Elsewhere"
+    assert kinds(provider) == []
+    assert len(provider.reconciled()) == 1

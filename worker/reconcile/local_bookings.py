@@ -78,7 +78,7 @@ class LocalBookings:
         """Store the deliveries that were missed, and trigger the inbox.
 
         A delivery that was done before is replayed, because something has undone it since. So is a dead one: nothing
-        else would retry it, and the cause may be fixed.
+        else would retry it, and the cause may be fixed. It counts as received when meetergo was asked.
         """
         new_deliveries = [
             NewDelivery.from_body(delivery.body, self.account, delivery.asked_at, self.cipher, source="reconcile")
@@ -91,5 +91,6 @@ class LocalBookings:
             )
             for stored in session.scalars(handled.with_for_update()):
                 stored.replay(asked_at[stored.id])
+                stored.received_at = asked_at[stored.id]
             Delivery.accept(session, new_deliveries)
         self.job_queue.trigger_drain("inbox")
