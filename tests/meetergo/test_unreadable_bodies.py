@@ -370,7 +370,7 @@ def test_what_is_known_of_a_deep_body_can_be_stored() -> None:
 
 
 def test_a_text_without_an_end_is_searched_once_for_brackets() -> None:
-    unended = b'"' + rb'\"' * 1000
+    unended = b'"' + rb"\"" * 1000
     assert [found.span() for found in BRACKETS.finditer(b"[" + unended)] == [(0, 1), (1, 1 + len(unended))]
     assert error_message(b"[" * DEEP + unended) == "the body is not JSON"
 
