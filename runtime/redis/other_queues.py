@@ -53,7 +53,7 @@ def orphaned_queues(redis: Redis, own_queue: str) -> dict[str, int]:
     found = {own_queue: rejected} if rejected else {}
     for name in names:
         queue = open_queue(redis, name)
-        waiting = 0 if Worker.all(queue=queue) else sum(1 for _ in _deferred_jobs(queue))
+        waiting = 0 if Worker.all(queue=queue) else sum(1 for _ in _deferred_jobs(queue, _ids(queue)))
         if waiting:
             found[name] = waiting
     return found
@@ -73,7 +73,8 @@ def adopt(job_queue: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
         RedisError: Redis is down.
     """
     queue, taken, left = open_queue(job_queue.redis, name), 0, 0
-    for job in list(_deferred_jobs(queue)):
+    is_own = name == job_queue.queue("inbox").name  # our workers have the rest of it in their hands
+    for job in list(_deferred_jobs(queue, _failed_ids(queue) if is_own else _ids(queue))):
         arguments = [str(argument) for argument in job.args]
         if foreign or _is_ours(arguments, origin_of(job_queue.redis)):
             job_queue.enqueue_packed(arguments[:ARGUMENT_COUNT])
@@ -90,8 +91,8 @@ def _is_ours(arguments: list[str], origin: str) -> bool:
     return len(arguments) == ARGUMENT_COUNT or arguments[ARGUMENT_COUNT].rpartition("/")[2] == origin.rpartition("/")[2]
 
 
-def _deferred_jobs(queue: Queue) -> Iterator[Job]:
-    for job in OwnJob.fetch_many(_ids(queue), queue.connection, queue.serializer):
+def _deferred_jobs(queue: Queue, ids: list[str]) -> Iterator[Job]:
+    for job in OwnJob.fetch_many(ids, queue.connection, queue.serializer):
         if job is not None and current_name(job.func_name) == STORE_DEFERRED:
             yield job
 
@@ -100,11 +101,15 @@ def _ids(queue: Queue) -> list[str]:
     lists = (
         queue.get_job_ids(0, MAX_JOBS),
         queue.intermediate_queue.get_job_ids(),
-        queue.failed_job_registry.get_job_ids(0, MAX_JOBS, cleanup=False),
+        _failed_ids(queue),
         queue.scheduled_job_registry.get_job_ids(0, MAX_JOBS, cleanup=False),
         queue.started_job_registry.get_job_ids(0, MAX_JOBS, cleanup=False),
     )
     return list(dict.fromkeys(name for names in lists for name in names))
+
+
+def _failed_ids(queue: Queue) -> list[str]:
+    return cast("list[str]", queue.failed_job_registry.get_job_ids(0, MAX_JOBS, cleanup=False))
 
 
 def _remove(queue: Queue, job: Job) -> None:

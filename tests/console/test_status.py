@@ -580,6 +580,7 @@ def test_webhooks_of_the_former_database_under_the_same_prefix_need_a_person(hea
     done = run_cli("adopt-queue", queue, "--yes")
     assert (done.exit_code, "1 were accepted for another database" in done.stderr) == (1, True)
     assert run_cli_json("adopt-queue", queue, "--yes", "--all") == {"queue": queue, "taken": 1, "left": 0}
+    assert run_cli_json("adopt-queue", queue, "--yes", "--all") == {"queue": queue, "taken": 0, "left": 0}
     assert deferred_deliveries.read(former.redis).count == 1
     work(healthy.services.job_queue)
     assert len(healthy.all(Delivery)) == 1
