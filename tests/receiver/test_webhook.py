@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from granian.rsgi import ProtocolClosed
 from structlog.testing import capture_logs
 
 from receiver.auth import WebhookAuth
@@ -95,6 +97,23 @@ def test_a_connection_that_breaks_is_400(
 ) -> None:
     assert send([BODY[:9], None], framing, within=LONG)[0] == 400
     assert stored() == []
+
+
+class BrokenProtocol(Protocol):
+    """Its body keeps its error, as Granian's does, where the garbage collector does not see it."""
+
+    def __call__(self) -> asyncio.Future[bytes]:  # type: ignore[override] # a coroutine does not keep it
+        body = asyncio.get_running_loop().create_future()
+        body.set_exception(ProtocolClosed())
+        self.body = weakref.ref(body)
+        return body
+
+
+def test_a_connection_that_breaks_leaves_nothing_in_memory(app: ReceiverInProcess) -> None:
+    protocol = BrokenProtocol([])
+    asyncio.run(app.app.__rsgi__(Scope(Headers([STATED]), path=ADDRESS), protocol))
+    assert [status for status, _, _ in protocol.responses] == [400]
+    assert protocol.body() is None
 
 
 def test_an_endless_body_is_read_only_up_to_the_limit(send: Send) -> None:
