@@ -19,7 +19,7 @@ COMMANDS = {
     ),
     "adopt-queue": LazyCommand(
         "console.commands.system.adopt_queue:adopt_queue",
-        "Store webhooks in a QUEUE that no worker stores; without QUEUE, list such queues.",
+        "Store webhooks of a QUEUE that no worker takes from it; without QUEUE, list such queues.",
     ),
     "api": LazyCommand("console.commands.meetergo.api:api", "Check meetergo's API."),
     "api-tokens": LazyCommand("console.commands.system.api_tokens:api_tokens", "Tokens of the read API."),

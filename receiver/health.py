@@ -80,12 +80,12 @@ class Probe:
         return max(0.0, self._started_at + PROBE_TIMEOUT.total_seconds() - time.monotonic())
 
     def _run_check(self) -> str:
-        for attempt in (1, 2):  # a pooled connection may have been closed while idle
+        for _attempt in range(2):  # a pooled connection may have been closed while idle
             try:
                 self._check()
             except Exception as error:  # whatever the reason, the store cannot keep a delivery
-                if attempt == 2 or not getattr(error, "connection_invalidated", False):
-                    return FAILING
+                if not getattr(error, "connection_invalidated", False):
+                    break
             else:
                 return OK
         return FAILING

@@ -100,6 +100,6 @@ def _refusal(error: SQLAlchemyError) -> str:
     if not isinstance(error, DBAPIError):
         return str(RowsDiscarded(PlatformUser.__tablename__))
     code = getattr(error.orig, "sqlstate", None) or ""
-    has_own_code = bool(code) and type(error) is DatabaseError  # of a trigger of the platform
+    has_own_code = bool(code) and type(error) is DatabaseError  # a trigger of the platform chose it
     is_about_host = isinstance(error, DataError | IntegrityError) or code.startswith(PLPGSQL_ERRORS) or has_own_code
     return first_line(error) if is_about_host else ""

@@ -13,7 +13,7 @@ from operations.text import count
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) -> None:
-    """Store webhooks in a QUEUE that no worker stores; without QUEUE, list such queues.
+    """Store webhooks of a QUEUE that no worker takes from it; without QUEUE, list such queues.
 
     They were accepted while the database was down, by an older version, or with another REDIS_PREFIX or DATABASE_URL.
     Adopt only a queue of this platform: they become its bookings.
