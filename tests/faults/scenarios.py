@@ -10,6 +10,8 @@ from devtools.send import samples
 
 BODIES_OF_A_STORY = 4
 BOOKED_AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+READ_AT = BOOKED_AT + timedelta(days=1)
+"""After all changes: none is dated ahead of this clock."""
 AHEAD = timedelta(days=36_500)
 """Time from booking to meeting: nothing is sent about a meeting that is over."""
 REPEATED, LATE = 0.1, 1.5

@@ -22,7 +22,7 @@ from models.retryable import WORKER_DIED
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from tests.faults.received_messages import ReceivedMessages
-from tests.faults.scenarios import BOOKED_AT, BookingScenario
+from tests.faults.scenarios import READ_AT, BookingScenario
 from tests.faults.self_kill import POISON_NOTIFICATION
 from tests.faults.sent_deliveries import SentDeliveries
 
@@ -135,7 +135,7 @@ def _judge_bookings(
     """Check that each row agrees with a replay of its events and with the end of its scenario."""
     events_by_booking: dict[str, list[BookingEvent]] = defaultdict(list)
     for body in bodies.values():
-        event = events.read(body, BOOKED_AT)
+        event = events.read(body, READ_AT)
         assert isinstance(event, BookingEvent)
         events_by_booking[event.booking_id].append(event)
     rows = {row.id: row for row in session.scalars(select(Booking).where(Booking.account == DEFAULT))}
@@ -156,9 +156,9 @@ def _judge_bookings(
 
 def replayed(events_by_booking: Sequence[BookingEvent], row: Booking) -> dict[str, Any]:
     booking = Booking(id=row.id, status="confirmed", attendees=[], host_ids=[], metadata_={}, facts={})
-    booking.version, booking.revision, booking.as_of = "", 0, BOOKED_AT
+    booking.version, booking.revision, booking.as_of = "", 0, READ_AT
     for event in sorted(events_by_booking, key=lambda event: event.version):
-        booking.apply(event, lambda hosts, _: 1 if samples.HOST_ID in hosts else None, BOOKED_AT)
+        booking.apply(event, lambda hosts, _: 1 if samples.HOST_ID in hosts else None, READ_AT)
     return booking.public_columns()
 
 
