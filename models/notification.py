@@ -315,6 +315,7 @@ class Notification(Retryable, Model):
         limit: int,
         worker: str,
         *,
+        is_isolated: bool = False,
         excluding: Collection[str] = (),
         refused: Collection[int] = (),
         account: str | None = None,
@@ -328,6 +329,7 @@ class Notification(Retryable, Model):
             now: the time, UTC.
             limit: maximum number of rows.
             worker: name of the claiming worker.
+            is_isolated: whether to claim isolated rows, and only those: a worker died while sending their batch.
             excluding: fingerprints of channels not to use now.
             refused: ids of rows that the database does not let us claim.
             account: the account to choose from; None for any.
@@ -335,33 +337,24 @@ class Notification(Retryable, Model):
         Raises:
             ClaimRefused: the database refuses to update one or more of them.
         """
-        query = cls._claim_query(is_isolated=False)
+        query = cls._claim_query(is_isolated=is_isolated)
+        if excluding:
+            query = query.where(cls.fingerprint.not_in(excluding))
+        if refused:
+            query = query.where(cls.id.not_in(refused))
         if account is not None:
             query = query.where(*is_of(cls, account))
-        return cls._claim(session, query, now, limit, worker, excluding, refused)
-
-    @classmethod
-    def claim_isolated(
-        cls,
-        session: Session,
-        now: datetime,
-        worker: str,
-        *,
-        excluding: Collection[str] = (),
-        refused: Collection[int] = (),
-    ) -> "Sequence[Notification]":
-        """Claim one isolated notification, to be sent alone because a worker died while sending its batch.
-
-        Raises:
-            ClaimRefused: the database refuses to update it.
-        """
-        return cls._claim(session, cls._claim_query(is_isolated=True), now, 1, worker, excluding, refused)
+        rows = session.scalars(query, {"now": now, "limit": limit}).all()
+        with refusals_of(rows):
+            if rows:
+                cls.lease(session, [row.id for row in rows], now + SEND_LEASE, worker)
+        return rows
 
     @classmethod
     def look_ahead(
         cls, session: Session, now: datetime, *, excluding: Collection[str] = (), refused: Collection[int] = ()
     ) -> tuple[bool, bool]:
-        """Return whether `claim_isolated` would find one, and whether accounts beside `default` have pending ones."""
+        """Return whether an isolated row can be claimed, and whether accounts beside `default` have pending ones."""
         query = cls._look_ahead_query(is_excluding=bool(excluding), is_refusing=bool(refused))
         values = {"now": now, "excluding": [*excluding], "refused": [*refused]}
         has_isolated, other = session.execute(query, values).one()
@@ -390,27 +383,6 @@ class Notification(Retryable, Model):
     def _is_claimable(cls, *, is_isolated: bool) -> tuple[Any, ...]:
         is_of_kind = cls.is_to_be_tried_alone() if is_isolated else (~cls.is_isolated,)
         return cls.is_due(NOW), *is_of_kind, ~cls._has_earlier_unsent()
-
-    @classmethod
-    def _claim(
-        cls,
-        session: Session,
-        query: "Select[Notification]",
-        now: datetime,
-        limit: int,
-        worker: str,
-        excluding: Collection[str],
-        refused: Collection[int],
-    ) -> "Sequence[Notification]":
-        if excluding:
-            query = query.where(cls.fingerprint.not_in(excluding))
-        if refused:
-            query = query.where(cls.id.not_in(refused))
-        rows = session.scalars(query, {"now": now, "limit": limit}).all()
-        with refusals_of(rows):
-            if rows:
-                cls.lease(session, [row.id for row in rows], now + SEND_LEASE, worker)
-        return rows
 
     @classmethod
     def lease(cls, session: Session, ids: Sequence[int], until: datetime, worker: str) -> None:

@@ -249,7 +249,7 @@ def test_isolated_messages_are_found_in_their_index_beside_a_backlog(database: D
         session.execute(sql(session, f"UPDATE notifications SET status = 'pending', due_at = '{YEARS_AGO}'"))
         statements.clear()
         assert Notification.look_ahead(session, now) == (False, False)
-        assert Notification.claim_isolated(session, now, "w") == []
+        assert Notification.claim(session, now, 1, "w", is_isolated=True) == []
         raw = session.connection().connection.dbapi_connection
         steps = [_steps(database, raw, *each) for each in statements if each[0].startswith("SELECT")]
     assert len(steps) == 2

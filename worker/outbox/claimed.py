@@ -94,9 +94,10 @@ class ClaimedNotifications:
         self, session: Session, now: datetime, excluding: Collection[str], refused: Collection[int]
     ) -> Sequence[Notification]:
         """Claim due notifications; while several accounts have some, those of the one whose turn it is."""
+        claim = partial(Notification.claim, session, now, worker=self.worker, excluding=excluding, refused=refused)
         if self.next_is_isolated:
-            return Notification.claim_isolated(session, now, self.worker, excluding=excluding, refused=refused)
-        claim = partial(Notification.claim, session, now, BATCH, self.worker, excluding=excluding, refused=refused)
+            return claim(limit=1, is_isolated=True)
+        claim = partial(claim, limit=BATCH)
         return self._turn.take(session, Notification, claim) if self._is_shared else claim()
 
     def leave_out_refused(self, refusal: ClaimRefused) -> None:
