@@ -215,19 +215,20 @@ class InboxProcessor:
                     self._record_claim([delivery.id])
                     received_at = delivery.received_at
                     result = self.cancel_check.verify(delivery.account, event, hosts, self.clock(), received_at)
-                self._apply_check(delivery, result)
+                    with self.database.transaction() as session:
+                        outcomes = self._apply_check(session, delivery, result)
+                        Claim.release(session, self.worker)
+                self._report(outcomes)
         except Exception as error:
             self.database.probe_write()
             self._fail(delivery.id, error)
 
-    def _apply_check(self, checked: Delivery, result: CheckResult) -> None:
-        with self._with_claim([checked.id]) as session:
-            delivery = session.get(Delivery, checked.id, with_for_update=True)
-            if delivery is None or delivery.status != "pending" or delivery.due_at != checked.due_at:
-                return  # an operator ignored or replayed it meanwhile
-            delivery.note = result.note
-            outcomes = process_batch(session, [(delivery, result.event)], self.recorder, self.clock())
-        self._report(outcomes)
+    def _apply_check(self, session: Session, checked: Delivery, result: CheckResult) -> list[Outcome]:
+        delivery = session.get(Delivery, checked.id, with_for_update=True)
+        if delivery is None or delivery.status != "pending" or delivery.due_at != checked.due_at:
+            return []  # an operator ignored or replayed it meanwhile
+        delivery.note = result.note
+        return process_batch(session, [(delivery, result.event)], self.recorder, self.clock())
 
     @contextmanager
     def _claimed(self, batch: _Batch) -> Iterator[Session]:
@@ -248,15 +249,6 @@ class InboxProcessor:
                 self._record_batch_claim(batch)
             yield session
             Claim.release(session, self.worker)
-
-    @contextmanager
-    def _with_claim(self, ids: Sequence[str]) -> Iterator[Session]:
-        """Record the claim on these rows, then open a transaction."""
-        with self._dropping_claims():
-            self._record_claim(ids)
-            with self.database.transaction() as session:
-                yield session
-                Claim.release(session, self.worker)
 
     def _record_batch_claim(self, batch: _Batch) -> None:
         """Record the claim on a batch, whose rows are not to blame if that fails: no connection may be free."""
