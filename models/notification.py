@@ -177,14 +177,7 @@ class Notification(Retryable, Model):
     def superseded_ids(cls, session: Session, now: datetime) -> Sequence[int]:
         """Return ids of rows that waited too long, for example for a channel that was down, and are superseded."""
         later = aliased(cls)
-        conditions = (
-            later.booking_id == cls.booking_id,
-            later.fingerprint == cls.fingerprint,
-            _unindexed_id(later) > cls.id,
-        )
-        has_successor = exists().where(
-            *conditions, later.recipient == cls.recipient, later.status.not_in(["done", "dead"])
-        )
+        has_successor = exists().where(*cls._is_unsent_of_stream(later), _unindexed_id(later) > cls.id)
         has_waited = and_(
             cls.has_status("pending"), cls.created_at < now - LATE_AFTER, cls.due_at <= now, has_successor
         )
@@ -214,12 +207,8 @@ class Notification(Retryable, Model):
         """
         if self.kind == "summary":
             return not self._current_payload(session)["total"]
-        same_recipient = select(Notification).where(
-            Notification.booking_id == self.booking_id,
-            Notification.fingerprint == self.fingerprint,
-            Notification.recipient == self.recipient,
-        )
-        others = (row for row in session.scalars(same_recipient) if not (row.status == "done" and row.last_error))
+        stream = session.scalars(select(Notification).where(*self._is_of_same_stream()))
+        others = (row for row in stream if not (row.status == "done" and row.last_error))
         return any(row.revision > self.revision for row in others)
 
     def leave_out_superseded(self, session: Session) -> None:
@@ -267,13 +256,16 @@ class Notification(Retryable, Model):
 
     def is_pending(self, session: Session) -> bool:
         """Whether this notification or a copy of it is pending."""
-        similar = select(Notification).where(
+        similar = select(Notification).where(*self._is_of_same_stream(), Notification.status == "pending")
+        return any(row.identity == self.identity for row in session.scalars(similar))
+
+    def _is_of_same_stream(self) -> tuple[ColumnElement[bool], ...]:
+        """SQL conditions: notifications of the same booking, channel and recipient."""
+        return (
             Notification.booking_id == self.booking_id,
-            Notification.status == "pending",
             Notification.fingerprint == self.fingerprint,
             Notification.recipient == self.recipient,
         )
-        return any(row.identity == self.identity for row in session.scalars(similar))
 
     @property
     def identity(self) -> tuple[str, str, str, str, int]:
@@ -492,12 +484,16 @@ class Notification(Retryable, Model):
     def _has_earlier_unsent(cls) -> Any:
         """SQL condition: an earlier notification of the same stream is still pending."""
         earlier = aliased(cls)
-        return exists().where(
-            earlier.booking_id == cls.booking_id,
-            cls._is_unsent(earlier),
-            earlier.fingerprint == cls.fingerprint,
-            earlier.recipient == cls.recipient,
-            _unindexed_id(earlier) < cls.id,
+        return exists().where(*cls._is_unsent_of_stream(earlier), _unindexed_id(earlier) < cls.id)
+
+    @classmethod
+    def _is_unsent_of_stream(cls, other: Any) -> tuple[ColumnElement[bool], ...]:
+        """SQL conditions: another notification of the same stream (booking, channel, recipient) is still pending."""
+        return (
+            other.booking_id == cls.booking_id,
+            cls._is_unsent(other),
+            other.fingerprint == cls.fingerprint,
+            other.recipient == cls.recipient,
         )
 
 
