@@ -172,7 +172,7 @@ def insert_deliveries(url: str, bodies: Sequence[bytes], cipher: BodyCipher = CI
     """Store deliveries as the receiver would, but in bulk and without a trigger."""
     database = Database(url)
     for start in range(0, len(bodies), CHUNK_SIZE):
-        with database.core_transaction() as connection:
+        with database.engine.begin() as connection:
             some = bodies[start : start + CHUNK_SIZE]
             Delivery.accept(
                 connection, [NewDelivery.from_body(body, "default", datetime.now(UTC), cipher) for body in some]

@@ -108,7 +108,7 @@ class Claim(Model):
     def discard(cls, database: Database, worker: str) -> None:
         """Delete the claim of a live worker whose processing failed. Never raises: its next claim replaces it."""
         try:
-            with database.core_transaction() as connection:
+            with database.one_statement() as connection:
                 connection.execute(cls._release_query(), {"name": worker})
         except SQLAlchemyError:
             return

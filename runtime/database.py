@@ -252,12 +252,6 @@ class Database:
             yield session
 
     @contextmanager
-    def core_transaction(self) -> Iterator[Connection]:
-        """Like `transaction`, without the ORM, for code where every microsecond counts."""
-        with self.engine.begin() as connection:
-            yield connection
-
-    @contextmanager
     def one_statement(self, *, read_only: bool = False) -> Iterator[Connection]:
         """Open a connection for one statement. On PostgreSQL it commits alone, which saves two round trips.
 

@@ -57,7 +57,7 @@ def test_migrating_twice_does_nothing(database: Database) -> None:
 def test_rows_that_came_without_their_sequences_have_new_ids_after_them(database: Database) -> None:
     """As by logical replication, on PostgreSQL; SQLite has no sequences."""
     values = "VALUES (7, '7', 'default', 'Europe/Berlin', 'en')"
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         columns = "(id, external_id, account, timezone, language)"
         connection.execute(sql(connection, f"INSERT INTO platform_users {columns} {values}"))
     notes = migrate(database.engine)
@@ -73,18 +73,18 @@ def test_a_sequence_of_the_platforms_with_the_name_of_ours_is_left_alone(postgre
     """In a schema that both use, ours was given another name."""
     with another_database(postgresql_url, "shared") as url:
         database = Database(url, schema="public")
-        with database.core_transaction() as connection:
+        with database.engine.begin() as connection:
             connection.execute(text("CREATE SEQUENCE public.notifications_id_seq"))
             connection.execute(text("CREATE SEQUENCE public.platform_users_id_seq"))
         migrate(database.engine)
-        with database.core_transaction() as connection:
+        with database.engine.begin() as connection:
             columns = "(id, external_id, account, timezone, language)"
             row = "(7, '7', 'default', 'Europe/Berlin', 'en')"
             connection.execute(text(f"INSERT INTO public.platform_users {columns} VALUES {row}"))
         assert [note for note in migrate(database.engine) if "platform_users" in note]
         with database.transaction() as session:
             session.add(PlatformUser(external_id="8"))
-        with database.core_transaction() as connection:
+        with database.engine.begin() as connection:
             taken = connection.scalar(text("SELECT is_called FROM public.platform_users_id_seq"))
             ids = connection.scalars(text("SELECT id FROM public.platform_users ORDER BY id")).all()
         assert (taken, ids) == (False, [7, 8])

@@ -64,7 +64,7 @@ def referring_table(database: Database) -> Iterator[None]:
 
 def test_a_row_to_which_the_platform_refers_stays_and_keeps_no_other(database: Database, referring_table: None) -> None:
     fill(database, OLD_ROWS, datetime.now(UTC))
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         connection.execute(sql(connection, "INSERT INTO audit SELECT min(id) FROM deliveries"))
     with pytest.raises(IntegrityError):
         prune(database, datetime.now(UTC), KEEP)
@@ -78,7 +78,7 @@ def test_the_same_if_the_platforms_foreign_key_is_deferred_as_those_of_django(
     database: Database, referring_table: None
 ) -> None:
     """It is checked at the commit, which would fail for all rows."""
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE audit ALTER CONSTRAINT audit_id_fkey DEFERRABLE INITIALLY DEFERRED"))
     test_a_row_to_which_the_platform_refers_stays_and_keeps_no_other(database, referring_table)
 

@@ -227,7 +227,7 @@ def test_two_receivers_that_store_the_same_deliveries_do_not_deadlock(database: 
     dice = random.Random(7)
 
     def store(deliveries: Sequence[NewDelivery]) -> None:
-        with database.core_transaction() as connection:
+        with database.engine.begin() as connection:
             Delivery.accept(connection, deliveries)
 
     with ThreadPoolExecutor(4) as pool:

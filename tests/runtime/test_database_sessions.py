@@ -87,7 +87,7 @@ def test_a_body_that_is_not_encrypted_has_no_key_whatever_the_database_makes_of_
     database = Database(platform_database_url)
     migrate(database.engine)
     new = NewDelivery.from_body(b"{}", "default", AT, BodyCipher([]))
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         Delivery.accept(connection, [new])
     with database.read_only() as session:
         assert session.get_one(Delivery, new.id).sealed_with is None

@@ -75,7 +75,7 @@ def test_each_transaction_has_our_settings_and_leaves_none(pooler: PgBouncer, od
             assert settings_of(session) == ours
             assert session.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
         Claim.record(database, "worker-1", "inbox", ["a"], AT)
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         row = connection.execute(text("SELECT row_ids, claimed_at FROM meetergo_inbox.claims")).one()
     assert row.row_ids == ["a"]
     assert row.claimed_at.utcoffset() == timedelta(0)

@@ -19,7 +19,7 @@ AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
 
 def accept(database: Database, body: bytes) -> None:
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         Delivery.accept(connection, [NewDelivery.from_body(body, "default", AT, BodyCipher([]))])
 
 

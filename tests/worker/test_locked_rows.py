@@ -42,7 +42,7 @@ def lock_in_hook(session: Session, _booking: BookingSnapshot, _change: ChangeSna
 def test_who_needs_a_locked_row_delays_no_other(harness: Harness, database: Database) -> None:
     add_hosts(harness)
     harness.deliver(*(booking(1, number) for number in range(LOCKED)), booking(2, 0))
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         connection.execute(sql(connection, "SELECT id FROM platform_users WHERE id = 1 FOR UPDATE"))
         for _ in range(LOCKED):
             harness.services.inbox.process_due()
@@ -55,7 +55,7 @@ def test_after_a_hook_that_waited_for_long_the_next_wait_less(
 ) -> None:
     harness = open_harness(platform_hook=f"{__name__}:lock_in_hook")
     TIMEOUTS.clear()
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(1)"))
         for number in range(2):
             harness.process(booking(1, number))
@@ -67,7 +67,7 @@ def test_a_locked_user_keeps_no_other_from_being_linked(harness: Harness, databa
         harness.add_user(external_id=str(number), email=f"{number}@example.com")
         with database.transaction() as session:
             session.add(Employee(meetergo_user_id=f"host-{number}", email=f"{number}@example.com", created_at=AT))
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         connection.execute(sql(connection, "SELECT id FROM platform_users WHERE id = 1 FOR UPDATE"))
         link_new_users(harness.services, START)
         assert [user.linked_as for user in harness.all(PlatformUser)] == [None, "host-2/"]
@@ -77,7 +77,7 @@ def test_a_locked_user_keeps_no_other_from_being_linked(harness: Harness, databa
 
 def test_a_mapped_user_who_is_locked_is_linked_later(harness: Harness, database: Database) -> None:
     add_hosts(harness)
-    with database.core_transaction() as connection:
+    with database.engine.begin() as connection:
         connection.execute(sql(connection, "SELECT id FROM platform_users WHERE id = 1 FOR UPDATE"))
         link_new_users(harness.services, START)
         assert [user.linked_as for user in harness.all(PlatformUser)] == [None, "host-2/"]
