@@ -184,7 +184,6 @@ class GroupCommit:
         self._store, self._threads = store, threads
         self._underway: list[Waiting] = []
         self._waiting: list[Waiting] = []
-        self._is_underway = False
         self._next_at = 0.0
         self._scheduled: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -203,7 +202,8 @@ class GroupCommit:
         is_stored: asyncio.Future[bool] = loop.create_future()
         self._waiting.append(Waiting(new_delivery, is_stored, deadline))
         self._timer = self._timer or loop.call_at(deadline, self._expire)
-        if not self._is_underway or (self._scheduled and len(self._waiting) >= MIN_ROWS):
+        is_due = len(self._waiting) >= MIN_ROWS if self._scheduled else not self._underway
+        if is_due:
             self._commit_waiting()
         return await is_stored
 
@@ -212,7 +212,6 @@ class GroupCommit:
             self._scheduled.cancel()
             self._scheduled = None
         self._underway = self._take_batch()
-        self._is_underway = bool(self._underway)
         if not self._underway:
             if self._timer:
                 self._timer.cancel()
