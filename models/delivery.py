@@ -226,8 +226,8 @@ class Delivery(Retryable, Model):
 
     @classmethod
     def due_order(cls) -> tuple[ColumnElement[Any], ...]:
-        """Columns by which pending rows are claimed, as in their index."""
-        return cls.attempts.expression, cls.due_at.expression
+        """Columns by which pending rows are claimed: all those of their index, in its order."""
+        return cls.attempts.expression, cls.due_at.expression, cls.received_at.expression, cls.id.expression
 
     @classmethod
     def claim_due(
@@ -334,9 +334,7 @@ class Delivery(Retryable, Model):
 
     @classmethod
     def _order(cls, kind: DueKind) -> tuple[Any, ...]:
-        if kind == "isolated":
-            return cls.crashes, cls.due_at, cls.id
-        return cls.attempts, cls.due_at, cls.received_at, cls.id
+        return (cls.crashes, cls.due_at, cls.id) if kind == "isolated" else cls.due_order()
 
     @classmethod
     def get_for_update(cls, session: Session, ids: Collection[str]) -> Sequence["Delivery"]:

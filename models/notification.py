@@ -367,9 +367,14 @@ class Notification(Retryable, Model):
     @cache
     def _claim_query(cls, *, is_isolated: bool) -> "Select[Notification]":
         """Build the query once: that takes longer than the query."""
-        order = (cls.crashes, cls.due_at, cls.id) if is_isolated else (cls.due_at, cls.id)
+        order = (cls.crashes, cls.due_at, cls.id) if is_isolated else cls.due_order()
         query = select(cls).where(*cls._is_claimable(is_isolated=is_isolated)).order_by(*order)
         return query.limit(bindparam("limit", type_=Integer)).with_for_update(skip_locked=True)
+
+    @classmethod
+    def due_order(cls) -> tuple[ColumnElement[Any], ...]:
+        """Columns by which pending rows are claimed: all those of their index, in its order."""
+        return cls.due_at.expression, cls.id.expression
 
     @classmethod
     def _is_claimable(cls, *, is_isolated: bool) -> tuple[Any, ...]:

@@ -141,8 +141,8 @@ class Retryable:
 
     @classmethod
     def due_order(cls) -> tuple[ColumnElement[Any], ...]:
-        """Columns by which pending rows are claimed, as in their index."""
-        return (cls.due_at.expression,)
+        """Columns by which pending rows are claimed: all those of their index, in its order."""
+        raise NotImplementedError
 
     @classmethod
     def where_scheduled(cls, now: datetime) -> ColumnElement[bool]:

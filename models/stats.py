@@ -268,12 +268,8 @@ def _limited_row_stats(session: Session, model: RowType, limit: int) -> RowStats
 
 
 def _both_ends(model: RowType, limit: int) -> list[Any]:
-    order: tuple[Any, ...] = (
-        (Delivery.attempts, Delivery.due_at, Delivery.received_at, Delivery.id)
-        if model is Delivery
-        else (Notification.due_at, Notification.id)
-    )
     waiting = select(RECEIVED_AT[model].label("came")).where(model.has_status("pending"))
+    order = model.due_order()
     ends = (waiting.order_by(*order), waiting.order_by(*(column.desc() for column in order)))
     return [end.limit(limit + 1).subquery() for end in ends]
 
