@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from models.delivery import Delivery
+from models.delivery import Delivery, DueRow
 from worker.services import services
 
 
@@ -16,6 +16,6 @@ def process_one(delivery_id: str) -> None:
             services().inbox.process(session, delivery)
 
 
-def process(session: Session, deliveries: Sequence[Delivery]) -> None:
+def process(session: Session, claimed: Sequence[DueRow]) -> None:
     """Process several in the caller's transaction, one statement per table, as our own worker does."""
-    services().inbox.process_all(session, deliveries)
+    services().inbox.process_all(session, claimed, "new", {})

@@ -63,7 +63,6 @@ MAX_GROUP = 100
 REFUSALS = (DBAPIError, RowsDiscarded, StaleDataError)
 """Errors of an UPDATE that the database refuses, or discards."""
 
-NOTHING_PARSED: Mapping[str, ParsedDelivery] = {}
 Clock = Callable[[], datetime]
 log = structlog.get_logger()
 
@@ -148,8 +147,8 @@ class InboxProcessor:
         self,
         session: Session,
         claimed: Sequence[DueRow],
-        kind: DueKind = "new",
-        ahead: Mapping[str, ParsedDelivery] = NOTHING_PARSED,
+        kind: DueKind,
+        ahead: Mapping[str, ParsedDelivery],
     ) -> list[Outcome]:
         """Handle as many deliveries as time allows, in the caller's transaction. Triggers no queue.
 
@@ -157,7 +156,7 @@ class InboxProcessor:
             session: holds the locks of these deliveries, and no other objects.
             claimed: the deliveries to handle. The first is always handled.
             kind: their kind.
-            ahead: what was parsed before the transaction, by id.
+            ahead: what was parsed before the transaction, by id; see `_parse_ahead`.
         """
         deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds()
         outcomes, parsed = self._parse_in_time(session, claimed, ahead)
