@@ -83,35 +83,33 @@ class AccountRound:
             found.update(dict.fromkeys(OBSERVED, ABSENT))
             return
         try:
-            found.update(self._observe(account))
-            if not found.get("api_key_refused", ABSENT).holds:  # else reconcile could only say the same
-                found.update(self._reconcile(account))
+            self._observe(account, found)
         except Exception as error:
             log.warning("account.failed", account=account.name, error=type(error).__name__)
 
-    def _observe(self, account: AccountConfig) -> Observations:
+    def _observe(self, account: AccountConfig, found: Observations) -> None:
+        """Observe an account's key and registration, and reconcile it, unless its key is refused."""
         expires = account.api_key_expires
-        found: Observations = {"api_key_expiring": observe_key(expires, self.now) if expires else ABSENT}
+        found["api_key_expiring"] = observe_key(expires, self.now) if expires else ABSENT
         try:
             own = settings_of(self.settings, account)
         except UnusableAccount as error:
-            return found | {"api_key_refused": Observation(True, {"reason": "unreadable", "why": str(error)})}
+            found["api_key_refused"] = Observation(True, {"reason": "unreadable", "why": str(error)})
+            return
         if not own.meetergo_api_key:
-            return found | {"api_key_refused": ABSENT, "registration_lost": ABSENT, "reconcile_stopped": ABSENT}
+            found.update({"api_key_refused": ABSENT, "registration_lost": ABSENT, "reconcile_stopped": ABSENT})
+            return
         try:
-            return found | observe_registration(own, self.services, self.now, account.name)
+            found.update(observe_registration(own, self.services, self.now, account.name))
         except ApiError as error:
             log.warning("registration.unknown", account=account.name, error=str(error))
-            return found
+        if not found.get("api_key_refused", ABSENT).holds:  # else reconcile could only say the same
+            self._reconcile(own, account.name, found)
 
-    def _reconcile(self, account: AccountConfig) -> Observations:
-        own = settings_of(self.settings, account)
-        if not own.meetergo_api_key:
-            return {}
+    def _reconcile(self, own: ScheduleSettings, account: str, found: Observations) -> None:
         report = reconcile_on_schedule(
-            own, self.services, self.now, max_duration=self.max_duration, stop=self.stop, account=account.name
+            own, self.services, self.now, max_duration=self.max_duration, stop=self.stop, account=account
         )
-        if report is None:
-            return {}
-        error = report.error_summary
-        return {"reconcile_stopped": Observation(True, {"error": error}) if error else ABSENT}
+        if report is not None:
+            error = report.error_summary
+            found["reconcile_stopped"] = Observation(True, {"error": error}) if error else ABSENT
