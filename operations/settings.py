@@ -12,11 +12,11 @@ from runtime.settings import (
     Account,
     AddressSettings,
     DatabaseSettings,
-    DevRedisSettings,
     EncryptedStoreSettings,
     EncryptionSettings,
     ListenHost,
     PublicUrl,
+    RedisSettings,
     RedisUrl,
     StoreSettings,
 )
@@ -84,7 +84,7 @@ class DashboardAddressSettings(AddressSettings):
         return (self.dashboard_url or f"http://{host}:{self.dashboard_port}").rstrip("/")
 
 
-class ProviderSettings(DevRedisSettings, ApiSettings):
+class ProviderSettings(RedisSettings, ApiSettings):
     """Settings of commands that call meetergo's API. Without Redis, each process has its own rate limit."""
 
     meetergo_api_key: ApiKey = Field(repr=False)

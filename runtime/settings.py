@@ -355,15 +355,24 @@ class DatabaseSettings(Settings):
             raise UnusableSetting(f"DATABASE_URL cannot be used: {file} is a folder, not a file")
 
 
-class PrefixSettings(DatabaseSettings):
-    """Prefix of the names in Redis, derived from DATABASE_URL unless set, and whether `rediss://` checks certificates.
+class RedisSettings(DatabaseSettings):
+    """Settings of Redis: the prefix of the names there, and whether `rediss://` checks certificates.
 
-    Heroku and others hand out a `rediss://` URL whose certificate nobody has signed, and change it without notice, so
-    that an option in the URL would not last: `redis_tls_verify` is beside it.
+    The prefix is derived from DATABASE_URL unless set. Unless REDIS_URL is set, the Redis of a `make run` in this
+    folder is found. Heroku and others hand out a `rediss://` URL whose certificate nobody has signed, and change it
+    without notice, so that an option in the URL would not last: `redis_tls_verify` is beside it. Each subclass
+    declares its own `redis_url`, required or not.
     """
 
     redis_prefix: RedisPrefix = ""
     redis_tls_verify: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_dev_redis(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("redis_url") and _is_answering(DEV_REDIS_SOCKET):
+            return {**values, "redis_url": f"unix://{quote(str(DEV_REDIS_SOCKET.resolve()))}?db=0"}
+        return values
 
     @model_validator(mode="after")
     def _apply_tls_verify(self) -> Self:
@@ -390,17 +399,6 @@ def _make_folder(folder: Path) -> None:
         make_private(folder)
 
 
-class DevRedisSettings(PrefixSettings):
-    """Settings that find the Redis of a `make run` in this folder, unless REDIS_URL is set."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _find_dev_redis(cls, values: Any) -> Any:
-        if isinstance(values, dict) and not values.get("redis_url") and _is_answering(DEV_REDIS_SOCKET):
-            return {**values, "redis_url": f"unix://{quote(str(DEV_REDIS_SOCKET.resolve()))}?db=0"}
-        return values
-
-
 def _is_answering(path: Path) -> bool:
     """Whether a server listens on a socket; one that was killed leaves its file."""
     if not path.is_socket():
@@ -414,7 +412,7 @@ def _is_answering(path: Path) -> bool:
     return True
 
 
-class StoreSettings(DevRedisSettings):
+class StoreSettings(RedisSettings):
     """Settings of the two stores, database and Redis."""
 
     redis_url: RedisUrl = Field(repr=False)
