@@ -138,7 +138,6 @@ class PendingChanges:
         self._recorded: list[BookingChange] = []
         self._changes: list[BookingChange] = []
         self._notifications: list[dict[str, Any]] = []
-        self._earlier: list[dict[str, Any]] = []
         self._attached: list[Booking] = []
         self._created = 0
 
@@ -198,26 +197,22 @@ class PendingChanges:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Open a savepoint. If it fails, its changes and notifications are undone."""
-        self._earlier, self._notifications, self._attached = self._notifications, [], []
-        recorded = len(self._recorded)
+        recorded, notifications, self._attached = [*self._recorded], [*self._notifications], []
         try:
             with self._session.begin_nested():
                 yield
         except BaseException:
-            self._notifications, self._earlier, self._changes = self._earlier, [], []
-            del self._recorded[recorded:]
+            self._recorded, self._notifications, self._changes = recorded, notifications, []
             for booking in self._attached:
                 if booking in self._session:
                     self._session.expire(booking)
             self.context.forget_hosts()
             raise
-        self._notifications, self._earlier = self._earlier + self._notifications, []
-        self._write_if_many()  # not inside: those of a booking's earlier changes come first
+        self._write_if_many()
 
     def _plan(self, change: BookingChange) -> None:
         resolver = self.context.host_resolver(change.booking.account)
-        unwritten = [*self._earlier, *self._notifications]
-        self._notifications += self._planner.rows_for(self._session, change, resolver, unwritten)
+        self._notifications += [*self._planner.rows_for(self._session, change, resolver, self._notifications)]
 
     def _write_if_many(self) -> None:
         if len(self._notifications) >= MAX_NOTIFICATIONS:
