@@ -1,8 +1,26 @@
-"""Confirmation before an irreversible action. No, and no answer, exit with 1, Ctrl-C with 130: see `console.app`."""
+"""Confirmation before an act: the options that replace it, and the question.
+
+No, and no answer, exit with 1, Ctrl-C with 130: see `console.app`.
+"""
 
 from typing import Any
 
 import click
+
+YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
+"""For a command that asks, and has a dry run; it calls `check_can_ask`."""
+DRY_RUN_NOTE = "\nThis was a dry run: nothing is changed. To do it, leave --dry-run out and add --reason."
+
+
+def check_can_ask(as_json: bool, yes: bool, dry_run: bool) -> None:
+    """Refuse --json where the command would ask: the question would be among the JSON.
+
+    Raises:
+        click.UsageError: it would.
+    """
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json cannot ask: add --yes or --dry-run")
 
 
 def confirm_or_exit(question: str, **options: Any) -> None:

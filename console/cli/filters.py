@@ -1,7 +1,8 @@
-"""The filter options that select rows, shared by `list`, `replay` and others."""
+"""The options that select rows, shared by `list`, `replay` and others."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,23 @@ filters = options(
     ONLY_ACCOUNT_OPTION,
 )
 """Adds the filter options to a command, which receives them as `row_search` takes them."""
+
+DEAD_OPTION = click.option("--dead", is_flag=True, help="All dead ones; with filters, those that match.")
+
+
+def require_selector(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> None:
+    """Require a selection: an empty command must not replay everything.
+
+    Raises:
+        click.UsageError: no selection, or a contradictory one.
+    """
+    is_narrowed = any(value is not None for value in chosen.values())
+    if not ids and not dead and not is_narrowed:
+        raise click.UsageError("say which: an ID, filters such as --booking or --since, or --dead")
+    if ids and (dead or is_narrowed):
+        raise click.UsageError("name IDs, or use --dead and filters, not both")
+    if dead and chosen["status"] not in (None, "dead"):
+        raise click.UsageError(f"--dead and --status {chosen['status']} exclude each other")
 
 
 def row_search(session: Session, chosen: dict[str, Any]) -> RowSearch:

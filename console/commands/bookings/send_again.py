@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from console.cli.audit import audited
-from console.cli.confirm import confirm_or_exit
+from console.cli.confirm import YES_OPTION, confirm_or_exit
 from console.cli.filters import TimestampParam
 from console.cli.progress import RateParam
 from console.cli.stores import worker_services
@@ -25,7 +25,7 @@ from operations.text import CONSOLE_COMMAND, count
     "--rate", type=RateParam(), metavar="RATE", default="20/s", show_default=True, help="Maximum rate: 50/s, or 100/m."
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@YES_OPTION
 @audited
 def send_again(
     since: datetime, until: datetime | None, rate: float, dry_run: bool, yes: bool, by: str, reason: str

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from console.cli.audit import BY_OPTION
-from console.cli.confirm import confirm_or_exit
-from console.cli.filters import filters, row_search
+from console.cli.confirm import YES_OPTION, confirm_or_exit
+from console.cli.filters import DEAD_OPTION, filters, require_selector, row_search
 from console.cli.stores import worker_services
-from console.commands.deliveries.replay import require_selector
 from console.render.tables import as_json, print_json
 from operations.text import count
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from operations.replay.service import ReplayService
 
 REASON_OPTION = click.option("--reason", required=True, metavar="TEXT", help="Why it will never succeed; recorded.")
-DEAD_OPTION = click.option("--dead", is_flag=True, help="All dead ones; with filters, those that match.")
-YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command()

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from console.app import EXIT_INTERRUPTED
 from console.cli.audit import audited
-from console.cli.confirm import confirm_or_exit
-from console.cli.filters import filters, row_search
+from console.cli.confirm import DRY_RUN_NOTE, JSON_OPTION, YES_OPTION, check_can_ask, confirm_or_exit
+from console.cli.filters import DEAD_OPTION, filters, require_selector, row_search
 from console.cli.progress import RateParam, progress_bar, stop_on_interrupt
 from console.cli.stores import worker_services
 from console.render import tables
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--dead", is_flag=True, help="All dead ones; with filters, those that match.")
+@DEAD_OPTION
 @filters
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the oldest N.")
 @click.option("--notify", is_flag=True, help="Send their notifications once more; otherwise nobody is notified twice.")
 @click.option("--superseded", is_flag=True, help="Also send superseded notifications.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@YES_OPTION
 @click.option("--rate", type=RateParam(), metavar="RATE", help="Maximum rate: 50/s, or 100/m.")
 @click.option(
     "--in-background", is_flag=True, help="Start a run that the scheduler does, and return: see `runs`. Needs --reason."
 )
 @click.option("--wait", is_flag=True, help="Wait until they are done or dead; exit 1 if some are dead.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
+@JSON_OPTION
 @audited
 def replay(
     ids: tuple[str, ...],
@@ -70,8 +70,7 @@ def replay(
     from operations.replay.service import ReplayService
 
     require_selector(ids, dead, chosen)
-    if as_json and not (yes or dry_run):
-        raise click.UsageError("--json cannot ask: add --yes or --dry-run")
+    check_can_ask(as_json, yes, dry_run)
     if in_background and wait:
         raise click.UsageError("--in-background does not wait: `runs show` shows its progress")
     if in_background and not dry_run and not reason.strip():
@@ -84,7 +83,7 @@ def replay(
         _show(console, selection, report)
         found = {"waiting": selection.waiting, "erased": selection.erased, **replay_preview.as_json(report)}
         if selection.chosen and dry_run:
-            console.print("\nThis was a dry run: nothing is changed. To do it, leave --dry-run out and add --reason.")
+            console.print(DRY_RUN_NOTE)
         elif selection.chosen:
             if not yes:
                 confirm_or_exit(f"\nReplay {_deliveries(len(selection.chosen))}?")
@@ -96,21 +95,6 @@ def replay(
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
     raise SystemExit(exit_code)
-
-
-def require_selector(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> None:
-    """Require a selection: an empty command must not replay everything.
-
-    Raises:
-        click.UsageError: no selection, or a contradictory one.
-    """
-    is_narrowed = any(value is not None for value in chosen.values())
-    if not ids and not dead and not is_narrowed:
-        raise click.UsageError("say which: an ID, filters such as --booking or --since, or --dead")
-    if ids and (dead or is_narrowed):
-        raise click.UsageError("name IDs, or use --dead and filters, not both")
-    if dead and chosen["status"] not in (None, "dead"):
-        raise click.UsageError(f"--dead and --status {chosen['status']} exclude each other")
 
 
 def _selection(services: Services, ids: Sequence[str], chosen: dict[str, Any], limit: int | None) -> Selection:

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from console.cli.audit import audited
-from console.cli.confirm import confirm_or_exit
-from console.cli.filters import filters, row_search
+from console.cli.confirm import JSON_OPTION, YES_OPTION, check_can_ask, confirm_or_exit
+from console.cli.filters import DEAD_OPTION, filters, require_selector, row_search
 from console.cli.stores import worker_services
-from console.commands.deliveries.replay import require_selector
 from console.render import tables
 from console.render.tables import print_json
 from operations.text import count, escape_markup
@@ -32,13 +31,13 @@ MAX_SHOWN = 20
 
 @click.command("replay")
 @click.argument("ids", nargs=-1, type=click.IntRange(1, 2**31 - 1), metavar="[ID]...")
-@click.option("--dead", is_flag=True, help="All dead ones; with filters, those that match.")
+@DEAD_OPTION
 @filters
 @click.option("--again", is_flag=True, help="Also those already sent: they are sent once more.")
 @click.option("--superseded", is_flag=True, help="Also those that something newer has superseded.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
+@YES_OPTION
+@JSON_OPTION
 @audited
 def replay_notifications(
     ids: tuple[int, ...],
@@ -60,8 +59,7 @@ def replay_notifications(
     from operations.serialize import notification_to_json
 
     require_selector(ids, dead, chosen)
-    if as_json and not (yes or dry_run):
-        raise click.UsageError("--json cannot ask: add --yes or --dry-run")
+    check_can_ask(as_json, yes, dry_run)
     console = Console(quiet=as_json, highlight=False, width=tables.width())
     with worker_services() as services:
         rows, outdated = _found(services, ids, chosen | ({"status": "dead"} if dead else {}))

@@ -10,7 +10,7 @@ import click
 
 from console.cli.arguments import HOST_ARGUMENT
 from console.cli.audit import audited
-from console.cli.confirm import confirm_or_exit
+from console.cli.confirm import YES_OPTION, confirm_or_exit
 from console.cli.stores import NO_TIMEOUT, open_database
 from console.render.tables import as_json, print_json
 from operations.text import count, printable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @HOST_ARGUMENT
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@YES_OPTION
 @audited
 @as_json
 def forget(external_id: str, yes: bool, by: str, reason: str, as_json: bool) -> None:

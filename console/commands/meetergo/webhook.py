@@ -12,7 +12,7 @@ from rich.console import Console
 
 from console.app import EXIT_INTERRUPTED, CommandGroup
 from console.cli.accounts import ACCOUNT_OPTION, DEFAULT, only_default
-from console.cli.confirm import confirm_or_exit
+from console.cli.confirm import YES_OPTION, confirm_or_exit
 from console.cli.registrations import open_registrations
 from console.cli.stores import read_only_session
 from console.cli.types import DURATION
@@ -98,7 +98,7 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, account: str, dry_run
 
 @click.command()
 @click.argument("webhook_id", metavar="[ID]", required=False)
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@YES_OPTION
 @FORCE_OPTION
 @ACCOUNT_OPTION
 def remove(webhook_id: str | None, yes: bool, force: bool, account: str) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from console.cli.confirm import confirm_or_exit
+from console.cli.confirm import YES_OPTION, confirm_or_exit
 from console.render.tables import as_json, print_json
 from operations.text import count
 
@@ -10,7 +10,7 @@ from operations.text import count
 @click.command("adopt-queue")
 @click.argument("name", required=False, metavar="[QUEUE]")
 @click.option("--all", "everything", is_flag=True, help="Also webhooks accepted for a database with another name.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@YES_OPTION
 @as_json
 def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) -> None:
     """Store webhooks of a QUEUE that no worker takes from it; without QUEUE, list such queues.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from console.cli.confirm import confirm_or_exit
+from console.cli.confirm import YES_OPTION, confirm_or_exit
 from console.cli.progress import progress_bar
 from console.cli.stores import NO_TIMEOUT, open_database
 from operations.text import count
@@ -50,7 +50,7 @@ class DatabaseUrlParam(click.ParamType[str]):
     hide_input=True,
     help="DATABASE_URL of an empty database. Without this option, it is asked for, so that no one sees the password.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@YES_OPTION
 def copy_database(target_url: str, yes: bool) -> None:
     """Copy all rows from DATABASE_URL to an empty database.
 

@@ -10,7 +10,7 @@ import click
 
 from console.cli.accounts import DEFAULT, ONLY_ACCOUNT_OPTION
 from console.cli.audit import audited
-from console.cli.confirm import confirm_or_exit
+from console.cli.confirm import DRY_RUN_NOTE, JSON_OPTION, YES_OPTION, check_can_ask, confirm_or_exit
 from console.cli.stores import NO_TIMEOUT, open_database
 from console.render.tables import as_json, print_json
 from operations.text import count, printable
@@ -44,8 +44,8 @@ def prune(as_json: bool) -> None:
 )
 @ONLY_ACCOUNT_OPTION
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
+@YES_OPTION
+@JSON_OPTION
 @audited
 def erase(
     email: str,
@@ -70,8 +70,7 @@ def erase(
     from operations.errors import OperationError
     from operations.settings import ErasureSettings
 
-    if as_json and not (yes or dry_run):
-        raise click.UsageError("--json cannot ask: add --yes or --dry-run")
+    check_can_ask(as_json, yes, dry_run)
     try:
         person = GuestName(email, phone, name).person()
     except OperationError as error:
@@ -175,7 +174,7 @@ def _end_dry_run(found: PersonMatches, as_json: bool) -> None:
         numbers |= dict(hosts=found.hosts, unopened=len(found.unopened))
         print_json({"dry_run": True, **numbers, "skipped": found.skipped})
     else:
-        click.echo("\nThis was a dry run: nothing is changed. To do it, leave --dry-run out and add --reason.")
+        click.echo(DRY_RUN_NOTE)
 
 
 def _remaining_in_redis(settings: ErasureSettings) -> list[str]:
