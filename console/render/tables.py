@@ -62,9 +62,9 @@ def with_account(
     return [Column("account"), *columns], [[name, *line] for name, line in zip(accounts, lines, strict=True)]
 
 
-def screen() -> Screen:
-    """Return the console to print to."""
-    return Screen(width=width(), highlight=False, markup=False, emoji=False)
+def screen(*, quiet: bool = False) -> Screen:
+    """Return the console to print to. A quiet one prints nothing."""
+    return Screen(width=width(), highlight=False, markup=False, emoji=False, quiet=quiet)
 
 
 def width() -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,7 +51,7 @@ def reconcile(is_dry: bool, user: str | None, account: str, as_json: bool) -> No
     with report_api_errors(account):
         report = _run(settings, account, is_dry, user)
     if as_json:
-        click.echo(json.dumps(_as_json(report), indent=2))
+        tables.print_json(_as_json(report))
     else:
         _show(report, is_dry, tables.screen())
     sys.exit(0 if report.is_clean else 1)

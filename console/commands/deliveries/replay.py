@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -93,7 +92,7 @@ def replay(
                 done, exit_code = _run_replay(console, replay_service, selection.chosen, rate, wait)
                 found |= done
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        tables.print_json(found)
     raise SystemExit(exit_code)
 
 

@@ -7,18 +7,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from console.cli.audit import audited
 from console.cli.confirm import JSON_OPTION, YES_OPTION, check_can_ask, confirm_or_exit
 from console.cli.filters import DEAD_OPTION, filters, require_selector, row_search
 from console.cli.stores import worker_services
 from console.render import tables
-from console.render.tables import print_json
-from operations.text import count, escape_markup
+from console.render.tables import Column, print_json
+from operations.text import count, printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from sqlalchemy import Select
 
     from models.notification import Notification
@@ -26,6 +25,14 @@ if TYPE_CHECKING:
     from operations.serialize import Json
     from worker.services import Services
 
+COLUMNS = [
+    Column("id", is_number=True),
+    Column("booking", wraps=True),
+    Column("kind"),
+    Column("channel"),
+    Column("recipient", wraps=True),
+    Column("why", wraps=True),
+]
 MAX_SHOWN = 20
 
 
@@ -60,7 +67,7 @@ def replay_notifications(
 
     require_selector(ids, dead, chosen)
     check_can_ask(as_json, yes, dry_run)
-    console = Console(quiet=as_json, highlight=False, width=tables.width())
+    console = tables.screen(quiet=as_json)
     with worker_services() as services:
         rows, outdated = _found(services, ids, chosen | ({"status": "dead"} if dead else {}))
         selected = [row for row in rows if row.status == "dead" or (again and row.status == "done")]
@@ -112,8 +119,6 @@ def _found(
 
 
 def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Notification], again: bool) -> None:
-    from operations.redact import redact_text
-
     waiting = sum(row.status == "pending" for row in rows)
     if waiting:
         console.print(f"{count(waiting, 'notification')} left alone: pending, so they go out anyway.")
@@ -123,23 +128,17 @@ def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Noti
     if not to_send:
         console.print("There is nothing to send.")
         return
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    for title in ("id", "booking", "kind", "by", "to", ""):
-        table.add_column(title, overflow="fold")
-    for row in to_send[:MAX_SHOWN]:
-        why = "once more" if row.status == "done" else escape_markup(redact_text(row.last_error or ""))
-        table.add_row(
-            str(row.id),
-            escape_markup(row.booking_id),
-            row.kind,
-            escape_markup(row.channel),
-            escape_markup(row.recipient),
-            why,
-        )
     console.print(f"{count(len(to_send), 'notification')} would be sent:\n")
-    console.print(table)
+    console.print(tables.listing(COLUMNS, [_line(row) for row in to_send[:MAX_SHOWN]]))
     if len(to_send) > MAX_SHOWN:
         console.print(f"... and {len(to_send) - MAX_SHOWN} more.")
+
+
+def _line(row: Notification) -> list[str]:
+    from operations.redact import redact_text
+
+    why = "once more" if row.status == "done" else printable(redact_text(row.last_error or ""))
+    return [str(row.id), printable(row.booking_id), row.kind, printable(row.channel), printable(row.recipient), why]
 
 
 def _send(console: Console, replay_service: ReplayService, ids: Sequence[int]) -> Json:
