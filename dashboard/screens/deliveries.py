@@ -15,7 +15,7 @@ from dashboard.times import now
 from models.delivery import Delivery
 from models.intervention import Intervention
 from operations.deliveries import detail as delivery_detail
-from operations.deliveries.search import deliveries_of
+from operations.deliveries.search import deliveries_in
 from operations.keyset import count_tabs
 from operations.lookup import IdNotFound, find_delivery
 from operations.serialize import Json
@@ -29,7 +29,7 @@ def list_all() -> Response:
     tab = tab_of_request()
     with current().database.read_only() as session:
         search = row_search(session)
-        lists = {name: deliveries_of(name, search) for name in TABS}
+        lists = {name: deliveries_in(name, search) for name in TABS}
         counts, page = count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
     return render("deliveries/list.html", tab=tab, tabs=TABS, counts=counts, page=page, filters=active_filters())
 

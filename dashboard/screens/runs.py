@@ -22,7 +22,7 @@ from models.delivery import ID, Delivery
 from models.notification import Notification
 from models.run import Run, RunKind, RunTarget
 from models.search import RowSearch
-from operations.deliveries.search import deliveries_of
+from operations.deliveries.search import deliveries_in
 from operations.erasure import unreached
 from operations.errors import OperationError
 from operations.filters import InvalidFilter, parse_rate
@@ -216,7 +216,7 @@ def _query(session: Session) -> Select[Any]:
         return RowSearch(ids=ids).deliveries()
     if not values.get("all"):
         abort(400, _("Select deliveries first, or choose all that match."))
-    return _matching(session, deliveries_of, Delivery)
+    return _matching(session, deliveries_in, Delivery)
 
 
 def _described_selection() -> dict[str, Any]:

@@ -43,7 +43,7 @@ KEYS: dict[Tab, tuple[Any, ...]] = {
 """Columns that order each tab, descending, as in an index; pending rows with the most attempts come first."""
 
 
-def deliveries_of(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> RowList:
+def deliveries_in(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> RowList:
     """Return a tab of the deliveries that match a search; see `row_list`."""
     return row_list(Delivery, tab, search, columns=COLUMNS, keys=KEYS, event="event", is_bounded=is_bounded)
 
