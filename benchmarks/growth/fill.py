@@ -29,7 +29,6 @@ CHANNEL = "log"
 PLACEHOLDER_ID = "(the booking)"
 FAST = ("journal_mode=OFF", "synchronous=OFF", "foreign_keys=OFF", "cache_size=-1000000")
 """Settings of SQLite for a file that nobody else has open."""
-GENTLE = ("foreign_keys=OFF",)
 
 Row = Mapping[str, Any]
 """Column -> text, bytes, integer or None."""
