@@ -44,19 +44,19 @@ def environment(settings: Mapping[str, str], folder: Path | None = None) -> dict
     return {**os.environ, "PATH": path, **python_path, "PYTHONUNBUFFERED": "1", **settings}
 
 
-def run_to_completion(name: str, env: Mapping[str, str], folder: Path, *, of_this_process: bool = False) -> None:
-    """Run a command of the Procfile that ends by itself, such as `release`. For `of_this_process` see `ForkedProcess`.
+def run_release(env: Mapping[str, str], folder: Path, *, of_this_process: bool = False) -> None:
+    """Run the Procfile's `release`, which migrates the database and ends. For `of_this_process` see `ForkedProcess`.
 
     Raises:
         ProcessFailed: it failed.
     """
-    program = program_of(commands()[name])
-    assert program  # noqa: S101 - all of ours are
+    program = program_of(commands()["release"])
+    assert program  # noqa: S101 - it is ours
     with tempfile.NamedTemporaryFile() as log:
         process = ForkedProcess(program, folder, Path(log.name), env, of_this_process=of_this_process)
         if process.wait():
             message = log.read().decode(errors="replace").strip()[-2000:]
-            raise ProcessFailed(f"{name} failed: {message.removeprefix('Error: ')}")
+            raise ProcessFailed(f"release failed: {message.removeprefix('Error: ')}")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from console.cli.audit import login_name
 from devtools.forked import ForkedProcess, preload, program_of
-from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_completion
+from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_release
 from devtools.redis_server import free_port, private_redis_server
 from operations.dashboard_login import LoginSigner
 from operations.settings import ConsoleSettings, DashboardAddressSettings
@@ -70,7 +70,7 @@ def run(folder: Path) -> int:
             ports = {"PORT": str(settings.port), "DASHBOARD_PORT": str(settings.dashboard_port)}
             env = environment({**log_format, **redis, **ports, "HOST": HOST}, folder)
             preload(settings)
-            run_to_completion("release", env, folder, of_this_process=True)
+            run_release(env, folder, of_this_process=True)
             _print_welcome(settings, read_env_file(folder / ".env"), generated, has_own_redis=bool(redis))
             code = _run_processes(env, folder)
     return 0 if code == EXIT_INTERRUPTED else code

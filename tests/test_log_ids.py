@@ -8,7 +8,7 @@ from typing import Any
 import urllib3
 from redis import Redis
 
-from devtools.processes import environment, processes, run_to_completion, wait_until_ready
+from devtools.processes import environment, processes, run_release, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import samples
 from runtime.signed_address import AddressSigner
@@ -27,7 +27,7 @@ def test_the_response_and_each_log_carry_the_same_id(tmp_path: Path, redis: Redi
     stores = {"DATABASE_URL": f"sqlite:///{tmp_path / 'inbox.db'}", "REDIS_URL": redis_url}
     env = environment({**stores, "WEBHOOK_KEYS": KEYS, "HOST": "127.0.0.1", "PORT": str(port)})
     now = datetime.now(UTC)
-    run_to_completion("release", env, tmp_path)
+    run_release(env, tmp_path)
     with processes(env, tmp_path, names=["web", "worker"]) as logs, urllib3.PoolManager() as pool:
         wait_until_ready(url, logs["web"])
         responses = [

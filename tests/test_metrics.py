@@ -17,7 +17,7 @@ import urllib3
 import yaml
 from rq import Worker
 
-from devtools.processes import environment, processes, run_to_completion, wait_until_ready
+from devtools.processes import environment, processes, run_release, wait_until_ready
 from devtools.redis_server import free_port, redis_server
 from devtools.send import samples
 from devtools.send.client import Sender
@@ -75,7 +75,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
                 "TMPDIR": str(folder),
             }
         )
-        run_to_completion("release", env, folder)
+        run_release(env, folder)
         with processes(env, folder) as logs:
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(url, logs["web"])

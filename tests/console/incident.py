@@ -183,7 +183,7 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
         )
         for name in ("NO_COLOR", "COLUMNS", "LINES", "TMUX", "PROMPT_COMMAND"):
             env.pop(name, None)
-        processes.run_to_completion("release", env, folder)
+        processes.run_release(env, folder)
         database = Database(database_url)
         with database.transaction() as session:
             session.execute(text("CREATE TABLE rooms (booking_id TEXT PRIMARY KEY, room TEXT)"))

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from click import BadParameter
 
-from devtools.processes import environment, processes, run_to_completion, wait_until_ready
+from devtools.processes import environment, processes, run_release, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import mix
 from devtools.send.load import percentile
@@ -65,7 +65,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterat
         "PORT": str(free_port()),
     }
     env = environment(settings)
-    run_to_completion("release", env, folder)
+    run_release(env, folder)
     with processes(env, folder, names=["web"]) as logs:
         wait_until_ready(f"http://127.0.0.1:{settings['PORT']}", logs["web"])
         yield Receiver(folder, settings)
