@@ -13,6 +13,7 @@ from console.cli.stores import open_database, read_only_session
 
 if TYPE_CHECKING:
     from runtime.settings import Settings
+    from worker.settings import ReconcileSettings
 
 DEFAULT = "default"
 """The account of the settings; `models.account` names it too, and takes long to import."""
@@ -68,3 +69,18 @@ def load_settings(kind: type[SettingsType], account: str) -> SettingsType:
     with open_database(store) as database, database.read_only() as session:
         found = accounts.find_account(session, account, store.cipher())
     return kind.load(**accounts.api_values(found))
+
+
+def load_reconcile_settings(account: str) -> ReconcileSettings:
+    """Load the settings with which an account's bookings are compared with meetergo's.
+
+    Raises:
+        click.UsageError: there is no API key.
+        OperationError: there is no such account, or its API key cannot be read.
+    """
+    from worker.settings import ReconcileSettings
+
+    settings = load_settings(ReconcileSettings, account)
+    if not settings.meetergo_api_key:
+        raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
+    return settings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from console.cli.accounts import ACCOUNT_OPTION, load_settings
+from console.cli.accounts import ACCOUNT_OPTION, load_reconcile_settings
 from console.cli.api_client import report_api_errors
 from console.cli.progress import open_bar
 from console.cli.stores import NO_TIMEOUT, open_database
@@ -42,11 +42,7 @@ ProgressCallback = Callable[[int, int], None]
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def reconcile(is_dry: bool, user: str | None, account: str, as_json: bool) -> None:
     """Find changes that no webhook delivered, and apply them (the scheduler does it every 10 minutes)."""
-    from worker.settings import ReconcileSettings
-
-    settings = load_settings(ReconcileSettings, account)
-    if not settings.meetergo_api_key:
-        raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
+    settings = load_reconcile_settings(account)
     logs.silence()  # the command prints the results itself
     with report_api_errors(account):
         report = _run(settings, account, is_dry, user)

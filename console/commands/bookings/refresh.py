@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from console.cli import completion
-from console.cli.accounts import ACCOUNT, DEFAULT, load_settings
+from console.cli.accounts import ACCOUNT, DEFAULT, load_reconcile_settings
 from console.cli.api_client import report_api_errors
 from console.cli.stores import NO_TIMEOUT, open_database, read_only_session
 from console.render import tables
@@ -34,13 +34,9 @@ def refresh(booking_ids: Sequence[str], is_dry: bool, account: str, as_json: boo
 
     meetergo's answer is final: it also undoes forged webhooks. Exits 1 if a booking is not refreshed.
     """
-    from worker.settings import ReconcileSettings
-
     found: list[RefreshResult] = []
     for name, keys in _by_account(booking_ids, account).items():
-        settings = load_settings(ReconcileSettings, name)
-        if not settings.meetergo_api_key:
-            raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
+        settings = load_reconcile_settings(name)
         with report_api_errors(name), _open_refresher(settings, name) as refresher:
             found += refresher.run(keys, is_dry)
     if as_json:
