@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
@@ -65,6 +65,42 @@ class GroupedErrors:
     groups: Sequence[ErrorGroup]
     others: int
     is_complete: bool
+
+
+class CountedError(NamedTuple):
+    """All rows of a selection that have the same last error and the same status.
+
+    Attributes:
+        number: how many they are.
+        status: their status.
+        error: the error; it may quote personal data.
+        first: when the first of them was received or created, UTC.
+        last: when the last of them was received or created, UTC.
+        example: id of one of them.
+    """
+
+    number: int
+    status: Status
+    error: str
+    first: datetime
+    last: datetime
+    example: str | int
+
+
+def count_errors(session: Session, selected: Select[Any], rows: RowType) -> Sequence[CountedError]:
+    """Count the errors of the selected deliveries or notifications, the most frequent first. It reads all of them."""
+    at = Delivery.received_at if rows is Delivery else Notification.created_at
+    columns: tuple[Any, ...] = (
+        func.count(),
+        rows.status,
+        rows.last_error,
+        func.min(at),
+        func.max(at),
+        func.min(rows.id),
+    )
+    failed = selected.where(rows.last_error.is_not(None)).order_by(None).group_by(rows.last_error, rows.status)
+    counted = failed.with_only_columns(*columns).order_by(func.count().desc())
+    return [CountedError(*row) for row in session.execute(counted)]
 
 
 def group_errors(session: Session, now: datetime, rows: RowType) -> GroupedErrors:
