@@ -77,7 +77,6 @@ def make_plan(
     *,
     resend: bool = False,
     superseded: bool = False,
-    limit: int | None = None,
     preview: bool = True,
 ) -> RunPlan:
     """Plan a run over the deliveries of a query. Nothing is changed; the platform's hook is called and rolled back.
@@ -89,13 +88,12 @@ def make_plan(
         by: the operator's name.
         resend: whether notifications that were sent are sent again.
         superseded: whether superseded notifications are sent, too.
-        limit: only the oldest N.
         preview: whether to do a dry run.
 
     Raises:
         OperationError: there are too many.
     """
-    selection = select_deliveries(services.inbox, query.limit(MAX_RUN_ROWS + 1), limit)
+    selection = select_deliveries(services.inbox, query.limit(MAX_RUN_ROWS + 1))
     if len(selection.chosen) > MAX_RUN_ROWS:
         raise OperationError(f"these are more than {MAX_RUN_ROWS} deliveries: narrow the filters")
     if kind == "ignore":
