@@ -20,6 +20,7 @@ from operations.row_list import Tab
 TABS: dict[Tab, str] = {"all": N_("All"), "pending": N_("Pending"), "dead": N_("Dead"), "done": N_("Done")}
 """Of deliveries and of notifications, as are FILTERS."""
 FILTERS = ("account", "booking", "host", "guest", "event", "error", "error_is", "since", "until")
+SAY_WHY = N_("Say why: it is recorded with your name.")
 NOT_A_TIME = N_("This is not a time: %(typed)s. Write 10m, 2h, 7d, 2026-01-31 or 2026-01-31T12:00.")
 
 
@@ -48,6 +49,14 @@ def text_of(name: str) -> str | None:
     """Return a value that the request gives; None if it is empty."""
     value = given().get(name, "").strip().replace("\x00", "")
     return value[:2000] or None
+
+
+def reason_of_form() -> str:
+    """Return the reason for an act; abort with 400 if there is none."""
+    reason = text_of("reason")
+    if not reason:
+        abort(400, _(SAY_WHY))
+    return reason
 
 
 def time_of(name: str) -> datetime | None:

@@ -8,8 +8,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
-from dashboard.filters import active_filters, row_search, text_of
-from dashboard.forms import reason_of_form
+from dashboard.filters import active_filters, reason_of_form, row_search, text_of
 from dashboard.i18n import N_, _
 from dashboard.page_size import fit, most_rows
 from dashboard.pages import render

@@ -5,8 +5,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
-from dashboard.filters import TABS, active_filters, row_search, tab_of_request
-from dashboard.forms import reason_of_form
+from dashboard.filters import TABS, active_filters, reason_of_form, row_search, tab_of_request
 from dashboard.i18n import N_, _
 from dashboard.page_size import fit
 from dashboard.pages import render

@@ -4,8 +4,7 @@ from flask import Response, abort, request
 
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
-from dashboard.filters import text_of
-from dashboard.forms import reason_of_form
+from dashboard.filters import reason_of_form, text_of
 from dashboard.i18n import N_, _
 from dashboard.page_size import most_rows
 from dashboard.pages import render, see_other

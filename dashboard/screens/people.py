@@ -3,8 +3,7 @@
 from flask import Response
 
 from dashboard.access import ScreenBlueprint, operator
-from dashboard.filters import text_of
-from dashboard.forms import SAY_WHY
+from dashboard.filters import SAY_WHY, text_of
 from dashboard.i18n import N_, _
 from dashboard.pages import render, see_other
 from dashboard.stores import current

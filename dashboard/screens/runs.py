@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
-from dashboard.filters import FILTERS, active_filters, given, row_search, tab_of_request, text_of
-from dashboard.forms import SAY_WHY
+from dashboard.filters import FILTERS, SAY_WHY, active_filters, given, row_search, tab_of_request, text_of
 from dashboard.i18n import N_, _
 from dashboard.page_size import fit, most_rows
 from dashboard.pages import render, see_other
