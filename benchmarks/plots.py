@@ -26,14 +26,14 @@ STYLE = {
 }
 
 
-def draw(charts: Sequence[Bars], folder: Path = FOLDER) -> None:
+def draw(charts: Sequence[Bars]) -> None:
     """Write a file for each chart."""
-    folder.mkdir(parents=True, exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         for chart in charts:
             _bars(chart)
             plt.title(chart.title, loc="left", weight="bold")
-            path = folder / f"{chart.name}.svg"
+            path = FOLDER / f"{chart.name}.svg"
             plt.savefig(path, bbox_inches="tight", metadata={"Date": None, "Creator": None})
             plt.close()
             path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")

@@ -50,24 +50,21 @@ class Running:
 
 
 @contextmanager
-def serving(
-    command: str, stores: Stores, env: Mapping[str, str], interpreter: str = "", cores: tuple[int, ...] = ()
-) -> Iterator[Running]:
-    """Run a command until the block ends.
+def serving(command: str, stores: Stores, env: Mapping[str, str], interpreter: str = "") -> Iterator[Running]:
+    """Run a command on the server's core until the block ends.
 
     Args:
         command: its arguments, where `{port}` stands for the port.
         stores: their Redis is the server's; their folder takes the log.
         env: settings beside those that all servers have.
         interpreter: a key of `INTERPRETERS`, or `node`.
-        cores: where it runs; the server's core if not said.
 
     Raises:
         Failed: it does not start.
     """
     port = free_port()
     server = Running(port, stores.folder / f"receiver-{port}.log")
-    process = _start(command.format(port=port), server, _environment(stores, port, env), interpreter, cores)
+    process = _start(command.format(port=port), server, _environment(stores, port, env), interpreter)
     try:
         _wait_for(process, server)
         yield server
@@ -77,10 +74,8 @@ def serving(
         running.end(process)
 
 
-def _start(
-    command: str, server: Running, env: Mapping[str, str], interpreter: str, cores: tuple[int, ...]
-) -> "subprocess.Popen[bytes]":
-    with machine.on(*(cores or (machine.SERVER,))), server.log.open("wb") as log:
+def _start(command: str, server: Running, env: Mapping[str, str], interpreter: str) -> "subprocess.Popen[bytes]":
+    with machine.on(machine.SERVER), server.log.open("wb") as log:
         return subprocess.Popen(
             _command_line(command, interpreter), cwd=APPS, env=env, stdout=log, stderr=log, start_new_session=True
         )

@@ -63,19 +63,13 @@ def plan_retire(registrations: Registrations, addresses: Sequence[Address]) -> P
     return plan
 
 
-def apply(
-    registrations: Registrations,
-    plan: Plan,
-    report: Callable[[str], None],
-    wait: Callable[[], object] = wait_for_consistency,
-) -> None:
+def apply(registrations: Registrations, plan: Plan, report: Callable[[str], None]) -> None:
     """Run the plan. After an action with unknown outcome, wait, fetch the state, and plan anew.
 
     Args:
         registrations: where.
         plan: the plan to run.
         report: called with a description of each completed action.
-        wait: waits after an action with unknown outcome.
 
     Raises:
         OutcomeUnknown: this happened too often.
@@ -88,7 +82,7 @@ def apply(
         except OutcomeUnknown:
             if not attempts_left:
                 raise
-            wait()
+            wait_for_consistency()
         else:
             return
 
