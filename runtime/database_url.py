@@ -12,7 +12,7 @@ ESCAPES = "in a password, write '@' as %40, ':' as %3A, '/' as %2F, '#' as %23, 
 POSTGRESQL, SQLITE = "postgresql+psycopg", "sqlite"
 DEFAULT_SCHEMA = "meetergo_inbox"
 """Schema of our tables on PostgreSQL, unless DATABASE_SCHEMA names another. See `check_schema`."""
-ANY_DRIVER = re.compile(r"^postgres(?:ql)?(?:\+[a-z0-9_]+)?://", re.IGNORECASE)
+ANY_DRIVER = re.compile(r"^(?:jdbc:)?postgres(?:ql)?(?:\+[a-z0-9_]+)?://", re.IGNORECASE)
 """What a URL of PostgreSQL begins with: a platform shares its own, which may name the driver that the platform uses."""
 SEVERAL_HOSTS = re.compile(rf"^({re.escape(POSTGRESQL)}://(?:.*@)?)([^@/?\[]+:\d+,[^@/?\[]+)(/[^?]*)?(?:\?(.*))?$")
 """A URL whose hosts have a port each, as libpq takes it: `host1:5432,host2:5432/database`."""
@@ -46,7 +46,7 @@ def check_database_url(url: str) -> str:
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError, TypeError):
-        raise ValueError(f"{EXAMPLES}; {ESCAPES}") from None
+        raise ValueError(f"{EXAMPLES}; {ESCAPES}" if url.startswith(POSTGRESQL) else EXAMPLES) from None
     if parts.drivername == SQLITE:
         _check_sqlite(url, parts)
         return url

@@ -48,6 +48,7 @@ SETTING_NAMES = frozenset(
     WEBHOOK_SIGNATURE_TOLERANCE WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - a list would take thirty more lines
 )
 """Every setting of every process. Other names in `.env` are for libraries and for the platform's hook."""
+QUOTES = ('"', "'")
 FILE_SUFFIX = "_FILE"
 """Suffix of a variable that names a file with a secret setting."""
 
@@ -270,9 +271,7 @@ class Settings(BaseModel):
             settings = cls(**values)
             env_file.export(env_file.ENV_FILE, SETTING_NAMES | {name + FILE_SUFFIX for name in SETTING_NAMES})
         except ValidationError as error:
-            exit_with_message(
-                *[_error_message(fault) for fault in error.errors(include_input=False, include_context=False)]
-            )
+            exit_with_message(*[_error_message(fault) for fault in error.errors(include_context=False)])
         except (UnusableSetting, UnusableFile) as error:
             exit_with_message(f"{error} (see .env.example).")
         finally:
@@ -488,4 +487,6 @@ def _error_message(fault: Any) -> str:
         if name == "REDIS_URL" and DEV_REDIS_SOCKET.parent.is_dir():
             message += " Or start `make run` in this folder: its Redis is used if REDIS_URL is not set."
         return message
+    if str(fault["input"]).startswith(QUOTES):
+        message = "it begins with a quote, which is part of the value here: leave the quotes out"
     return f"{name} cannot be used: {message} (see .env.example)."

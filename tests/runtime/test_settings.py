@@ -36,6 +36,7 @@ def test_a_list_is_split_at_its_commas(monkeypatch: pytest.MonkeyPatch, text: st
         ("postgres://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
         ("postgresql://u:p@h:5432/d?sslmode=require", "postgresql+psycopg://u:p@h:5432/d?sslmode=require"),
         ("postgresql+psycopg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("jdbc:postgresql://h/d?user=u&password=p", "postgresql+psycopg://h/d?user=u&password=p"),
         ("postgresql+asyncpg://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
         ("PostgreSQL+psycopg2://u:postgres://@h/d", "postgresql+psycopg://u:postgres://@h/d"),
         ("postgresql://u:p%40@h/d?client_encoding=utf8", "postgresql+psycopg://u:p%40@h/d?client_encoding=utf8"),
@@ -96,6 +97,9 @@ def test_the_environment_overrides_the_file_and_an_empty_variable_unsets(
         (DatabaseSettings, "DATABASE_URL", "postgresql://hidden@h/d?options=-cdatestyle%3DGerman", "set datestyle"),
         (DatabaseSettings, "DATABASE_URL", "postgresql://h/d?options=-c%20bytea_output%3Dx", "set bytea_output"),
         (DatabaseSettings, "DATABASE_URL", "postgresql://u:hid@den/hidden@h/d", "in a password, write '@' as %40"),
+        (DatabaseSettings, "DATABASE_URL", '"postgresql://u:hidden@h/d"', "leave the quotes out"),
+        (StoreSettings, "REDIS_URL", "'redis://:hidden@h/0'", "leave the quotes out"),
+        (EncryptedStoreSettings, "BODY_KEYS", "'hidden','hidden'", "leave the quotes out"),
         (StoreSettings, "REDIS_URL", None, "is not set"),
         (StoreSettings, "REDIS_URL", "redis://:hid@den/hidden@h:6379/0", "in a password, write '@' as %40"),
         (StoreSettings, "REDIS_URL", "http://hidden@h", "should look like 'redis://host"),
@@ -118,6 +122,16 @@ def test_a_bad_setting_ends_the_process_with_a_message_that_names_it(
     assert message.startswith(f"{name} ")
     assert expected in message
     assert "hidden" not in message
+
+
+@pytest.mark.parametrize("url", ["inbox.db", "mysql://hidden@h/d", "psql 'postgresql://u:hidden@h/d'"])
+def test_what_is_no_url_of_ours_is_not_advised_on_its_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(SystemExit):
+        DatabaseSettings.load()
+    assert "in a password" not in capsys.readouterr().err
 
 
 def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
