@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from meetergo.retry_after import MAX_RETRY_AFTER
 from models.account import DEFAULT, IS_OTHER
 from runtime.database import database_now, partial_index, update_rows
-from runtime.errors import Permanent, Transient, cause_of, describe
+from runtime.errors import Failure, Permanent, Transient, cause_of, describe
 
 T = TypeVar("T")
 
@@ -252,6 +252,6 @@ def backoff(attempts: int, error: Exception) -> timedelta:
 def stored_error(error: Exception) -> str:
     """Return the text of an error to store in the row. It may quote the row's data, so it must not be logged."""
     message = describe(error)
-    if not isinstance(error, Permanent | Transient):
+    if not isinstance(error, Failure):
         message = f"{message}: {cause_of(error)}"[:500]
     return message.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()  # storable in any database

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.retryable import stored_error
-from runtime.database import Database
+from runtime.database import Database, RowsDiscarded
 from runtime.errors import Transient, describe, log_fields
 
 GUEST = "guest@example.com"
@@ -62,3 +62,8 @@ def test_a_stored_database_error_begins_with_its_cause_and_holds_no_statement(da
     assert stored_error(error).startswith(f"{describe(error)}: ")
     assert "audit_log" in stored_error(error)
     assert "[SQL" not in stored_error(error)
+
+
+def test_a_stored_error_of_our_own_says_it_once() -> None:
+    error = RowsDiscarded("notifications")
+    assert stored_error(error) == str(error)
