@@ -23,6 +23,7 @@ MAX_BODY = 64 * 1024 * 1024
 DEFAULT_THREADS = 64
 MAX_PROCESSES = 256
 MAX_THREADS = 1024
+EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - compared, not listened on
 HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -75,6 +76,13 @@ class ReceiverSettings(StoreSettings, SignedAddressSettings, EncryptionSettings,
     port: int = Field(8000, ge=0, le=65535)
     web_processes: int = Field(1, ge=1, le=MAX_PROCESSES)
     web_threads: int = Field(DEFAULT_THREADS, ge=1, le=MAX_THREADS)
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        hosts = {self.host, self.metrics_host}
+        if self.port == self.metrics_port and (len(hosts) == 1 or hosts & EVERY_ADDRESS):
+            raise ValueError("METRICS_PORT cannot be used: PORT is the same")
+        return self
 
     def check_port(self) -> None:
         """Check once, before serving, that the port is free.

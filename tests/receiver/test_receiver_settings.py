@@ -62,6 +62,8 @@ def test_each_scheme_has_its_own_header(monkeypatch: pytest.MonkeyPatch, scheme:
         ({"WEBHOOK_MAX_BODY": "hidden"}, "WEBHOOK_MAX_BODY"),
         ({"PORT": "65536"}, "PORT"),
         ({"WEB_THREADS": "0"}, "WEB_THREADS"),
+        ({"METRICS_PORT": "8000"}, "METRICS_PORT"),
+        ({"METRICS_PORT": "8001", "PORT": "8001", "HOST": "127.0.0.1"}, "METRICS_PORT"),
     ],
 )
 def test_a_bad_setting_ends_the_process_with_a_sentence_that_names_it(
@@ -75,3 +77,9 @@ def test_a_bad_setting_ends_the_process_with_a_sentence_that_names_it(
     assert exit_info.value.code == 2
     assert message.startswith(f"{name} ")
     assert "hidden" not in message
+
+
+def test_the_metrics_may_have_the_same_port_of_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOST", "127.0.0.2")
+    monkeypatch.setenv("METRICS_PORT", "8000")
+    assert ReceiverSettings.load().metrics_port == 8000
