@@ -44,7 +44,7 @@ def create_app(settings: ReceiverSettings) -> ReceiverApp:
 
         app_type, ingest_type = TracedReceiverApp, TracedIngest
     ingest = ingest_type(database, job_queue, cipher, settings.web_threads)
-    readiness = Readiness(database.probe_write, job_queue.probe_write)
+    readiness = Readiness(database.probe_deliveries, job_queue.probe_write)
     if settings.metrics_port:
         from receiver.metrics import count  # late: see runtime/metrics_server.py
 

@@ -36,7 +36,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.engine import Connection, CursorResult, ExceptionContext, make_url
-from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -102,6 +102,8 @@ DIALECT_OPTIONS = "meetergo_inbox_dialect_options"
 """Key in the `info` of an index; see `dialect_options`."""
 PROBE_BYTES = 16 * 1024
 PROBE_STATUS = "done"
+LOCK_TIMEOUT_SQLSTATE = "55P03"
+REFUSED_TABLE_SQLSTATES = {"42501", "55000"}
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -229,6 +231,7 @@ class Database:
         self.engine = open_engine(url, pool_size, statement_timeout, pre_ping, schema)
         self._reader = self.engine.execution_options(sqlite_begin="DEFERRED")
         self._probe_insert, self._probe_update = _probe_statements(schema_of(self.engine))
+        self._probe_rights = _rights_statements(schema_of(self.engine))
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -283,6 +286,20 @@ class Database:
             yield session
 
     def probe_write(self) -> None:
+        """Ask whether a delivery could be stored, handled and ended now: see `probe_deliveries`.
+
+        Of the other tables that each booking needs, PostgreSQL is asked for our rights alone: a platform has triggers
+        there, which would take a row of the probe for a booking.
+
+        Raises:
+            SQLAlchemyError: it could not, or the database does not answer.
+        """
+        with self._rolled_back_probe() as connection:
+            self._probe_deliveries(connection)
+            if self.supports_skip_locked:
+                self._probe_rights_to_bookings(connection)
+
+    def probe_deliveries(self) -> None:
         """Ask whether a delivery could be stored and ended now, by an INSERT and an UPDATE that are rolled back.
 
         A read-only or full database, a standby, a revoked right and a trigger that fails or writes something else all
@@ -293,17 +310,33 @@ class Database:
         Raises:
             SQLAlchemyError: it could not, or the database does not answer.
         """
+        with self._rolled_back_probe() as connection:
+            self._probe_deliveries(connection)
+
+    @contextmanager
+    def _rolled_back_probe(self) -> Iterator[Connection]:
         with self.engine.connect() as connection, connection.begin() as transaction:
             undone = connection.begin_nested() if self.supports_skip_locked else transaction
             try:
-                with _sqlite_pragma(connection, "cache_size = 1", SQLITE_CACHE):  # else a full disk shows at the commit
-                    row = _probe_row()
-                    connection.execute(self._probe_insert, row)
-                    updated = connection.execute(self._probe_update, {"probe_id": row["id"]})
-                    if updated.rowcount != 1:  # not that of the INSERT: a trigger may put rows into a child table
-                        raise RowsDiscarded("deliveries")
+                yield connection
             finally:
                 undone.rollback()
+
+    def _probe_deliveries(self, connection: Connection) -> None:
+        with _sqlite_pragma(connection, "cache_size = 1", SQLITE_CACHE):  # else a full disk shows at the commit
+            row = _probe_row()
+            connection.execute(self._probe_insert, row)
+            updated = connection.execute(self._probe_update, {"probe_id": row["id"]})
+            if updated.rowcount != 1:  # not that of the INSERT: a trigger may put rows into a child table
+                raise RowsDiscarded("deliveries")
+
+    def _probe_rights_to_bookings(self, connection: Connection) -> None:
+        try:
+            for statement in self._probe_rights:
+                connection.exec_driver_sql(statement)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) != LOCK_TIMEOUT_SQLSTATE:  # who locks a table changes no right
+                raise
 
     @property
     def supports_skip_locked(self) -> bool:
@@ -329,6 +362,21 @@ def _probe_statements(schema: str | None) -> tuple[Insert, Update]:
     deliveries = table("deliveries", *columns, *times, schema=schema)
     is_as_inserted = (deliveries.c.id == bindparam("probe_id"), deliveries.c.status == PROBE_STATUS)
     return insert(deliveries), update(deliveries).where(*is_as_inserted).values(attempts=1)
+
+
+def _rights_statements(schema: str | None) -> list[str]:
+    """Let PostgreSQL explain writes: it checks rights and replica identity, and changes nothing and runs no trigger.
+
+    They are sent one by one: with `prepare_threshold=0` in DATABASE_URL each is prepared, and several cannot be.
+    """
+    place = f'"{schema}".' if schema else ""
+    statements = [f"SELECT 1 FROM {place}platform_users"]  # noqa: S608 - names of ours
+    statements += [
+        f"INSERT INTO {place}{name} DEFAULT VALUES" for name in ("bookings", "booking_changes", "notifications")
+    ]
+    statements += [f"UPDATE {place}{name} SET id = id" for name in ("bookings", "notifications")]  # noqa: S608 - as above
+    timeout = f"SET LOCAL lock_timeout = {POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS}"
+    return [timeout, *(f"EXPLAIN {each}" for each in statements)]
 
 
 def _probe_row() -> dict[str, Any]:
@@ -502,6 +550,11 @@ def is_schema_outdated(error: BaseException) -> bool:
     if cause is not None and hasattr(cause, "sqlstate"):
         return cause.sqlstate in UNDEFINED_SQLSTATES and not cause.diag.context  # else a trigger names what is missing
     return isinstance(error, SQLAlchemyError) and str(cause).startswith(("no such table", "no such column"))
+
+
+def is_table_refused(error: BaseException) -> bool:
+    """Whether PostgreSQL refuses a statement because we lack a right, or its table is published without a key."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) in REFUSED_TABLE_SQLSTATES
 
 
 def create_file(engine: Engine) -> None:

@@ -15,6 +15,7 @@ POSTGRESQL = (
 DISCARD = {"sqlite": "SELECT RAISE(IGNORE)", "postgresql": "RETURN NULL"}
 REFUSE = {"sqlite": "SELECT RAISE(ABORT, 'refused')", "postgresql": "RAISE 'refused'"}
 RETURN_OLD = {"postgresql": "RETURN OLD"}
+FORBID = {"postgresql": "RAISE insufficient_privilege"}
 """Database -> what the trigger does."""
 
 
@@ -64,6 +65,17 @@ def putting_into_child(database: Database, table: str) -> Iterator[None]:
         yield
     finally:
         _execute(database, f"DROP FUNCTION put_into_{table}() CASCADE", f"DROP TABLE {name}_child")
+
+
+@contextmanager
+def published_without_key(database: Database, table: str) -> Iterator[None]:
+    """Publish all tables of PostgreSQL, and take the key from one: nobody can update it."""
+    name = f"{schema_of(database.engine)}.{table}"
+    _execute(database, f"ALTER TABLE {name} REPLICA IDENTITY NOTHING", "CREATE PUBLICATION everything FOR ALL TABLES")
+    try:
+        yield
+    finally:
+        _execute(database, "DROP PUBLICATION everything", f"ALTER TABLE {name} REPLICA IDENTITY DEFAULT")
 
 
 def _execute(database: Database, *statements: str) -> None:

@@ -25,8 +25,9 @@ from operations.replay.dry_run import dry_run
 from operations.replay.report import DryRunReport
 from operations.replay.selection import chunks, select_deliveries
 from operations.replay.service import ReplayService
-from runtime.database import Model
+from runtime.database import Database, Model
 from runtime.errors import Permanent
+from tests.discarding_trigger import FORBID, discarding
 from tests.snapshot import snapshot
 from tests.worker.harness import AT, START, Harness, later
 from tests.worker.test_convergence import BOOKINGS, KINDS, MINUTES, body
@@ -270,3 +271,17 @@ def test_a_webhook_that_is_confirmed_first_is_not_applied_by_the_dry_run(open_ha
     confirming = open_harness(confirm="cancels", meetergo_api_key=key, meetergo_api_url="http://127.0.0.1:1")
     notes = {outcome.delivery.event: outcome.note for outcome in report_of(confirming).outcomes}
     assert notes == {"booking_created": ANY, "booking_cancelled": "meetergo is asked first"}
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_booking_that_we_alone_have_no_right_to_is_one_failure_of_the_report(
+    open_harness: Callable[..., Harness], database: Database
+) -> None:
+    harness = open_harness()
+    harness.process(CREATED, samples.created("b2", START, AT))
+    with discarding(database, "bookings", "INSERT OR UPDATE", "NEW.id = 'b1'", FORBID):
+        outcomes = report_of(harness).outcomes
+    assert {(each.delivery.booking_id, each.status, bool(each.error)) for each in outcomes} == {
+        ("b1", "pending", True),
+        ("b2", "done", False),
+    }

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.migrate import migrate
@@ -136,7 +136,16 @@ def test_a_read_only_database_fails_the_probe_until_it_is_writable(probed_url: s
     database.close()
 
 
-def test_a_revoked_privilege_fails_the_probe_of_an_ordinary_role(probed_url: str, postgresql_url: str) -> None:
+@pytest.mark.parametrize(
+    "right",
+    [
+        "INSERT ON meetergo_inbox.deliveries",
+        "INSERT ON meetergo_inbox.bookings",
+        "UPDATE ON meetergo_inbox.notifications",
+        "SELECT ON meetergo_inbox.platform_users",
+    ],
+)
+def test_a_revoked_privilege_fails_the_probe_of_an_ordinary_role(probed_url: str, right: str) -> None:
     administer(probed_url, "DROP ROLE IF EXISTS clerk", "CREATE ROLE clerk LOGIN")
     administer(probed_url, "GRANT USAGE ON SCHEMA meetergo_inbox TO clerk")
     tables = "ALL TABLES IN SCHEMA meetergo_inbox"
@@ -144,10 +153,12 @@ def test_a_revoked_privilege_fails_the_probe_of_an_ordinary_role(probed_url: str
     database = Database(probed_url.replace("postgres:@", "clerk:@"))
     assert "clerk" in str(database.engine.url)
     database.probe_write()
-    administer(probed_url, "REVOKE INSERT ON meetergo_inbox.deliveries FROM clerk")
+    administer(probed_url, f"REVOKE {right} FROM clerk")
     assert count_deliveries(database) == 0
     with pytest.raises(SQLAlchemyError, match="permission denied"):
         database.probe_write()
+    if "deliveries" not in right:
+        database.probe_deliveries()  # the receiver's: it can go on
     database.close()
     administer(probed_url, "DROP OWNED BY clerk", "DROP ROLE clerk")
 
@@ -174,6 +185,46 @@ def test_a_delivery_that_can_be_stored_but_not_ended_fails_the_probe(
     with pytest.raises(SQLAlchemyError, match=message) as raised:
         database.probe_write()
     assert not is_schema_outdated(raised.value)
+    database.close()
+
+
+def test_the_probe_runs_no_trigger_of_the_platforms_on_bookings(probed_url: str) -> None:
+    administer(
+        probed_url,
+        FAILING_TRIGGER[0],
+        *(
+            f"CREATE TRIGGER audit_{each} BEFORE INSERT OR UPDATE ON meetergo_inbox.bookings FOR EACH {each}"
+            " EXECUTE FUNCTION audit()"
+            for each in ("ROW", "STATEMENT")
+        ),
+    )
+    database = Database(probed_url)
+    database.probe_write()
+    database.close()
+
+
+def test_the_probe_passes_with_statements_that_are_always_prepared(probed_url: str) -> None:
+    parts = make_url(probed_url).update_query_dict({"prepare_threshold": "0"})
+    database = Database(parts.render_as_string(hide_password=False))
+    database.probe_write()
+    database.probe_write()
+    database.close()
+
+
+def test_a_locked_table_of_bookings_does_not_fail_the_probe(probed_url: str) -> None:
+    database, locking = Database(probed_url), Database(probed_url)
+    with locking.transaction() as session:
+        session.execute(text("LOCK TABLE meetergo_inbox.bookings"))
+        database.probe_write()
+    database.close()
+    locking.close()
+
+
+def test_a_booking_that_cannot_be_updated_fails_the_probe(probed_url: str) -> None:
+    administer(probed_url, *(each.replace("deliveries", "bookings") for each in PUBLICATION_WITHOUT_IDENTITY))
+    database = Database(probed_url)
+    with pytest.raises(SQLAlchemyError, match="replica identity"):
+        database.probe_write()
     database.close()
 
 

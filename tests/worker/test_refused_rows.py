@@ -1,6 +1,6 @@
 """The database refuses to update one row: a trigger or a constraint of the platform fails for it alone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,7 +12,15 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import RefusedRows
 from runtime.database import Database
-from tests.discarding_trigger import DISCARD, REFUSE, RETURN_OLD, discarding, refusing_at_commit
+from tests.discarding_trigger import (
+    DISCARD,
+    FORBID,
+    REFUSE,
+    RETURN_OLD,
+    discarding,
+    published_without_key,
+    refusing_at_commit,
+)
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_sender import Flaky, channel  # noqa: F401 - a fixture
 from worker.outbox.claimed import BATCH
@@ -197,3 +205,36 @@ def test_a_delivery_that_could_not_be_updated_is_handled_once_it_can(harness: Ha
     while another.process_due():
         pass
     assert set(statuses(harness).values()) == {"done"}
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("hook", ["", "tests.worker.hooks:do_nothing"], ids=["no hook", "hook"])
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_table_that_takes_nothing_from_us_is_no_deliverys_fault(
+    open_harness: Callable[..., Harness], database: Database, hook: str, number: int
+) -> None:
+    harness = open_harness(platform_hook=hook)
+    ids = harness.deliver(*BODIES[:number])
+    with published_without_key(database, "bookings"):
+        for _ in range(3):
+            with pytest.raises(SQLAlchemyError, match="replica identity"):
+                harness.process_due()
+        assert {(row.status, row.attempts, row.is_isolated) for row in harness.all(Delivery)} == {("pending", 0, False)}
+    harness.process_due()
+    assert statuses(harness) == dict.fromkeys(ids, "done")
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("hook", ["", "tests.worker.hooks:do_nothing"], ids=["no hook", "hook"])
+def test_a_booking_that_we_alone_have_no_right_to_stops_no_other(
+    open_harness: Callable[..., Harness], database: Database, hook: str
+) -> None:
+    harness = open_harness(platform_hook=hook)
+    ids = harness.deliver(*BODIES)
+    with discarding(database, "bookings", "INSERT OR UPDATE", f"NEW.id = '{BOOKING}'", FORBID):
+        for _ in range(9):
+            harness.services.inbox.process_due()
+    assert statuses(harness) == {**dict.fromkeys(ids, "done"), ids[1]: "pending"}
+    (refused,) = [row for row in harness.all(Delivery) if row.id == ids[1]]
+    assert (refused.attempts, refused.booking_id, refused.event) == (1, BOOKING, "booking_created")
+    assert not any(row.is_isolated for row in harness.all(Delivery))

@@ -1,5 +1,6 @@
 """Process due deliveries: from stored bytes to changed bookings, each delivery isolated by a savepoint."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ from models.delivery import DUE_KINDS, Delivery, DueKind, DueRow
 from models.incident import Incident
 from models.retryable import RefusedRows, Turn
 from runtime.contention import is_contention
-from runtime.database import Database, RowsDiscarded, shorten_lock_timeout
+from runtime.database import Database, RowsDiscarded, is_table_refused, shorten_lock_timeout
 from runtime.encryption import BodyCipher
 from runtime.errors import Failure, Permanent, Transient, describe, log_fields
 from runtime.outage import Cooldown
@@ -227,7 +228,7 @@ class InboxProcessor:
         if delivery is None or delivery.status != "pending" or delivery.due_at != checked.due_at:
             return []  # an operator ignored or replayed it meanwhile
         delivery.note = result.note
-        return process_batch(session, [(delivery, result.event)], self.recorder, self.clock())
+        return self._process_batch(session, [(delivery, result.event)])
 
     @contextmanager
     def _claimed(self, batch: _Batch) -> Iterator[Session]:
@@ -431,7 +432,7 @@ class InboxProcessor:
     def _process_group(self, session: Session, group: Sequence[ParsedDelivery], deadline: float) -> list[Outcome]:
         """Handle a group together, until `deadline` in monotonic seconds; if one of them fails, each alone."""
         try:
-            return process_batch(session, group, self.recorder, self.clock(), deadline)
+            return self._process_batch(session, group, deadline)
         except Exception as error:
             if len(group) == 1 or is_lost(session):
                 raise  # see `_isolate`
@@ -443,7 +444,20 @@ class InboxProcessor:
         for each in group:
             if outcomes and time.monotonic() > deadline:
                 break
-            outcomes += process_batch(session, [each], self.recorder, self.clock())
+            outcomes += self._process_batch(session, [each])
+        return outcomes
+
+    def _process_batch(
+        self, session: Session, group: Sequence[ParsedDelivery], deadline: float = math.inf
+    ) -> list[Outcome]:
+        """Like `process_batch`, but probe a table refused to one delivery: if it is refused to all, none is to blame.
+
+        Raises:
+            Exception: as `process_batch`, or the reason why the database cannot be written.
+        """
+        outcomes = process_batch(session, group, self.recorder, self.clock(), deadline)
+        if any(outcome.error and is_table_refused(outcome.error) for outcome in outcomes):
+            self.database.probe_write()
         return outcomes
 
     def _await_check(self, session: Session, delivery: Delivery, event: BookingEvent, kind: DueKind) -> Outcome:
