@@ -19,7 +19,7 @@ def _values(redis: Redis, key: bytes) -> list[bytes]:
     if kind == b"list":
         return redis.lrange(key, 0, -1)
     if kind == b"string":
-        return [redis.get(key)]
+        return [redis.get(key) or b""]  # it may have expired just now
     if kind == b"stream":
         return list(_fields(redis, key))
     return list(redis.smembers(key) if kind == b"set" else redis.zrange(key, 0, -1))
