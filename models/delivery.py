@@ -167,11 +167,12 @@ class Delivery(Retryable, Model):
     HANDLING_COLUMNS = ("status", "attempts", "due_at", "last_error", "ended_at", "event", "booking_id", "note")
     """The columns that handling may change."""
     CHANGED_BY_EACH_UPDATE = ("status", "attempts")
+    DUE_ORDER = ("attempts", "due_at", "received_at", "id")
 
     __tablename__ = "deliveries"
     __table_args__ = (
         partial_index("ix_deliveries_of_account", "account", "received_at", "id", where=IS_OTHER),
-        *retryable_indexes("deliveries", "attempts", "due_at", "received_at", "id"),
+        *retryable_indexes("deliveries", *DUE_ORDER),
         partial_index("ix_deliveries_booking_id", "booking_id", where="booking_id IS NOT NULL"),
         Index("ix_deliveries_received_at", "received_at"),
     )
@@ -223,11 +224,6 @@ class Delivery(Retryable, Model):
         """Build the query once: that takes longer than the query."""
         of_kinds = (exists().where(*cls._is_due(kind, NOW)) for kind in DUE_KINDS)
         return cast("Select[Any]", select(*of_kinds, cls.first_other_account().scalar_subquery()))
-
-    @classmethod
-    def due_order(cls) -> tuple[ColumnElement[Any], ...]:
-        """Columns by which pending rows are claimed: all those of their index, in its order."""
-        return cls.attempts.expression, cls.due_at.expression, cls.received_at.expression, cls.id.expression
 
     @classmethod
     def claim_due(

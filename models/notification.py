@@ -85,10 +85,12 @@ class Notification(Retryable, Model):
     KEY = ("booking_id", "key")
     """The columns of the unique index."""
 
+    DUE_ORDER = ("due_at", "id")
+
     __tablename__ = "notifications"
     __table_args__ = (
         partial_index("ix_notifications_of_account", "account", "created_at", "id", where=IS_OTHER),
-        *retryable_indexes("notifications", "due_at", "id"),
+        *retryable_indexes("notifications", *DUE_ORDER),
         Index("ix_notifications_booking_id_key", "booking_id", "key", unique=True),
         Index("ix_notifications_created_at", "created_at"),
     )
@@ -370,11 +372,6 @@ class Notification(Retryable, Model):
         order = (cls.crashes, cls.due_at, cls.id) if is_isolated else cls.due_order()
         query = select(cls).where(*cls._is_claimable(is_isolated=is_isolated)).order_by(*order)
         return query.limit(bindparam("limit", type_=Integer)).with_for_update(skip_locked=True)
-
-    @classmethod
-    def due_order(cls) -> tuple[ColumnElement[Any], ...]:
-        """Columns by which pending rows are claimed: all those of their index, in its order."""
-        return cls.due_at.expression, cls.id.expression
 
     @classmethod
     def _is_claimable(cls, *, is_isolated: bool) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from string import ascii_letters, digits
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from sqlalchemy import Index, Select, String, Text, TextClause, and_, false, literal, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -61,6 +61,9 @@ class Retryable:
     `is_isolated` is set when a worker that had claimed the row died: the row is then tried alone, under its own claim.
     `crashes` counts the workers that died while processing it alone; see models/claim.py.
     """
+
+    DUE_ORDER: ClassVar[tuple[str, ...]]
+    """The columns of the index of pending rows, in which order they are claimed."""
 
     account: Mapped[str]
     status: Mapped[Status] = mapped_column(String(7), default="pending")
@@ -141,8 +144,8 @@ class Retryable:
 
     @classmethod
     def due_order(cls) -> tuple[ColumnElement[Any], ...]:
-        """Columns by which pending rows are claimed: all those of their index, in its order."""
-        raise NotImplementedError
+        """Columns by which pending rows are claimed."""
+        return tuple(getattr(cls, name).expression for name in cls.DUE_ORDER)
 
     @classmethod
     def where_scheduled(cls, now: datetime) -> ColumnElement[bool]:
