@@ -16,12 +16,19 @@ import models.tables  # noqa: F401 - so that all tables are known
 from models.migrations.newer import find_newer, hidden_version, missing, restricted_tables, version_of
 from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
 from runtime.contention import with_retry
-from runtime.database import DIALECT_OPTIONS, NAMING_CONVENTION, SQLITE_SAVEPOINTS, Model, create_file, schema_of
+from runtime.database import (
+    DIALECT_OPTIONS,
+    INSUFFICIENT_PRIVILEGE_SQLSTATE,
+    NAMING_CONVENTION,
+    SQLITE_SAVEPOINTS,
+    Model,
+    create_file,
+    schema_of,
+)
 from runtime.database_url import DEFAULT_SCHEMA
 from runtime.errors import first_line
 
 UNUSABLE_ENCODINGS = ("SQL_ASCII",)
-INSUFFICIENT_PRIVILEGE_SQLSTATE = "42501"
 DUPLICATE_SQLSTATES = {"42P07", "42710"}
 """duplicate_table (also a view, an index or a sequence), duplicate_object. Messages may be in another language."""
 HEAD = "head"

@@ -63,7 +63,7 @@ class Retryable:
     """
 
     DUE_ORDER: ClassVar[tuple[str, ...]]
-    """The columns of the index of pending rows, in which order they are claimed."""
+    """The columns of the index of pending rows, which are claimed in this order."""
 
     account: Mapped[str]
     status: Mapped[Status] = mapped_column(String(7), default="pending")

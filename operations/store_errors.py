@@ -15,11 +15,11 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.orm.exc import StaleDataError
 
 from operations.errors import MIGRATE_COMMAND, first_line
-from runtime.database import RowsDiscarded, is_schema_outdated
+from runtime.database import INSUFFICIENT_PRIVILEGE_SQLSTATE, RowsDiscarded, is_schema_outdated
 from runtime.redis.client import NotWritable
 
 PASSWORD_REQUIRED = ("NOAUTH", "Authentication required", "must be called with the client already authenticated")
-READ_ONLY_SQLSTATE, DISK_FULL_SQLSTATE, INSUFFICIENT_PRIVILEGE_SQLSTATE = "25006", "53100", "42501"
+READ_ONLY_SQLSTATE, DISK_FULL_SQLSTATE = "25006", "53100"
 TABLES_MISSING = f"the database does not have the tables of this version: {MIGRATE_COMMAND}"
 
 StoreError = (DBAPIError, NoConnectionFree, RedisError, RowsDiscarded, StaleDataError)

@@ -103,7 +103,9 @@ DIALECT_OPTIONS = "meetergo_inbox_dialect_options"
 PROBE_BYTES = 16 * 1024
 PROBE_STATUS = "done"
 LOCK_TIMEOUT_SQLSTATE = "55P03"
-REFUSED_TABLE_SQLSTATES = {"42501", "55000"}
+INSUFFICIENT_PRIVILEGE_SQLSTATE = "42501"
+REFUSED_TABLE_SQLSTATES = {INSUFFICIENT_PRIVILEGE_SQLSTATE, "55000"}
+"""Of a missing right, and of a table that is published without a replica identity."""
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -365,7 +367,7 @@ def _probe_statements(schema: str | None) -> tuple[Insert, Update]:
 
 
 def _rights_statements(schema: str | None) -> list[str]:
-    """Let PostgreSQL explain writes: it checks rights and replica identity, and changes nothing and runs no trigger.
+    """Build EXPLAINs of writes: they check rights and replica identity, change nothing, and run no trigger.
 
     They are sent one by one: with `prepare_threshold=0` in DATABASE_URL each is prepared, and several cannot be.
     """
@@ -553,7 +555,7 @@ def is_schema_outdated(error: BaseException) -> bool:
 
 
 def is_table_refused(error: BaseException) -> bool:
-    """Whether PostgreSQL refuses a statement because we lack a right, or its table is published without a key."""
+    """Whether PostgreSQL says that a table is refused to us. A trigger or a policy can say the same of one row."""
     return getattr(getattr(error, "orig", None), "sqlstate", None) in REFUSED_TABLE_SQLSTATES
 
 

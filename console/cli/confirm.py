@@ -1,4 +1,4 @@
-"""Confirmation before an act: the options that replace it, and the question.
+"""Confirmation before an action: the question, and the options of commands that ask it.
 
 No, and no answer, exit with 1, Ctrl-C with 130: see `console.app`.
 """
