@@ -95,17 +95,27 @@ def key_of(redis: Redis, *parts: str) -> str:
 
 
 def probe_write(redis: Redis) -> None:
-    """Check that Redis can be written: a replica or a full one answers a ping, too.
+    """Check that Redis can be written as RQ writes it: a replica or a full one answers a ping, too.
 
-    Several keys are written in a transaction, as for a job: some proxies and rights of users exclude these, and a Redis
-    Cluster those with keys of different slots.
+    Keys of all kinds are written in a transaction, as for a job: some proxies and rights of users exclude these, and a
+    Redis Cluster those with keys of different slots.
 
     Raises:
         RedisError: it cannot.
     """
+    kinds = "string", "hash", "set", "sorted-set", "list", "other-list"
+    string, hash_name, set_name, sorted_set, list_name, other_list = keys = [
+        key_of(redis, "probe", kind) for kind in kinds
+    ]
     with redis.pipeline() as pipeline:
-        for name in ("probe", "probe-2"):
-            pipeline.set(key_of(redis, name), 1, px=1000)
+        pipeline.set(string, 1)
+        pipeline.hset(hash_name, "field", "value")
+        pipeline.sadd(set_name, "member")
+        pipeline.zadd(sorted_set, {"member": 1})
+        pipeline.rpush(list_name, "element")
+        pipeline.blmove(list_name, other_list, 1)  # inside a transaction it does not wait
+        pipeline.expire(other_list, 1)
+        pipeline.delete(*keys)
         pipeline.execute()
 
 

@@ -119,12 +119,30 @@ def test_users_and_passwords_of_a_sentinel_url_are_the_servers() -> None:
     assert {each.connection_pool.connection_kwargs["password"] for each in manager.sentinels} == {"y"}
 
 
-def test_the_probe_notices_a_user_who_may_write_but_not_in_a_transaction(redis: Redis) -> None:
-    redis.execute_command("ACL", "SETUSER", "clerk", "on", ">secret", "~*", "+@all", "-@transaction")
+@pytest.mark.parametrize(
+    ("rights", "refused"),
+    [
+        ("-@transaction", "multi"),
+        ("-@hash", "hset"),
+        ("-@set", "sadd"),
+        ("-@sortedset", "zadd"),
+        ("-@list", "rpush"),
+        ("-@blocking", "blmove"),
+        ("-expire", "expire"),
+        ("-del", "del"),
+    ],
+)
+def test_the_probe_notices_a_user_who_may_not_write_as_rq_does(redis: Redis, rights: str, refused: str) -> None:
+    redis.execute_command("ACL", "SETUSER", "clerk", "on", ">secret", "~*", "+@all", rights)
     try:
         kwargs = redis.connection_pool.connection_kwargs
         with connect(f"redis://clerk:secret@{kwargs['host']}:{kwargs['port']}/0") as client:
-            with pytest.raises(NoPermissionError, match="multi"):
+            with pytest.raises(NoPermissionError, match=refused):
                 JobQueue(client).probe_write()
     finally:
         redis.execute_command("ACL", "DELUSER", "clerk")
+
+
+def test_the_probe_leaves_nothing_behind(redis: Redis) -> None:
+    JobQueue(redis).probe_write()
+    assert redis.keys() == []
