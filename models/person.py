@@ -169,7 +169,10 @@ def person_from(email: str = "", phone: str = "", name: str = "") -> Person:
 def normalize_text(text: str) -> str:
     """Normalize a text for comparison: case, width, composition and invisible characters do not matter."""
     if not text.isascii():
-        text = "".join(character for character in normalize("NFKC", text) if category(character) != "Cf")
+        text = normalize("NFKC", text)
+        for character in set(text):
+            if category(character) == "Cf":
+                text = text.replace(character, "")
     return " ".join(text.casefold().split())
 
 
