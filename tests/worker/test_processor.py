@@ -1,13 +1,17 @@
 """From accepted bytes to changed bookings, on SQLite and on PostgreSQL."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from sqlalchemy.orm import Session
 
@@ -493,6 +497,36 @@ def test_an_error_that_this_database_cannot_keep_fails_its_row_alone(
         harness.services.database.close()
     assert rows["b2"] == ("done", 0, None)
     assert [row[:2] for key, row in rows.items() if key != "b2"] == [("pending", 1)]
+
+
+@ON_SQLITE
+@pytest.mark.parametrize("is_isolated", [False, True])
+def test_a_lock_that_another_process_holds_for_long_is_no_delivery_s_fault(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, is_isolated: bool
+) -> None:
+    """It is taken after the claim was recorded, and free again when the worker asks whether the database is well."""
+    database, inbox = harness.services.database, harness.services.inbox
+    monkeypatch.setattr("runtime.database.SQLITE_BUSY_TIMEOUT_SECONDS", 0.05)
+    ids = harness.deliver(CREATED, samples.created("b2", START, AT))
+    with database.transaction() as session:
+        session.execute(update(Delivery).values(is_isolated=is_isolated))
+    with closing(sqlite3.connect(str(database.engine.url.database), isolation_level=None)) as other:
+
+        def release() -> None:
+            other.execute("ROLLBACK")
+            Database.probe_write(database)
+
+        def record_claim(*claim: Any) -> None:
+            recorded(*claim)
+            other.execute("BEGIN IMMEDIATE")
+
+        recorded = Claim.record
+        monkeypatch.setattr(Claim, "record", record_claim)
+        monkeypatch.setattr(database, "probe_write", release)
+        with pytest.raises(OperationalError):
+            inbox.process_due()
+    assert [(row.attempts, row.is_isolated) for row in harness.all(Delivery)] == [(0, is_isolated)] * len(ids)
+    assert not harness.all(FailedAttempt)
 
 
 @ON_SQLITE

@@ -239,6 +239,7 @@ class InboxProcessor:
             with self._dropping_claims():
                 self._record_batch_claim(batch)  # SQLite's only lock would block it later
                 self._parse_ahead(batch)
+                batch.rows = []  # none is to blame if another process keeps the lock
                 with self.database.transaction() as session:
                     self._fill(session, batch, ids)
                     yield session
