@@ -6,7 +6,7 @@ found without a lock, and changed one booking at a time, in the order of locks t
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -184,27 +184,36 @@ def vacuum(database: Database, timeout: timedelta = VACUUM_TIMEOUT) -> bool:
     """Vacuum SQLite and truncate its write-ahead log: both may hold overwritten data. PostgreSQL vacuums by itself.
 
     Returns:
-        Whether it succeeded; it fails while other processes read for longer than `timeout`.
+        Whether it succeeded; it fails while other processes read or write for longer than `timeout`.
     """
     if database.supports_skip_locked:
         return True
+    with closing(database.engine.raw_connection()) as connection:
+        raw: Any = connection.driver_connection
+        return all(_retried(partial(step, raw), timeout) for step in (_rewrite, _truncate_log))
+
+
+def _retried(step: Callable[[], bool], timeout: timedelta) -> bool:
     deadline = time.monotonic() + timeout.total_seconds()
-    while not _vacuum(database):
+    while not step():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
     return True
 
 
-def _vacuum(database: Database) -> bool:
-    with closing(database.engine.raw_connection()) as connection:
-        raw: Any = connection.driver_connection
-        try:
-            raw.execute("VACUUM")
-            busy, *_ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except raw.OperationalError:
-            return False
-    return not busy
+def _rewrite(raw: Any) -> bool:
+    with suppress(raw.OperationalError):
+        raw.execute("VACUUM")
+        return True
+    return False
+
+
+def _truncate_log(raw: Any) -> bool:
+    with suppress(raw.OperationalError):
+        busy, *_ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    return False
 
 
 def _is_provider_id(key: str) -> bool:

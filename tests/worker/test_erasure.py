@@ -379,6 +379,24 @@ def test_an_sqlite_file_that_others_read_is_reported(
     assert "other processes are reading the database file" in done.output
 
 
+def test_an_erasure_that_left_old_copies_is_completed_when_it_is_run_again(
+    harness: Harness, database: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It ended or was killed after it had changed the rows, so that nobody with the address is found any more."""
+    if database.supports_skip_locked:
+        pytest.skip("PostgreSQL has its vacuum")
+    marker = "j4n3-m4rk3r@example.com"
+    harness.process(created("b1", guest(marker)))
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure, "vacuum", lambda _database: False)
+        run(marker)
+    assert [path for path in tmp_path.glob("inbox.db*") if marker.encode() in path.read_bytes()]
+    assert run(marker, "--dry-run").exit_code == 1
+    assert [path for path in tmp_path.glob("inbox.db*") if marker.encode() in path.read_bytes()]
+    assert "nobody with this address" in run(marker).output
+    assert not [path.name for path in tmp_path.glob("inbox.db*") if marker.encode() in path.read_bytes()]
+
+
 def test_a_guest_can_be_named_in_many_ways() -> None:
     assert person_from(" Jane <JANE@Example.com> ").emails == {JANE}
     assert person_from(phone="00 49 (170) 555-987").phones == {"49170555987"}
