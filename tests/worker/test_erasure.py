@@ -1,9 +1,12 @@
 """Erase one guest, however the address is written and wherever it appears; report what could not be reached."""
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -395,6 +398,29 @@ def test_an_erasure_that_left_old_copies_is_completed_when_it_is_run_again(
     assert [path for path in tmp_path.glob("inbox.db*") if marker.encode() in path.read_bytes()]
     assert "nobody with this address" in run(marker).output
     assert not [path.name for path in tmp_path.glob("inbox.db*") if marker.encode() in path.read_bytes()]
+
+
+@ON_SQLITE
+def test_a_lock_that_is_held_when_all_rows_are_changed_does_not_end_an_erasure(
+    harness: Harness, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.database.SQLITE_BUSY_TIMEOUT_SECONDS", 0.05)
+    harness.process(created("b1", guest()))
+    erase = erasure.erase
+    with closing(sqlite3.connect(database.engine.url.database, check_same_thread=False)) as other:
+        release = Timer(0.1, other.rollback)
+
+        def erase_and_lock(*arguments: Any) -> Any:
+            done = erase(*arguments)
+            other.execute("BEGIN IMMEDIATE")
+            release.start()
+            return done
+
+        monkeypatch.setattr(erasure, "erase", erase_and_lock)
+        done = run(JANE)
+        release.join()
+    assert done.exit_code == 0
+    assert [row.kind for row in harness.all(Intervention)] == ["erased"]
 
 
 def test_a_guest_can_be_named_in_many_ways() -> None:

@@ -69,6 +69,7 @@ def erase(
     from operations.erasure import GuestName, reason_without_guest, refuse_several
     from operations.errors import OperationError
     from operations.settings import ErasureSettings
+    from runtime.contention import in_transaction
 
     check_can_ask(as_json, yes, dry_run)
     try:
@@ -100,9 +101,8 @@ def erase(
                 "It cannot be undone, and deliveries that name the guest cannot be replayed. Continue?", err=True
             )
         erased = erase_guest(database, cipher, person, datetime.now(UTC), found)
-        with database.transaction() as session:
-            act = dict(by=by, reason=reason_without_guest(reason, person, found), account=account or DEFAULT)
-            Intervention.record_act(session, "erased", datetime.now(UTC), **act)
+        act = dict(by=by, reason=reason_without_guest(reason, person, found), account=account or DEFAULT)
+        in_transaction(database, lambda session: Intervention.record_act(session, "erased", datetime.now(UTC), **act))
         if not vacuum(database):
             remaining.append(OLD_PAGES_REMAIN)
     _report_erased(erased, remaining + _remaining_in_database(erased), as_json)
