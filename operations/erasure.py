@@ -3,6 +3,9 @@
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
+from redis import Redis
+from redis.exceptions import RedisError
+
 from models.erasure import ErasureResult, PersonMatches, erase, find, vacuum
 from models.person import Details, Person, identities, person_from
 from models.run import Run
@@ -10,9 +13,12 @@ from operations.errors import OperationError
 from operations.text import printable
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.redis import deferred_deliveries
 
 UNREACHED = ("waiting", "unopened", "skipped")
 """Kinds of rows that an erasure counts but does not change."""
+COPIES = ("redis_only", "redis_down", "old_copies")
+"""Where else copies may be: webhooks that only Redis has, the same while it is down, and SQLite's file."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +84,35 @@ def refuse_several(person: Person, found: PersonMatches) -> None:
         raise OperationError(f"several guests have this name: {known}. Give the address, or --phone")
 
 
-def erase_guest(database: Database, cipher: BodyCipher, guest: GuestName, now: datetime) -> dict[str, int]:
+def erase_guest(
+    database: Database, cipher: BodyCipher, guest: GuestName, redis: Redis, now: datetime
+) -> dict[str, int]:
     """Erase a guest.
 
     Returns:
-        Kind of rows -> number.
+        Kind of rows, or of `COPIES` -> number.
     """
+    copies = _in_redis_only(redis)  # first: what is stored meanwhile may be missed by the search
     erased: ErasureResult = erase(database, cipher, guest.person(), now)
-    vacuum(database)
-    counts = {name: value for name, value in asdict(erased).items() if isinstance(value, int) and value}
-    return counts | ({"skipped": len(erased.skipped)} if erased.skipped else {})
+    counts = {name: value for name, value in asdict(erased).items() if isinstance(value, int)}
+    counts |= {"skipped": len(erased.skipped), **copies, "old_copies": int(not vacuum(database))}
+    return {name: value for name, value in counts.items() if value}
 
 
-def unreached(run: Run) -> int:
-    """Return how many rows an erasure did not reach; 0 for a run of another kind."""
-    return sum(run.outcome.get(name, 0) for name in UNREACHED) if run.kind == "erase" else 0
+def _in_redis_only(redis: Redis) -> dict[str, int]:
+    try:
+        return {"redis_only": deferred_deliveries.read(redis).count}
+    except RedisError:
+        return {"redis_down": 1}
+
+
+def unreached(run: Run) -> dict[str, int]:
+    """Return what an erasure did not reach: `rows`, and each of `COPIES`; empty for a run of another kind."""
+    if run.kind != "erase":
+        return {}
+    rows = sum(run.outcome.get(name, 0) for name in UNREACHED)
+    found = {"rows": rows, **{name: run.outcome.get(name, 0) for name in COPIES}}
+    return {name: number for name, number in found.items() if number}
 
 
 def describe_guest(details: Details) -> str:

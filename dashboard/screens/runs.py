@@ -22,7 +22,7 @@ from models.notification import Notification
 from models.run import Run, RunKind, RunTarget
 from models.search import RowSearch
 from operations.deliveries.search import deliveries_in
-from operations.erasure import unreached
+from operations.erasure import COPIES, unreached
 from operations.errors import OperationError
 from operations.filters import InvalidFilter, parse_rate
 from operations.notifications.search import notifications_in
@@ -82,6 +82,7 @@ def show(run_id: int) -> Response:
         STATUSES=STATUSES,
         VERBS=VERBS,
         is_attended=run.ended_at or _is_attended(),
+        outcome={kind: number for kind, number in run.outcome.items() if kind not in COPIES},
         unreached=unreached(run),
     )
 

@@ -21,7 +21,7 @@ from models.intervention import Intervention, InterventionKind
 from models.notification import Notification
 from models.retention import prune
 from models.run import Run, RunRow
-from operations.erasure import GuestName, erase_guest
+from operations.erasure import COPIES, UNREACHED, GuestName, erase_guest
 from operations.replay.selection import CHUNK_SIZE, SelectedDelivery
 from operations.replay.service import Record, ReplayResult, ReplayService
 from operations.runs.send_again import send_bookings
@@ -106,9 +106,8 @@ def _advance(services: Services, run: Run, now: datetime) -> None:
 def _do_step(services: Services, run: Run, now: datetime) -> None:
     """Prune or erase. Both use their own transactions, and can be repeated from the start."""
     outcome = STEPS[run.kind](services, run, now)
-    values = dict(
-        outcome=outcome, position=run.total, changed=sum(outcome.values()), started_at=now, encrypted_guest=None
-    )
+    changed = sum(number for kind, number in outcome.items() if kind not in (*UNREACHED, *COPIES))
+    values = dict(outcome=outcome, position=run.total, changed=changed, started_at=now, encrypted_guest=None)
 
     def end(session: Session) -> None:
         if not run.advance(session, status="done", ended_at=services.inbox.clock(), **values):
@@ -130,7 +129,7 @@ def _erase(services: Services, run: Run, now: datetime) -> dict[str, int]:
         raise ValueError("the run names no guest")
     cipher = services.inbox.cipher
     guest = GuestName(**json.loads(cipher.decrypt(EncryptedBody(run.encrypted_guest, run.encrypted_with))))
-    return erase_guest(services.database, cipher, guest, now)
+    return erase_guest(services.database, cipher, guest, services.job_queue.redis, now)
 
 
 STEPS: dict[str, Callable[[Services, Run, datetime], dict[str, int]]] = {"prune": _prune, "erase": _erase}
