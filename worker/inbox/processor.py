@@ -11,7 +11,6 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
-from sqlalchemy.orm.exc import StaleDataError
 
 from meetergo import events
 from meetergo.events import BookingEvent, Event, UnreadableBody
@@ -21,18 +20,18 @@ from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
 from models.delivery import DUE_KINDS, Delivery, DueKind, DueRow
-from models.incident import Incident
 from models.retryable import RefusedRows, Turn
 from runtime.contention import is_contention
-from runtime.database import Database, RowsDiscarded, is_table_refused, shorten_lock_timeout
+from runtime.database import Database, is_table_refused, shorten_lock_timeout
 from runtime.encryption import BodyCipher
-from runtime.errors import Failure, Permanent, Transient, describe, log_fields
+from runtime.errors import Failure, Permanent, describe
 from runtime.outage import Cooldown
 from runtime.queue import JobQueue
 from worker.drain_result import DrainResult
 from worker.identity import own_name
 from worker.inbox.batch import ChangeRecorder, Outcome, ParsedDelivery, is_lost, process_batch
 from worker.inbox.cancel_check import CancelChecks, CheckResult
+from worker.inbox.isolation import Isolation
 from worker.metrics import Metrics, NoMetrics
 
 BATCH = 200
@@ -60,9 +59,6 @@ LOCK_COOLDOWN = timedelta(seconds=10)
 needs that row would otherwise hold up all others for as long as one may wait."""
 MAX_GROUP = 100
 """Deliveries handled together, with one statement per table instead of one per row."""
-
-REFUSALS = (DBAPIError, RowsDiscarded, StaleDataError)
-"""Errors of an UPDATE that the database refuses, or discards."""
 
 Clock = Callable[[], datetime]
 log = structlog.get_logger()
@@ -188,7 +184,7 @@ class InboxProcessor:
                 outcomes = self.process_all(session, batch.rows, kind, batch.parsed) if batch.rows else []
                 seconds = time.monotonic() - started
         except Exception as error:
-            self._isolate(batch, error)
+            self._report(self._isolation().isolate(kind, batch.ids, error))
             return DrainResult.MORE
         if kind == "isolated" and outcomes and outcomes[0].awaits_check:
             self._check(outcomes[0].delivery)
@@ -197,7 +193,7 @@ class InboxProcessor:
         if kind == "new":
             self._limit.adapt(len(batch.rows), len(outcomes), seconds)
         if batch.rows and not outcomes:
-            self._note_stuck(batch)
+            self._isolation().note_stuck(kind, batch.ids)
             return DrainResult.IDLE
         if batch.has_more or len(outcomes) < len(batch.rows) or any(outcome.awaits_check for outcome in outcomes):
             return DrainResult.MORE
@@ -221,7 +217,7 @@ class InboxProcessor:
                 self._report(outcomes)
         except Exception as error:
             self.database.probe_write()
-            self._fail(delivery.id, error)
+            self._report(self._isolation().fail(delivery.id, error))
 
     def _apply_check(self, session: Session, checked: Delivery, result: CheckResult) -> list[Outcome]:
         delivery = session.get(Delivery, checked.id, with_for_update=True)
@@ -290,78 +286,8 @@ class InboxProcessor:
         batch.has_more = batch.has_more or len(due) == limit or len(batch.rows) < len(due)
         return batch
 
-    def _isolate(self, batch: _Batch, error: Exception) -> None:
-        """Isolate the rows of a failed transaction, which rolled back good rows too: each is tried alone from now on.
-
-        They are to blame only if the database can be written and the transaction of one alone fails again. Then a lost
-        connection is its fault, too: a hook that takes longer than the server lets a transaction idle loses it each
-        time. Once proves nothing, not even of a single row: the server may have restarted.
-
-        Raises:
-            Exception: the same error, if there are no rows, or the reason why the database cannot be written.
-        """
-        if not batch.rows:
-            raise error
-        self.database.probe_write()
-        if batch.kind == "isolated":
-            with self._leaving_refused_alone(batch.ids[0]):
-                self._fail(batch.ids[0], error)
-            return
-        log.warning("batch.isolated", deliveries=len(batch.rows), error=describe(error))
-        try:
-            self._isolate_all(batch.ids)
-        except REFUSALS as refusal:
-            if is_contention(refusal):
-                raise
-            for key in batch.ids:
-                with self._leaving_refused_alone(key):
-                    self._isolate_all([key])
-
-    def _isolate_all(self, ids: Sequence[str]) -> None:
-        with self.database.transaction() as session:
-            Delivery.isolate_all(session, ids)
-
-    @contextmanager
-    def _leaving_refused_alone(self, delivery_id: str) -> Iterator[None]:
-        """Leave a row alone for a while if the database refuses to update it, although it can be written."""
-        try:
-            yield
-        except REFUSALS as error:
-            if is_contention(error):
-                raise
-            self.database.probe_write()
-            self._refused.add(delivery_id)
-            log.error("delivery.not_updatable", delivery_id=delivery_id, **log_fields(error))
-
-    def _fail(self, delivery_id: str, error: Exception) -> None:
-        """Fail only the delivery whose own transaction failed. If its error cannot be stored, store only its type.
-
-        If failed attempts cannot be stored, such as without the right to use their sequence, the row still says so.
-        """
-        try:
-            self._write_failure(delivery_id, error)
-        except Exception:
-            self._write_failure(delivery_id, Transient(type(error).__name__))
-
-    def _write_failure(self, delivery_id: str, error: Exception) -> None:
-        with self.database.transaction() as session:
-            delivery = session.get(Delivery, delivery_id, with_for_update=True)
-            if delivery is None or delivery.status != "pending":
-                return
-            delivery.fail(error, self.clock())
-            session.flush()
-            with suppress(DBAPIError), session.begin_nested():
-                FailedAttempt.record(session, delivery, self.clock())
-        self._report([Outcome(delivery, error)])
-
-    def _note_stuck(self, batch: _Batch) -> None:
-        """Record that due rows made no progress. That never resolves by itself, so an operator has to look at it."""
-        log.error("drain.no_progress", queue="inbox", due=batch.kind, deliveries=len(batch.rows), first=batch.ids[0])
-        try:
-            with self.database.transaction() as session:
-                Incident.record_event(session, "processing_stuck", self.clock())
-        except SQLAlchemyError as error:
-            log.warning("incident.not_recorded", error=type(error).__name__)
+    def _isolation(self) -> Isolation:
+        return Isolation(self.database, self._refused, self.clock())
 
     def _parse_ahead(self, batch: _Batch) -> None:
         """Parse what time allows before SQLite's only write lock is taken. The rows are loaded again under it."""
@@ -436,7 +362,7 @@ class InboxProcessor:
             return self._process_batch(session, group, deadline)
         except Exception as error:
             if len(group) == 1 or is_lost(session):
-                raise  # see `_isolate`
+                raise  # see `Isolation.isolate`
             log.info("batch.split", deliveries=len(group), error=describe(error))
             if is_contention(error):
                 shorten_lock_timeout(session)
