@@ -11,7 +11,7 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import insert
 
-from dashboard.screens.home import CARDS, INCIDENTS, _card
+from dashboard.cards import CARDS, INCIDENTS, card_of
 from dashboard.svg import HEIGHT, sparkline
 from devtools.send import samples
 from models.account import DEFAULT
@@ -219,4 +219,4 @@ def test_home_speaks_german(client: Client, sample_data: Harness) -> None:
 )
 def test_what_needs_a_person_is_a_card(app: Flask, kind: str, values: dict[str, Any], says: str) -> None:
     with app.test_request_context():
-        assert says in _card(Finding("its own sentence", kind=kind, values=values), {}).what
+        assert says in card_of(Finding("its own sentence", kind=kind, values=values), {}).what
