@@ -21,6 +21,7 @@ from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
 
 ACCOUNT_TIMEOUT = timedelta(seconds=1)
 """How long a request may wait for the list of accounts; after that, the last known one counts."""
+GZIP_MAGIC = b"\x1f\x8b"
 ENCODING_REJECTION = "send the body without content-encoding, and JSON in UTF-8"
 
 
@@ -147,10 +148,12 @@ class WebhookAuth:
         """Check the raw body, and verify its signature, after the head was checked.
 
         Raises:
-            RejectedRequest: the body is incomplete or too large, or its signature is invalid.
+            RejectedRequest: the body is incomplete, compressed or too large, or its signature is invalid.
         """
         if len(body) > self.max_body:
             raise RejectedRequest(413, "body too large")
+        if body.startswith(GZIP_MAGIC):  # no header says so
+            raise RejectedRequest(415, ENCODING_REJECTION)
         if not _is_complete(body, head.content_length):
             raise RejectedRequest(400, "body empty or incomplete")
         if self._verifier and not self._verifier.verify(head.headers, body, datetime.now(UTC)):

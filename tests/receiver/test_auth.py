@@ -173,6 +173,14 @@ def test_a_body_that_is_compressed_is_415_unread(
     assert not stream.tell()
 
 
+@pytest.mark.parametrize("environ", [{}, CHUNKED], ids=["stated", "chunked"])
+def test_a_body_of_gzip_that_no_header_names_is_415(
+    app: ReceiverInProcess, assert_rejected: AssertRejected, environ: dict[str, Any]
+) -> None:
+    stream = BytesIO(gzip.compress(BODY))
+    assert_rejected(app.test_client().post(ADDRESS, input_stream=stream, environ_overrides=environ), 415)
+
+
 @pytest.mark.parametrize(
     "charset",
     ["iso-8859-1", "ISO-8859-15", "utf-16", "UTF-16LE", "utf-32", "windows-1252", "latin1", "martian", '"utf-16"'],
