@@ -2,9 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-
-from redis import Redis
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING
 
 from models.erasure import ErasureResult, PersonMatches, erase, find, vacuum
 from models.person import Details, Person, identities, person_from
@@ -13,7 +11,9 @@ from operations.errors import OperationError
 from operations.text import printable
 from runtime.database import Database
 from runtime.encryption import BodyCipher
-from runtime.redis import deferred_deliveries
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 UNREACHED = ("waiting", "unopened", "skipped")
 """Kinds of rows that an erasure counts but does not change."""
@@ -85,7 +85,7 @@ def refuse_several(person: Person, found: PersonMatches) -> None:
 
 
 def erase_guest(
-    database: Database, cipher: BodyCipher, guest: GuestName, redis: Redis, now: datetime
+    database: Database, cipher: BodyCipher, guest: GuestName, redis: "Redis", now: datetime
 ) -> dict[str, int]:
     """Erase a guest.
 
@@ -99,7 +99,11 @@ def erase_guest(
     return {name: value for name, value in counts.items() if value}
 
 
-def _in_redis_only(redis: Redis) -> dict[str, int]:
+def _in_redis_only(redis: "Redis") -> dict[str, int]:
+    from redis.exceptions import RedisError  # late: commands that only list runs need no Redis
+
+    from runtime.redis import deferred_deliveries
+
     try:
         return {"redis_only": deferred_deliveries.read(redis).count}
     except RedisError:
