@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, Timer
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from models.notification import Notification
 from runtime.errors import Permanent, Transient
 from tests.console.cli import ON_SQLITE
 from tests.raw_sql import sql
-from tests.worker.harness import AT, START, Harness
+from tests.worker.harness import AT, START, Harness, later
 from worker import stopping as stopping_module
 from worker.channels import Message, TemporaryRefusal, Unresponsive
 from worker.drain_result import DrainResult
@@ -152,6 +152,22 @@ def test_of_one_destination_messages_leave_one_at_a_time_and_in_their_order(
     pending = [row.booking_id for row in sending.all(Notification)]
     assert endpoints["fake:1"].taken == pending
     assert endpoints["fake:1"].most == 1
+
+
+def test_the_next_message_of_a_booking_leaves_once_the_one_before_it_was_taken(
+    harness: Harness, endpoints: dict[str, Endpoint], stopping: Stopping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_host(harness, 1)
+    harness.process(booking(1, 0))
+    harness.process(samples.rescheduled("b1-0", START + timedelta(hours=1), later(1), START, hostIds=["host-1"]))
+    endpoints["fake:1"] = Endpoint("fake:1")
+    endpoints["fake:1"].answers.clear()
+    assert harness.services.outbox.process_due() is DrainResult.MORE
+    monkeypatch.setattr("worker.outbox.sender.POLL_SECONDS", SOON)
+    Timer(0.1, endpoints["fake:1"].answers.set).start()
+    while harness.services.outbox.process_due():
+        pass
+    assert endpoints["fake:1"].taken == ["b1-0", "b1-0"]
 
 
 def test_who_does_not_answer_in_time_rests_and_no_attempt_of_the_others_is_counted(

@@ -75,6 +75,7 @@ class OutboxSender:
         if not self._destinations.has_capacity or (self._claimed.next_is_isolated and not self._destinations.is_idle):
             self._destinations.wait_for_release(POLL_SECONDS)
             return DrainResult.MORE
+        was_under_way = not self._destinations.is_idle  # its end may make the next message of a booking due
         try:
             routed = self._claim()
         except ClaimRefused as refusal:
@@ -86,7 +87,7 @@ class OutboxSender:
         if not self._claimed.has_more:
             self._destinations.wait_for_release(POLL_SECONDS)
         is_under_way = not self._destinations.is_idle  # read before the releases that the threads may still make
-        if self._claimed.has_more or self._has_released or is_under_way:
+        if self._claimed.has_more or self._has_released or was_under_way or is_under_way:
             return DrainResult.MORE
         return DrainResult.DRAINED if routed else DrainResult.IDLE
 
