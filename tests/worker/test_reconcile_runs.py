@@ -150,6 +150,33 @@ def test_the_lock_of_a_dead_run_expires(provider: Provider) -> None:
         assert 0 < redis.pttl("meetergo-inbox:turn:a test") <= LOCK_TTL.total_seconds() * 1000
 
 
+@ON_SQLITE
+def test_a_run_renews_its_lock_before_each_request(three_hosts: Provider) -> None:
+    redis, left = three_hosts.harness.services.job_queue.redis, list[int]()
+
+    def almost_expires() -> bool:
+        left.append(redis.pttl("meetergo-inbox:turn:reconcile"))
+        redis.pexpire("meetergo-inbox:turn:reconcile", 10_000)
+        return False
+
+    three_hosts.reconciler().run(should_stop=almost_expires)
+    assert len(left) > three_hosts.meetergo.requests[LISTS]
+    assert min(left) > 10_000
+    assert not redis.exists("meetergo-inbox:turn:reconcile")
+
+
+@ON_SQLITE
+def test_a_run_that_lost_its_lock_goes_on(three_hosts: Provider) -> None:
+    redis = three_hosts.harness.services.job_queue.redis
+
+    def take_the_lock() -> bool:
+        redis.set("meetergo-inbox:turn:reconcile", "another")
+        return False
+
+    assert three_hosts.reconciler().run(should_stop=take_the_lock).hosts == 4
+    assert redis.get("meetergo-inbox:turn:reconcile") == b"another"
+
+
 def test_concurrent_runs_do_no_harm(three_hosts: Provider) -> None:
     """Even if the lock is lost: the same drift is the same delivery."""
     reconcilers = [three_hosts.reconciler() for _ in range(3)]

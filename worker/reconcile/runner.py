@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 from redis import Redis
 from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
 
 from meetergo.api.defaults import BULK_SHARE
 from meetergo.api.errors import ApiError, Unauthorised, Unavailable
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 MAX_REQUEST_WAIT = timedelta(minutes=2)
 """Longest wait of a scheduled run for the rate limiter. The run sends no request this close to its end."""
 LOCK_NAME = "reconcile"
-LOCK_TTL = timedelta(minutes=8)
-"""As long as a scheduled run may take. The lock of a killed run expires after it, before the next run is due."""
+LOCK_TTL = timedelta(minutes=1)
+"""How long a killed run keeps others from running. A run renews its lock before each request."""
 
 NOTHING_TO_READ = ReadError("any host", "no host is mapped, and meetergo does not tell this key whose it is")
 
@@ -90,12 +91,18 @@ class Reconciler:
         if is_dry:
             return self._compare(ReconcileRun(self, None, should_stop), only, progress)
         account = self.local_bookings.account
-        with exclusive(self.local_bookings.job_queue.redis, lock_name(account)):
+        with exclusive(self.local_bookings.job_queue.redis, lock_name(account)) as lock:
+
+            def has_to_stop() -> bool:
+                with suppress(LockError, RedisError):
+                    lock.reacquire()
+                return should_stop()
+
             started_at = self.clock()
             with self.local_bookings.database.transaction() as session:
                 row = Reconciliation(started_at=started_at, account=account)
                 session.add(row)
-            return self._compare(ReconcileRun(self, row.id, should_stop), only, progress)
+            return self._compare(ReconcileRun(self, row.id, has_to_stop), only, progress)
 
     def _compare(self, run: "ReconcileRun", only: str | None, progress: Callable[[int, int], None]) -> ReconcileReport:
         report = run.report
@@ -192,8 +199,8 @@ def reconcile_on_schedule(
 
 
 @contextmanager
-def exclusive(redis: Redis, name: str) -> Iterator[None]:
-    """Hold a lock during the block. A second run beside one that outlasts its lock is harmless.
+def exclusive(redis: Redis, name: str) -> Iterator[Lock]:
+    """Hold a lock during the block, to be renewed. A second run beside one that outlasts its lock is harmless.
 
     Raises:
         AlreadyRunning: another process holds the lock.
@@ -203,7 +210,7 @@ def exclusive(redis: Redis, name: str) -> Iterator[None]:
     if not lock.acquire(blocking=False):
         raise AlreadyRunning
     try:
-        yield
+        yield lock
     finally:
         with suppress(LockError, RedisError):
             lock.release()

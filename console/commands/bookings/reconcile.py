@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.reconcile.report import ReconcileReport
     from worker.settings import ReconcileSettings
 
-ALREADY_RUNNING = "another reconciliation is running, or was killed within the last 8 minutes: wait until it is done"
+ALREADY_RUNNING = "another reconciliation is running, or was killed within the last minute: try again soon"
 SHOWN_COLUMNS = {"status", "starts_at", "ends_at"}
 """Columns whose values may be shown: they hold no personal data."""
 MAX_SHOWN = 200
