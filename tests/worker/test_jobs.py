@@ -254,6 +254,24 @@ def test_a_job_whose_worker_was_killed_is_queued_again_and_is_no_failure(failing
     assert not failed(failing_harness).get_job_ids()
 
 
+def test_a_job_whose_worker_was_killed_right_after_popping_it_is_queued_again_by_the_sweep(
+    harness: Harness, redis: Redis
+) -> None:
+    job_queue = harness.services.job_queue
+    queue = job_queue.queue("inbox")
+    job_queue.enqueue_store(PACKED)
+    killed = QueueWorker([queue], connection=queue.connection, serializer=JSONSerializer)
+    job = killed.dequeue_job_and_maintain_ttl(timeout=1)[0]  # type: ignore[index]
+    job_queue.requeue_abandoned("inbox")
+    assert queue.count == 0, "a worker may have popped it just now"
+    popped = queue.intermediate_queue
+    redis.set(popped.get_first_seen_key(job.id), datetime.now(UTC).timestamp() - 61)
+    job_queue.requeue_abandoned("inbox")
+    assert (queue.get_job_ids(), popped.get_job_ids()) == ([job.id], [])
+    run_worker(harness)
+    assert len(harness.all(Delivery)) == 1
+
+
 def test_a_job_whose_worker_was_killed_ends_although_its_first_execution_has_expired(
     harness: Harness, redis: Redis, capfd: pytest.CaptureFixture[str]
 ) -> None:
