@@ -362,16 +362,13 @@ class Booking(Model):
         self.revision += 1
         self.updated_at = now
         notification_kinds = _notification_kinds(None if is_new else before, after, attendee_left)
+        silent_kind: ChangeKind = "linked" if names == ["platform_user_id"] else "updated"
         change = BookingChange(
             booking=self,
             booking_id=self.id,
             account=self.account,
             revision=self.revision,
-            kind=notification_kinds[0]
-            if notification_kinds
-            else "linked"
-            if names == ["platform_user_id"]
-            else "updated",
+            kind=notification_kinds[0] if notification_kinds else silent_kind,
             before=None if is_new else {name: before[name] for name in names},
             after={name: after[name] for name in names},
             notification_kinds=notification_kinds,
