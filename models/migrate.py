@@ -73,13 +73,11 @@ def check_encoding(engine: Engine) -> str | None:
             f"the database's encoding is {encoding}, which does not know characters: create one with"
             " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
         )
+    if encoding == "UTF8":
+        return None
     return (
-        None
-        if encoding == "UTF8"
-        else (
-            f"The database's encoding is {encoding}: a webhook whose guest has a name that it cannot write ends dead."
-            " One with ENCODING 'UTF8' takes all."
-        )
+        f"The database's encoding is {encoding}: a webhook whose guest has a name that it cannot write ends dead."
+        " One with ENCODING 'UTF8' takes all."
     )
 
 
