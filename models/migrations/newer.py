@@ -158,12 +158,11 @@ def _tables() -> list[Table]:
 def _demands(connection: Connection) -> list[str]:
     """Return the columns that a row of this version may leave empty, and the database does not."""
     columns = inspect(connection).get_multi_columns(schema=schema_of(connection))
-    demands: list[str] = []
+    demands, ours = list[str](), {table.name: table.c for table in _tables()}
     for (_, name), found in columns.items():
-        ours = next((each for each in _tables() if each.name == name), None)
-        for each in found if ours is not None else ():
-            known = ours.c.get(each["name"]) if ours is not None else None
-            may_be_left_empty = known is None or bool(known.nullable)
+        for each in found if name in ours else ():
+            known = ours[name].get(each["name"])
+            may_be_left_empty = known is None or known.nullable
             if may_be_left_empty and not each["nullable"] and each.get("default") is None:
                 demands.append(f"{name}.{each['name']} must be filled")
     return demands
