@@ -60,12 +60,12 @@ def _redis_only(stats: Stats) -> str:
 
 def _waiting(stats: Stats) -> str:
     """Describe the queue whose oldest row has waited longest."""
-    waiting = [(rows.oldest_waiting, queue, rows) for queue, rows in (stats.rows or {}).items() if rows.oldest_waiting]
+    rows_of = (stats.rows or {}).items()
+    waiting = [(oldest, queue, rows.waiting) for queue, rows in rows_of if (oldest := rows.oldest_waiting)]
     if not waiting:
         return ""
-    oldest, queue, rows = min(waiting, key=lambda entry: entry[0] or stats.at)
-    age = format_duration(stats.at - (oldest or stats.at))
-    return f"{_pluralize(rows.waiting, queue, 'waits', 'wait')}, the oldest for {age}"
+    oldest, queue, number = min(waiting)
+    return f"{_pluralize(number, queue, 'waits', 'wait')}, the oldest for {format_duration(stats.at - oldest)}"
 
 
 def _deaths(stats: Stats) -> str:
@@ -287,15 +287,15 @@ def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGro
 def _advice(wording: AlertWording, kind: IncidentKind, account: str) -> tuple[str | None, Sequence[str]]:
     """Return the hint and the commands for an account other than `default`."""
     of_account = [
-        f"{command} --account {account}" if takes_account(command) else command for command in wording.commands
+        f"{command} --account {account}" if _takes_account(command) else command for command in wording.commands
     ]
     if kind in KEY_KINDS:
         return RENEW_KEY, (f"accounts set {account} --api-key", *of_account)
     return wording.hint, of_account
 
 
-def takes_account(command: str) -> bool:
-    """Whether a command of the command line has the option --account."""
+def _takes_account(command: str) -> bool:
+    """Whether a command has the option --account."""
     return not command.startswith(("status", "healthcheck"))
 
 
