@@ -206,7 +206,7 @@ def apply_booking_event(context: HandlerContext, event: BookingEvent) -> Iterato
     A reschedule that created a new booking first cancels the previous one.
     """
     if event.moved_from:
-        previous, booking = context.bookings(event.moved_from, event.booking_id)
+        previous, _ = context.bookings(event.moved_from, event.booking_id)  # both are locked in the order of their ids
         ended = previous.cancel_as_moved(event.booking_id, event, context.now)
         if ended:
             yield ended
