@@ -64,7 +64,7 @@ class TokenGuard:
             TooManyRequests: this address has failed too often.
         """
         found = BEARER.fullmatch(header)
-        digest = digest_of(PREFIX + found[1].removeprefix(PREFIX)) if found else ""
+        digest = digest_of(found[1]) if found else ""
         if not (digest in self._known or self._limiter.test(FAILURES, address) or self._is_stored(digest)):
             raise TooManyRequests("too many requests without a valid token", retry_after=60)
         token = self._find(digest) if found else None
