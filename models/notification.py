@@ -440,8 +440,7 @@ class Notification(Retryable, Model):
         if not sent:
             return 0
         ids = [row.id for row in sent]
-        done = {"ids": ids, "holder": worker, "now": now}
-        finished = int(session.execute(cls._finish_statement(), done).rowcount)  # type: ignore[attr-defined]
+        finished = update_rows(session, cls._finish_statement(), {"ids": ids, "holder": worker, "now": now})
         if finished < len(sent) and cls.get_claimed(session, ids, worker):
             raise RowsDiscarded(cls.__tablename__)
         return finished

@@ -141,8 +141,8 @@ def _rows_as_table(table: str) -> str:
 
 def _execute_for_all(session: Session, statement: str, model: type[Model], values: Sequence[Values]) -> int:
     rows = {"rows": to_json(values).decode()}
-    result = session.execute(_prepared(statement), rows, execution_options=_options(model))
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    result = session.connection().execute(_prepared(statement), rows, execution_options=_options(model))
+    return result.rowcount
 
 
 def _count_updated(session: Session, statement: str, model: type[Model], values: Sequence[Values]) -> int:

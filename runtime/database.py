@@ -4,7 +4,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
@@ -447,9 +447,9 @@ def insert_into(connection: Connection | Session, model: type[Model]) -> Any:
     return sqlite_insert(table_of(model))
 
 
-def update_rows(session: Session, statement: Update) -> int:
+def update_rows(session: Session, statement: Update, parameters: Mapping[str, Any] | None = None) -> int:
     """Execute an UPDATE that leaves objects of the session as they are; return the number of rows that it matched."""
-    result = session.execute(statement, execution_options={"synchronize_session": False})
+    result = session.execute(statement, parameters, execution_options={"synchronize_session": False})
     return cast("CursorResult[Any]", result).rowcount
 
 
