@@ -14,9 +14,9 @@ from typing import TypeVar
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from runtime.database import Database
+from runtime.database import LOCK_TIMEOUT_SQLSTATE, Database
 
-RETRYABLE_SQLSTATES = {"40P01", "40001", "55P03"}
+RETRYABLE_SQLSTATES = {"40P01", "40001", LOCK_TIMEOUT_SQLSTATE}
 """SQLSTATEs of a deadlock, a serialisation failure and a lock timeout."""
 RETRYABLE_SQLITE_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 MAX_ATTEMPTS = 8
