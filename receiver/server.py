@@ -16,6 +16,7 @@ from runtime.metrics_server import open_metrics_server
 from runtime.process.misspelt import warn_of_misspelt_settings
 from runtime.process.preload import fork_with_imported
 from runtime.process.wsgi import STOP_TIMEOUT
+from runtime.settings import check_port_free
 from runtime.tracing import switch as tracing
 
 MAX_CONNECTIONS = 4096
@@ -36,7 +37,7 @@ def run() -> None:
     The settings are checked first, so that a missing one is reported in one sentence, not in a traceback per process.
     """
     settings = ReceiverSettings.load()
-    settings.check_port()
+    check_port_free("PORT", settings.host, settings.port)
     tracing.check()
     logs.configure()
     settings.cipher().warn_if_unencrypted()

@@ -14,9 +14,8 @@ from runtime.settings import (
     ListenHost,
     MetricsSettings,
     StoreSettings,
-    check_port_free,
 )
-from runtime.signatures import MalformedSecret, Verifier
+from runtime.signatures import DEFAULT_TOLERANCE, MalformedSecret, Verifier
 
 DEFAULT_MAX_BODY = 256 * 1024
 MAX_BODY = 64 * 1024 * 1024
@@ -39,7 +38,7 @@ class SignedAddressSettings(AddressSettings):
     webhook_signature_scheme: Literal["", "standard", "timestamped", "hex", "base64"] = ""
     webhook_signature_secrets: CommaSeparated = Field([], repr=False)
     webhook_signature_header: Annotated[str, AfterValidator(_header)] = ""
-    webhook_signature_tolerance: int = Field(300, ge=0, le=MAX_SECONDS)
+    webhook_signature_tolerance: int = Field(int(DEFAULT_TOLERANCE.total_seconds()), ge=0, le=MAX_SECONDS)
     webhook_address_optional: bool = False
 
     def verifier(self) -> Verifier | None:
@@ -83,11 +82,3 @@ class ReceiverSettings(StoreSettings, SignedAddressSettings, EncryptionSettings,
         if self.port == self.metrics_port and (len(hosts) == 1 or hosts & EVERY_ADDRESS):
             raise ValueError("METRICS_PORT cannot be used: PORT is the same")
         return self
-
-    def check_port(self) -> None:
-        """Check once, before serving, that the port is free.
-
-        Raises:
-            SystemExit: the port is taken or cannot be bound; a message says why.
-        """
-        check_port_free("PORT", self.host, self.port)

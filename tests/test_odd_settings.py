@@ -135,7 +135,7 @@ ODD_VALUES_BY_NAME = {
 
 def _receiver() -> None:
     settings = ReceiverSettings.load()
-    settings.check_port()
+    check_port_free("PORT", settings.host, settings.port)
     settings.verifier()
     settings.cipher()
     Database(settings.database_url).close()
