@@ -8,11 +8,9 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.account import DEFAULT, booking_key, meetergo_id
-from models.platform_user import PlatformUser
+from models.platform_user import LINK_BATCH_SIZE, PlatformUser
 from runtime.bulk import insert_missing
 from runtime.database import Model
-
-LINK_BATCH_SIZE = 100
 
 
 class Employee(Model):

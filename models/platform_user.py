@@ -17,6 +17,7 @@ from runtime.database import Model, TolerantJson, update_rows
 DEFAULT_TIMEZONE = "Europe/Berlin"
 NO_MAPPING = "/"
 LINK_BATCH_SIZE = 100
+"""Maximum number of users that one sweep handles; the next sweep continues."""
 
 
 def find_zone(name: str) -> ZoneInfo | None:
