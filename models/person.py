@@ -48,8 +48,8 @@ class Person:
     phones: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
-    other_identities: "Identities" = field(default_factory=lambda: NO_IDENTITIES)
-    _pattern: "re.Pattern[str] | None" = field(init=False, repr=False, compare=False, default=None)
+    other_identities: Identities = NO_IDENTITIES
+    _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         """Compile the patterns once for many texts."""
