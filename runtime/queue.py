@@ -151,7 +151,7 @@ class JobQueue:
         Raises:
             RedisError: Redis is down.
         """
-        *_, received_at = packed[:5]
+        *_, received_at = packed
         job_id, description = self.job_id("inbox", uuid4().hex), "a delivery, while the database is down"
         args = (*packed, origin_of(self.redis))
         with self.redis.pipeline() as pipeline:  # atomic: no body is in Redis without being counted
