@@ -87,6 +87,8 @@ NOT_WRITABLE_SQLSTATES = {
     "57P03",  # cannot_connect_now
     "57P05",  # idle_session_timeout
 }
+RECOVERY_SQLSTATES = {"40001", "55000"}
+"""What a standby answers, too, to what it cannot do "during recovery": only its message tells."""
 UNDEFINED_SQLSTATES = {"42P01", "42703"}
 """undefined_table, undefined_column."""
 NOT_WRITABLE_SQLITE_CODES = {
@@ -541,7 +543,8 @@ def _discard_unwritable(context: ExceptionContext) -> None:
 
 def _is_unwritable(error: BaseException | None) -> bool:
     if error is not None and hasattr(error, "sqlstate"):
-        return (error.sqlstate or "") in NOT_WRITABLE_SQLSTATES or "recovery" in str(error)
+        is_of_standby = error.sqlstate in RECOVERY_SQLSTATES and "recovery" in str(error)
+        return is_of_standby or error.sqlstate in NOT_WRITABLE_SQLSTATES
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in NOT_WRITABLE_SQLITE_CODES
 

@@ -407,6 +407,23 @@ def test_a_hook_that_loses_the_connection_each_time_stops_no_other_delivery(
     assert [booking.id for booking in harness.all(Booking)] == [f"b{number}" for number in range(2, 2 + others)]
 
 
+def break_in_recovery_codes(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        message = 'duplicate key value violates unique constraint "recovery_codes_pkey"'
+        session.execute(text(f"DO $$ BEGIN RAISE unique_violation USING MESSAGE = '{message}'; END $$"))
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_an_error_that_names_recovery_is_no_standby_s_and_undoes_no_other_delivery(
+    open_harness: Callable[..., Harness],
+) -> None:
+    harness = open_harness(platform_hook=f"{__name__}:break_in_recovery_codes")
+    harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    harness.services.inbox.process_due()
+    rows = {row.booking_id: (row.status, row.attempts, row.is_isolated) for row in harness.all(Delivery)}
+    assert rows == {"b0": ("done", 0, False), "b1": ("pending", 1, False), "b2": ("done", 0, False)}
+
+
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_connection_that_is_lost_once_costs_a_delivery_no_attempt(open_harness: Callable[..., Harness]) -> None:
     CALLS.clear()
