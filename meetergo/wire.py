@@ -346,11 +346,8 @@ class AppointmentBody:
         """
         ignored = Ignored()
         fields = Fields(body, ignored)
-        meeting_info, hosting_info, meeting_type = (
-            fields.object("meetingInfo"),
-            fields.object("hostingInfo"),
-            fields.object("meetingType"),
-        )
+        meeting_info, hosting_info = fields.object("meetingInfo"), fields.object("hostingInfo")
+        meeting_type = fields.object("meetingType")
         if meeting_type.is_null and fields.read(identifier, "meetingTypeId"):
             meeting_type = NO_FIELDS  # unreadable, but present
         cancel = fields.object("cancel")
@@ -363,21 +360,14 @@ class AppointmentBody:
         created_at, rescheduled_at = fields.read(timestamp, "createdAt"), fields.read(timestamp, "rescheduledAt")
         updated_at = fields.read(timestamp, "updatedAt")
         times = [at for at in (created_at, rescheduled_at, cancelled_at) if at]
-        stated = _meeting_facts(fields, meeting_info, hosting_info, meeting_type)
-        if is_cancelled:
-            stated["cancelled_by"] = cancel.read(text, "cancelledBy", "actionSource", "actionBy")
-            stated["cancel_reason"] = cancel.read(localised_text, "reason")
-        facts = {name: value for name, value in stated.items() if value is not ABSENT}
-        if start:
-            facts["starts_at"] = start.isoformat()
-        if end:
-            facts["ends_at"] = end.isoformat()
-        if host_ids:
-            facts["host_ids"] = host_ids
-        if attendees is not None:
-            facts["attendee_ids"] = [guest.key for guest in attendees]
-        if is_cancelled:
-            facts["status"] = "cancelled"
+        stated = {
+            **_meeting_facts(fields, meeting_info, hosting_info, meeting_type),
+            **(_cancel_facts(cancel) if is_cancelled else {}),
+            "starts_at": start.isoformat() if start else ABSENT,
+            "ends_at": end.isoformat() if end else ABSENT,
+            "host_ids": host_ids or ABSENT,
+            "attendee_ids": ABSENT if attendees is None else [guest.key for guest in attendees],
+        }
         return cls(
             booking_id=fields.read(identifier, "appointmentId", "id") or None,
             company_id=fields.read(identifier, "companyId") or None,
@@ -391,7 +381,7 @@ class AppointmentBody:
             attendees=attendees,
             has_all_attendees=has_all_attendees,
             host_ids=host_ids,
-            facts=facts,
+            facts={name: value for name, value in stated.items() if value is not ABSENT},
             ignored=ignored.names,
         )
 
@@ -407,6 +397,15 @@ def _meeting_facts(fields: Fields, meeting_info: Fields, hosting_info: Fields, m
         "settings_name": meeting_info.read(localised_text, "name"),
         "meeting_type_id": first(fields.read(identifier, "meetingTypeId"), meeting_type.read(identifier, "id")),
         "metadata": meeting_type.read(mapping, "metadata"),
+    }
+
+
+def _cancel_facts(cancel: Fields) -> dict[str, Any]:
+    """Return what the body says of a cancellation."""
+    return {
+        "status": "cancelled",
+        "cancelled_by": cancel.read(text, "cancelledBy", "actionSource", "actionBy"),
+        "cancel_reason": cancel.read(localised_text, "reason"),
     }
 
 
