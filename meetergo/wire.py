@@ -349,7 +349,7 @@ class AppointmentBody:
         meeting_info, hosting_info = fields.object("meetingInfo"), fields.object("hostingInfo")
         meeting_type = fields.object("meetingType")
         if meeting_type.is_null and fields.read(identifier, "meetingTypeId"):
-            meeting_type = NO_FIELDS  # unreadable, but present
+            meeting_type = NO_FIELDS  # null says nothing: the id says that there is one
         cancel = fields.object("cancel")
         cancelled_flag = fields.read(boolean, "isCancelled")
         cancelled_at = cancel.read(plausible_time, "actionAt", "cancelledAt")
