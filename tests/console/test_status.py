@@ -546,7 +546,7 @@ def test_an_incident_that_is_over_is_marked(healthy: Harness) -> None:
 @ON_SQLITE
 def test_a_scheduler_with_a_wrong_clock_uses_the_time_of_redis(harness: Harness, redis: Redis) -> None:
     scheduler._run(
-        "sweep", lambda _office, _now: None, harness.services, timedelta(seconds=15), Outage("schedule.failed")
+        "sweep", lambda _services, _now: None, harness.services, timedelta(seconds=15), Outage("schedule.failed")
     )
     moment = heartbeat.next_runs(redis)["sweep"]
     assert timedelta(0) < moment - heartbeat.redis_now(redis) <= timedelta(seconds=15)

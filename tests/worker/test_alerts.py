@@ -366,7 +366,7 @@ def test_a_task_that_hangs_delays_no_other(harness: Harness) -> None:
     stop, hung, ran = Event(), Event(), Event()
 
     def often(interval: float, task: Callable[[], object]) -> tuple[timedelta, scheduler.Task]:
-        return timedelta(seconds=interval), lambda _office, _now: task()
+        return timedelta(seconds=interval), lambda _services, _now: task()
 
     tasks = {
         "hangs": often(1, lambda: (hung.set(), stop.wait())),

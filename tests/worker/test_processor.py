@@ -54,7 +54,7 @@ def test_no_row_is_blamed_for_a_claim_that_cannot_be_recorded(harness: Harness, 
     assert (row.attempts, row.is_isolated) == (0, False)
 
 
-def test_a_created_booking_becomes_a_row_with_its_host_and_news(harness: Harness) -> None:
+def test_a_created_booking_becomes_a_row_with_its_host_and_a_notification(harness: Harness) -> None:
     user = harness.add_user(meetergo_user_id=samples.HOST_ID)
     harness.process(CREATED)
     booking = harness.booking()
@@ -79,7 +79,7 @@ def test_what_is_known_of_a_change_is_what_caused_it_and_what_it_was_before(harn
     assert moved.after["starts_at"] == (START + timedelta(hours=1)).isoformat()
 
 
-def test_a_cancel_before_its_create_makes_the_row_and_the_late_create_tells_nobody(harness: Harness) -> None:
+def test_a_cancel_before_its_create_makes_the_row_and_the_late_create_notifies_nobody(harness: Harness) -> None:
     harness.process(CANCELLED, CREATED)
     assert harness.booking().status == "cancelled"
     assert harness.notification_kinds() == ["cancelled"]
@@ -153,7 +153,7 @@ def test_events_of_another_company_are_not_taken(
     assert len(harness.all(Booking)) == (status == "done")
 
 
-def count_bookings(session: Session, booking: Booking, change: BookingChange) -> None:
+def note_booking(session: Session, booking: Booking, change: BookingChange) -> None:
     """The platform's own table, here an unused column of its user."""
     session.get_one(PlatformUser, 1).booking_url = f"{booking.id} {change.kind}"
 
@@ -169,7 +169,7 @@ def forbid(session: Session, booking: Booking, change: BookingChange) -> None:
 
 
 def test_the_platforms_hook_writes_in_the_same_transaction(open_harness: Callable[..., Harness]) -> None:
-    harness = open_harness(platform_hook=f"{__name__}:count_bookings")
+    harness = open_harness(platform_hook=f"{__name__}:note_booking")
     harness.add_user()
     harness.process(CREATED)
     assert harness.all(PlatformUser)[0].booking_url == "b1 created"
@@ -183,11 +183,8 @@ def test_a_hook_that_fails_takes_everything_back_and_the_delivery_is_tried_again
     harness.process(CREATED)
     delivery = harness.all(Delivery)[0]
     assert (delivery.status, delivery.attempts, delivery.booking_id) == ("pending", 1, "b1")
-    assert (harness.all(Booking), harness.notification_kinds(), harness.all(PlatformUser)[0].booking_url) == (
-        [],
-        [],
-        None,
-    )
+    assert (harness.all(Booking), harness.notification_kinds()) == ([], [])
+    assert harness.all(PlatformUser)[0].booking_url is None
 
 
 def test_a_hook_may_say_that_trying_again_cannot_help(open_harness: Callable[..., Harness]) -> None:
@@ -408,10 +405,8 @@ def refuse_bad(session: Session, booking: Booking, change: BookingChange) -> Non
 
 def test_a_row_that_cannot_be_loaded_dies_and_stops_no_other(harness: Harness) -> None:
     ids = harness.deliver(CREATED, *(samples.created(f"b{number}", START, AT) for number in range(2, 5)))
-    is_postgresql = (
-        harness.services.database.supports_skip_locked
-    )  # there a time that no calendar knows is read as the last one
-    moment = "infinity" if is_postgresql else "yesterday"
+    is_postgresql = harness.services.database.supports_skip_locked
+    moment = "infinity" if is_postgresql else "yesterday"  # the former is read as the last time that Python knows
     with harness.services.database.engine.begin() as connection:
         connection.execute(sql(connection, f"UPDATE deliveries SET received_at = '{moment}' WHERE id = '{ids[0]}'"))
     harness.process_due()

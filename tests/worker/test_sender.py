@@ -45,7 +45,7 @@ def make_due(harness: Harness, ago: timedelta) -> None:
         session.execute(update(Notification).values(due_at=datetime.now(UTC) - ago))
 
 
-def test_news_is_sent_once(harness: Harness, channel: Flaky) -> None:
+def test_a_notification_is_sent_once(harness: Harness, channel: Flaky) -> None:
     harness.process(CREATED, CREATED)
     harness.send_all()
     harness.send_all()
@@ -66,7 +66,7 @@ def test_a_replayed_delivery_tells_nobody_twice(harness: Harness, channel: Flaky
     assert len(channel.taken) == 1
 
 
-def test_later_news_of_a_booking_waits_for_earlier_news(harness: Harness, channel: Flaky) -> None:
+def test_a_later_notification_of_a_booking_waits_for_an_earlier_one(harness: Harness, channel: Flaky) -> None:
     harness.process(CREATED)
     channel.failure = Transient("busy")
     harness.send_all()
@@ -103,7 +103,7 @@ def test_a_failure_waits_as_long_as_the_other_side_asked(harness: Harness, chann
     assert row.due_at > datetime.now(UTC) + timedelta(minutes=9)
 
 
-def test_a_permanent_failure_dies_and_lets_later_news_go(harness: Harness, channel: Flaky) -> None:
+def test_a_permanent_failure_dies_and_lets_a_later_notification_go(harness: Harness, channel: Flaky) -> None:
     harness.process(CREATED)
     channel.failure = Permanent("nobody there")
     harness.send_all()
@@ -234,7 +234,7 @@ def test_two_senders_send_nothing_twice(harness: Harness, channel: Flaky) -> Non
     assert {row.status for row in harness.all(Notification)} == {"done"}
 
 
-def test_news_for_a_channel_that_is_gone_dies_with_a_reason(open_harness: Callable[..., Harness]) -> None:
+def test_a_notification_for_a_channel_that_is_gone_dies_with_a_reason(open_harness: Callable[..., Harness]) -> None:
     open_harness(notify_default="log:old").process(CREATED)
     harness = open_harness(notify_default="log:new")
     harness.send_all()
