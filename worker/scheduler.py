@@ -34,18 +34,7 @@ from worker.settings import ScheduleSettings
 from worker.start import exit_on_bad_setting, open_services
 
 Task = Callable[[Services, datetime], object]
-
 Schedule = dict[str, tuple[timedelta, Task]]
-
-SCHEDULE: Schedule = {
-    "wake": (timedelta(seconds=1), wake),
-    "sweep": (timedelta(seconds=15), sweep),
-    "runs": (timedelta(seconds=1), lambda services, now: _advance_runs(services, now)),
-    "failed_jobs": (timedelta(minutes=1), sync_failed_jobs),
-    "prune": (timedelta(days=1), lambda services, now: prune(services.database, now, services.retention)),
-    "alerts": (timedelta(seconds=15), lambda services, now: alerts().check(services, now)),
-    "arrivals": (timedelta(minutes=10), lambda services, now: _observe_arrivals(services, now)),
-}
 
 RUN_EXECUTOR = "operations.runs.executor"
 """Named by string, as jobs are: `operations` builds on this package, and runs need its replay."""
@@ -124,6 +113,17 @@ def _advance_runs(services: Services, now: datetime) -> object:
 def _observe_arrivals(services: Services, now: datetime) -> None:
     alerts().observed.update(arrivals(DEFAULT).observe(services, now))
     observe_accounts(services, now, alerts().observed_accounts)
+
+
+SCHEDULE: Schedule = {
+    "wake": (timedelta(seconds=1), wake),
+    "sweep": (timedelta(seconds=15), sweep),
+    "runs": (timedelta(seconds=1), _advance_runs),
+    "failed_jobs": (timedelta(minutes=1), sync_failed_jobs),
+    "prune": (timedelta(days=1), lambda services, now: prune(services.database, now, services.retention)),
+    "alerts": (timedelta(seconds=15), lambda services, now: alerts().check(services, now)),
+    "arrivals": (timedelta(minutes=10), _observe_arrivals),
+}
 
 
 def _reconcile_task(settings: ScheduleSettings, stop: StopEvent) -> Schedule:
