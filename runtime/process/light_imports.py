@@ -19,7 +19,7 @@ def import_without(library: str, unused: str) -> None:
 
 
 class _Finder:
-    """One of `sys.meta_path`, without its base class: to import that takes longer than all that this does."""
+    """A finder of `sys.meta_path`. It inherits from none: importing the base class takes longer than all of this."""
 
     def __init__(self) -> None:
         self.unused: dict[str, str] = {}
