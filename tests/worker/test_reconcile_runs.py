@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from itertools import chain, repeat
@@ -10,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, text, update
 
 from devtools.forked import ForkedProcess, Program
 from devtools.processes import processes
 from meetergo.api.schemas import Appointment
 from models.account import DEFAULT
 from models.booking import Booking
+from models.delivery import Delivery
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.process.stop_signal import StopEvent
 from tests.console.cli import ON_SQLITE
+from tests.waiting import wait_until
 from tests.worker.provider import LISTS, Provider, free_start, webhook
 from worker.reconcile.provider_appointments import HostAppointments
 from worker.reconcile.runner import LOCK_NAME, LOCK_TTL, AlreadyRunning, exclusive, reconcile_on_schedule
@@ -282,3 +285,29 @@ def test_a_failed_scheduled_run_is_recorded(three_hosts: Provider, monkeypatch: 
     settings, limits = ScheduleSettings.load(), dict[str, Any](max_duration=timedelta(minutes=8), stop=StopEvent())
     reconcile_on_schedule(settings, three_hosts.harness.services, three_hosts.clock(), account=DEFAULT, **limits)
     assert "make a new key" in three_hosts.harness.all(Reconciliation)[0].error
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_repair_beside_an_operators_replay_of_the_same_deliveries_ends(provider: Provider) -> None:
+    """Both lock them in the order of their ids, however they lie on the disk."""
+    host, database = provider.add_host(), provider.harness.services.database
+    for number in range(2):
+        provider.book(host, number)
+    provider.reconcile()
+    low, high = sorted(row.id for row in provider.reconciled())
+    with database.transaction() as session:
+        session.execute(delete(Booking))
+    with database.transaction() as session:
+        session.execute(update(Delivery).where(Delivery.id == low).values(note="the newest version on the disk"))
+
+    def is_waited_for() -> bool:
+        with database.read_only() as session:
+            return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as operator:
+            Delivery.get_for_update(operator, [low])
+            run = pool.submit(provider.reconciler().run)
+            wait_until(is_waited_for)
+            Delivery.get_for_update(operator, [high])
+        assert len(run.result().drifts) == 2

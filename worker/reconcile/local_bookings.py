@@ -89,7 +89,7 @@ class LocalBookings:
             handled = select(Delivery).where(
                 Delivery.id.in_(asked_at), Delivery.status != "pending", Delivery.body != b""
             )
-            for stored in session.scalars(handled.with_for_update()):
+            for stored in session.scalars(handled.order_by(Delivery.id).with_for_update()):
                 stored.replay(asked_at[stored.id])
                 stored.received_at = asked_at[stored.id]
             Delivery.accept(session, new_deliveries)
