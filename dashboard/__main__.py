@@ -4,7 +4,7 @@ import structlog
 
 from dashboard.settings import DashboardSettings
 from runtime import logs
-from runtime.process.wsgi import serve
+from runtime.http.wsgi import serve
 from runtime.settings import check_port_free
 from runtime.tracing import switch as tracing
 from worker.services import build_services

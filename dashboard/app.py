@@ -9,8 +9,8 @@ from dashboard.pages import add_headers, prepare_templates, register_errors
 from dashboard.screens import SCREENS
 from dashboard.settings import DashboardSettings
 from dashboard.stores import EXTENSION, open_dashboard
+from runtime.http.id_in_url import route_ids
 from runtime.logs import log_unhandled_exception
-from runtime.process.id_in_url import route_ids
 from runtime.tracing import switch as tracing
 
 MAX_FORM_BYTES = 256 * 1024

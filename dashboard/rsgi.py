@@ -9,8 +9,8 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[att
 
 from dashboard.app import MAX_FORM_BYTES, create_app
 from dashboard.settings import DashboardSettings
+from runtime.http.wsgi import call, environ, exit_with_parent
 from runtime.logs import configure
-from runtime.process.wsgi import call, environ, exit_with_parent
 
 BODY_TIMEOUT = timedelta(seconds=20)
 """Time limit for receiving a form."""

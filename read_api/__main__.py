@@ -4,7 +4,7 @@ import structlog
 
 from read_api.settings import ReadApiSettings
 from runtime import logs
-from runtime.process.wsgi import serve
+from runtime.http.wsgi import serve
 from runtime.settings import check_port_free
 from runtime.tracing import switch as tracing
 

@@ -14,8 +14,8 @@ from read_api.auth import OPEN_ENDPOINTS, protect
 from read_api.calendar import calendar_blueprint
 from read_api.settings import ReadApiSettings
 from read_api.views import DATABASE, v1
+from runtime.http.id_in_url import route_ids
 from runtime.logs import log_unhandled_exception
-from runtime.process.id_in_url import route_ids
 from runtime.tracing import switch as tracing
 
 STATEMENT_TIMEOUT = timedelta(seconds=10)

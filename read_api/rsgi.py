@@ -11,8 +11,8 @@ from read_api.app import RETRY_AFTER_SECONDS, create_app
 from read_api.feed_waiters import FeedWaiters, WaitResult
 from read_api.settings import ReadApiSettings
 from read_api.views import DATABASE, WAIT
+from runtime.http.wsgi import RawResponse, call, environ, exit_with_parent
 from runtime.logs import configure
-from runtime.process.wsgi import RawResponse, call, environ, exit_with_parent
 
 
 class ReadApiServer:

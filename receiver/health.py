@@ -9,7 +9,7 @@ from datetime import timedelta
 from flask import Blueprint, Response
 
 from receiver.responses import json_response, to_flask_response
-from runtime.process.wsgi import RawResponse
+from runtime.http.wsgi import RawResponse
 
 READYZ = "/readyz"
 OK, FAILING = "ok", "failing"

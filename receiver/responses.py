@@ -4,7 +4,7 @@ import json
 
 from flask import Response
 
-from runtime.process.wsgi import RawResponse
+from runtime.http.wsgi import RawResponse
 
 JSON = "application/json"
 COMMON_HEADERS = (("Content-Type", JSON), ("Cache-Control", "no-store"))

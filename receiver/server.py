@@ -12,10 +12,10 @@ from granian.server import Server
 
 from receiver.settings import ReceiverSettings
 from runtime import logs
-from runtime.metrics_server import open_metrics_server
+from runtime.http.metrics_server import open_metrics_server
+from runtime.http.wsgi import STOP_TIMEOUT
 from runtime.process.misspelt import warn_of_misspelt_settings
 from runtime.process.preload import fork_with_imported
-from runtime.process.wsgi import STOP_TIMEOUT
 from runtime.settings import check_port_free
 from runtime.tracing import switch as tracing
 

@@ -11,7 +11,7 @@ from models.delivery import NewDelivery
 from receiver.auth import RequestHead
 from receiver.ingest import Ingest
 from receiver.webhook import ReceiverApp
-from runtime.process.wsgi import RawResponse
+from runtime.http.wsgi import RawResponse
 from runtime.signed_address import WEBHOOK_PATH
 from runtime.tracing.provider import root_of, tracer
 from runtime.tracing.spans import DELIVERY, batch_span

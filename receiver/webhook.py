@@ -21,8 +21,8 @@ from receiver.health import READYZ, Readiness
 from receiver.ingest import Ingest, in_thread_if_large
 from receiver.process import enable_keepalive
 from receiver.responses import CLOSE_CONNECTION, COMMON_HEADERS, INTERNAL_ERROR, rejection
+from runtime.http.wsgi import RawResponse, call, environ, exit_with_parent
 from runtime.logs import log_unhandled_exception
-from runtime.process.wsgi import RawResponse, call, environ, exit_with_parent
 
 BODY_TIMEOUT = timedelta(seconds=10)
 """Time limit for reading a whole body."""

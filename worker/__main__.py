@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 
 from runtime import logs
-from runtime.metrics_server import open_metrics_server
+from runtime.http.metrics_server import open_metrics_server
 from runtime.process.misspelt import warn_of_misspelt_settings
 from runtime.process.reexec import reexec_without
 from runtime.queue import QUEUES, JobQueue, QueueName

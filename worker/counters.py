@@ -1,4 +1,4 @@
-"""Prometheus counters of the workers. Import this module late: see runtime/metrics_server.py."""
+"""Prometheus counters of the workers. Import this module late: see runtime/http/metrics_server.py."""
 
 from datetime import datetime
 

@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 
 from models.incident import KINDS
 from models.stats import JobStats, RowStats, Stats, collect_stats
-from runtime.metrics_server import add_build_info
-from runtime.process.http_server import start_http_server
+from runtime.http.metrics_server import add_build_info
+from runtime.http.threaded_server import start_http_server
 from runtime.redis import heartbeat
 from runtime.redis.deferred_deliveries import RedisOnly
 from worker.services import Services

@@ -24,7 +24,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import UnixSignalDeathPenalty
 
 from runtime.errors import first_line
-from runtime.metrics_server import MetricsServer
+from runtime.http.metrics_server import MetricsServer
 from runtime.outage import LOG_INTERVAL, Outage
 from runtime.process.child_processes import stop_with_parent
 from runtime.process.preload import freeze_before_fork

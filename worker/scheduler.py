@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from models.account import DEFAULT
 from models.retention import prune
 from runtime import logs
-from runtime.metrics_server import port_of
+from runtime.http.metrics_server import port_of
 from runtime.outage import Outage
 from runtime.process.misspelt import warn_of_misspelt_settings
 from runtime.process.stop_signal import StopEvent
@@ -146,7 +146,7 @@ def _account_task(settings: ScheduleSettings, stop: StopEvent) -> Schedule:
 def _serve_metrics(settings: ScheduleSettings, services: Services) -> None:
     port = port_of(settings, "cron")
     if port:
-        from worker.gauges import serve_stats  # late: see runtime/metrics_server.py
+        from worker.gauges import serve_stats  # late: see runtime/http/metrics_server.py
 
         serve_stats(services, settings.metrics_host, port)
 

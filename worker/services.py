@@ -81,6 +81,6 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
 def _metrics(settings: WorkerSettings, accounts: Accounts) -> Metrics:
     if not settings.metrics_port:
         return NoMetrics()
-    from worker.counters import PrometheusMetrics  # late: see runtime/metrics_server.py
+    from worker.counters import PrometheusMetrics  # late: see runtime/http/metrics_server.py
 
     return PrometheusMetrics(accounts)

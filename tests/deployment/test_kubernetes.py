@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from devtools.processes import commands
-from runtime.metrics_server import PORT_OFFSETS
+from runtime.http.metrics_server import PORT_OFFSETS
 from runtime.settings import SETTING_NAMES
 from tests.deployment.kubernetes_schemas import SCHEMAS
 

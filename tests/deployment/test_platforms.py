@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from devtools.processes import commands
 from receiver.settings import ReceiverSettings
 from runtime.encryption import BodyCipher
-from runtime.metrics_server import PORT_OFFSETS
+from runtime.http.metrics_server import PORT_OFFSETS
 from runtime.settings import SETTING_NAMES
 
 ROOT = Path(__file__).parent.parent.parent

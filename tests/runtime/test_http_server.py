@@ -15,7 +15,7 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
-from runtime.process.http_server import HealthCheck, start_http_server
+from runtime.http.threaded_server import HealthCheck, start_http_server
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
 from runtime.redis.client import InstallationRedis

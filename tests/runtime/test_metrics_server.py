@@ -5,7 +5,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-from runtime.metrics_server import register_collector
+from runtime.http.metrics_server import register_collector
 
 
 def test_a_process_that_has_just_created_its_file_does_not_break_a_scrape(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from receiver.auth import RequestAddress
 from receiver.ingest import Ingest
 from receiver.process import use_batch_scheduling
 from receiver.settings import ReceiverSettings
+from runtime.http.wsgi import call, environ
 from runtime.logs import configure
-from runtime.process.wsgi import call, environ
 from runtime.queue import JobQueue
 from runtime.signed_address import WEBHOOK_PATH
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from runtime.process.http_server import HealthCheck, start_http_server
+from runtime.http.threaded_server import HealthCheck, start_http_server
 from runtime.settings import MetricsSettings, check_port_free
 from runtime.version import VERSION
 

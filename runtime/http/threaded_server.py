@@ -30,7 +30,7 @@ def start_http_server(
     Raises:
         OSError: the port is taken.
     """
-    from prometheus_client import make_wsgi_app  # late: see runtime/metrics_server.py
+    from prometheus_client import make_wsgi_app  # late: see runtime/http/metrics_server.py
 
     metrics = make_wsgi_app(registry)
 

@@ -1,0 +1,1 @@
+"""HTTP: the servers that our processes run, and what their apps share."""
