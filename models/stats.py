@@ -23,6 +23,7 @@ from runtime.redis import deferred_deliveries, heartbeat
 from runtime.redis.client import eviction_policy
 from runtime.redis.deferred_deliveries import RedisOnly
 from runtime.redis.other_queues import orphaned_queues
+from runtime.write_probe import probe_write
 
 RATE_WINDOW = timedelta(minutes=5)
 """Window over which rates are averaged."""
@@ -207,7 +208,7 @@ def _redis_stats(job_queue: JobQueue) -> dict[str, Any]:
 
 def _find_write_error(database: Database) -> SQLAlchemyError | None:
     try:
-        database.probe_write()
+        probe_write(database)
     except SQLAlchemyError as error:
         return None if "database is locked" in str(error) else error  # SQLite: another process is writing
     return None

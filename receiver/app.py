@@ -1,6 +1,7 @@
 """The app factory: the receiver, and the Flask app for all other requests."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, abort
@@ -19,6 +20,7 @@ from runtime.logs import log_unhandled_exception
 from runtime.queue import JobQueue
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 from runtime.tracing import switch as tracing
+from runtime.write_probe import probe_deliveries
 
 STATEMENT_TIMEOUT = timedelta(seconds=2)
 POOL_SIZE = 5
@@ -44,9 +46,9 @@ def create_app(settings: ReceiverSettings) -> ReceiverApp:
 
         app_type, ingest_type = TracedReceiverApp, TracedIngest
     ingest = ingest_type(database, job_queue, cipher, settings.web_threads)
-    readiness = Readiness(database.probe_deliveries, job_queue.probe_write)
+    readiness = Readiness(partial(probe_deliveries, database), job_queue.probe_write)
     if settings.metrics_port:
-        from receiver.metrics import count  # late: see runtime/metrics_server.py
+        from receiver.metrics import count  # late: see runtime/http/metrics_server.py
 
         return app_type(auth, ingest, create_flask_app(), readiness, count)
     return app_type(auth, ingest, create_flask_app(), readiness)

@@ -10,33 +10,25 @@ from datetime import UTC, datetime, timedelta
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 from pathlib import Path
 from typing import Any, ClassVar, cast
-from uuid import uuid4
 
 from pydantic_core import from_json
 from sqlalchemy import (
     JSON,
-    ColumnClause,
     DateTime,
     Dialect,
     Engine,
     Index,
-    Insert,
     MetaData,
     Table,
     Update,
-    bindparam,
-    column,
     create_engine,
     event,
     func,
-    insert,
     literal,
-    table,
     text,
-    update,
 )
 from sqlalchemy.engine import Connection, CursorResult, ExceptionContext, make_url
-from sqlalchemy.exc import DisconnectionError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
@@ -102,8 +94,6 @@ TABLE_OPTION = "meetergo_inbox_table"
 """Execution option of a statement written as text: the table that it changes, which a trace names."""
 DIALECT_OPTIONS = "meetergo_inbox_dialect_options"
 """Key in the `info` of an index; see `dialect_options`."""
-PROBE_BYTES = 16 * 1024
-PROBE_STATUS = "done"
 LOCK_TIMEOUT_SQLSTATE = "55P03"
 INSUFFICIENT_PRIVILEGE_SQLSTATE = "42501"
 REFUSED_TABLE_SQLSTATES = {INSUFFICIENT_PRIVILEGE_SQLSTATE, "55000"}
@@ -234,8 +224,6 @@ class Database:
     ) -> None:
         self.engine = open_engine(url, pool_size, statement_timeout, pre_ping, schema)
         self._reader = self.engine.execution_options(sqlite_begin="DEFERRED")
-        self._probe_insert, self._probe_update = _probe_statements(schema_of(self.engine))
-        self._probe_rights = _rights_statements(schema_of(self.engine))
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -252,7 +240,7 @@ class Database:
         """
         with (
             self.engine.connect() as connection,
-            _sqlite_pragma(connection, "synchronous = NORMAL", "synchronous = FULL"),
+            sqlite_pragma(connection, "synchronous = NORMAL", "synchronous = FULL"),
             Session(connection, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -289,59 +277,6 @@ class Database:
         with Session(self._reader, expire_on_commit=False) as session:
             yield session
 
-    def probe_write(self) -> None:
-        """Ask whether a delivery could be stored, handled and ended now: see `probe_deliveries`.
-
-        Of the other tables that each booking needs, PostgreSQL is asked for our rights alone: a platform has triggers
-        there, which would take a row of the probe for a booking.
-
-        Raises:
-            SQLAlchemyError: it could not, or the database does not answer.
-        """
-        with self._rolled_back_probe() as connection:
-            self._probe_deliveries(connection)
-            if self.supports_skip_locked:
-                self._probe_rights_to_bookings(connection)
-
-    def probe_deliveries(self) -> None:
-        """Ask whether a delivery could be stored and ended now, by an INSERT and an UPDATE that are rolled back.
-
-        A read-only or full database, a standby, a revoked right and a trigger that fails or writes something else all
-        answer reads. On PostgreSQL the transaction around them is committed: without its synchronous standby, a server
-        takes writes and ends no commit. Each call leaves two dead rows there for the next vacuum: call it at most once
-        a second.
-
-        Raises:
-            SQLAlchemyError: it could not, or the database does not answer.
-        """
-        with self._rolled_back_probe() as connection:
-            self._probe_deliveries(connection)
-
-    @contextmanager
-    def _rolled_back_probe(self) -> Iterator[Connection]:
-        with self.engine.connect() as connection, connection.begin() as transaction:
-            undone = connection.begin_nested() if self.supports_skip_locked else transaction
-            try:
-                yield connection
-            finally:
-                undone.rollback()
-
-    def _probe_deliveries(self, connection: Connection) -> None:
-        with _sqlite_pragma(connection, "cache_size = 1", SQLITE_CACHE):  # else a full disk shows at the commit
-            row = _probe_row()
-            connection.execute(self._probe_insert, row)
-            updated = connection.execute(self._probe_update, {"probe_id": row["id"]})
-            if updated.rowcount != 1:  # not that of the INSERT: a trigger may put rows into a child table
-                raise RowsDiscarded("deliveries")
-
-    def _probe_rights_to_bookings(self, connection: Connection) -> None:
-        try:
-            for statement in self._probe_rights:
-                connection.exec_driver_sql(statement)
-        except OperationalError as error:
-            if getattr(error.orig, "sqlstate", None) != LOCK_TIMEOUT_SQLSTATE:  # who locks a table changes no right
-                raise
-
     @property
     def supports_skip_locked(self) -> bool:
         """Whether the database supports SKIP LOCKED, so that two workers can claim rows of a table at once."""
@@ -357,49 +292,8 @@ class Database:
         self.engine.dispose()
 
 
-def _probe_statements(schema: str | None) -> tuple[Insert, Update]:
-    """Name the required columns of a delivery again: models/delivery.py imports this module."""
-    columns: list[ColumnClause[Any]] = [
-        column(name) for name in ("id", "account", "source", "body", "status", "attempts")
-    ]
-    times = [column(name, DateTime(timezone=True)) for name in ("received_at", "due_at")]
-    deliveries = table("deliveries", *columns, *times, schema=schema)
-    is_as_inserted = (deliveries.c.id == bindparam("probe_id"), deliveries.c.status == PROBE_STATUS)
-    return insert(deliveries), update(deliveries).where(*is_as_inserted).values(attempts=1)
-
-
-def _rights_statements(schema: str | None) -> list[str]:
-    """Build EXPLAINs of writes: they check rights and replica identity, change nothing, and run no trigger.
-
-    They are sent one by one: with `prepare_threshold=0` in DATABASE_URL each is prepared, and several cannot be.
-    """
-    place = f'"{schema}".' if schema else ""
-    statements = [f"SELECT 1 FROM {place}platform_users"]  # noqa: S608 - names of ours
-    statements += [
-        f"INSERT INTO {place}{name} DEFAULT VALUES" for name in ("bookings", "booking_changes", "notifications")
-    ]
-    statements += [f"UPDATE {place}{name} SET id = id" for name in ("bookings", "notifications")]  # noqa: S608 - as above
-    timeout = f"SET LOCAL lock_timeout = {POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS}"
-    return [timeout, *(f"EXPLAIN {each}" for each in statements)]
-
-
-def _probe_row() -> dict[str, Any]:
-    """Build a row with a unique id, larger than the cache of `probe_write`."""
-    now = datetime.now(UTC)
-    return dict(
-        id=uuid4().hex * 2,
-        account="probe",
-        source="webhook",
-        body=bytes(PROBE_BYTES),
-        received_at=now,
-        due_at=now,
-        status=PROBE_STATUS,
-        attempts=0,
-    )
-
-
 @contextmanager
-def _sqlite_pragma(connection: Connection, during: str, afterwards: str) -> Iterator[None]:
+def sqlite_pragma(connection: Connection, during: str, afterwards: str) -> Iterator[None]:
     """Set a pragma of SQLite for the block. It is set by the driver, so that no transaction begins."""
     if connection.dialect.name != "sqlite":
         yield

@@ -9,6 +9,7 @@ from models.delivery import Delivery, NewDelivery
 from operations.store_errors import StoreError, store_error_message
 from runtime.database import EARLIEST, Database, RowsDiscarded
 from runtime.encryption import EncryptedBody
+from runtime.write_probe import probe_write
 from tests.discarding_trigger import discarding
 from tests.raw_sql import sql
 
@@ -50,11 +51,11 @@ def test_a_trigger_that_silently_discards_deliveries_is_an_error_and_a_repeat_is
         with pytest.raises(RowsDiscarded, match="look at that table"), database.one_statement() as connection:
             Delivery.accept(connection, [known, new])
         with pytest.raises(StoreError) as error:
-            database.probe_write()
+            probe_write(database)
         assert store_error_message(error.value).startswith("the database discards or changes what is written")
         with database.one_statement() as connection:
             Delivery.accept(connection, [known])
-    database.probe_write()
+    probe_write(database)
 
 
 CHANGING = {
@@ -77,7 +78,7 @@ def test_a_trigger_that_changes_the_status_is_reported(database: Database) -> No
             connection.execute(sql(connection, statement))
     try:
         with pytest.raises(RowsDiscarded, match="changes what is written to deliveries"):
-            database.probe_write()
+            probe_write(database)
     finally:
         with database.engine.begin() as connection:
             is_sqlite = connection.dialect.name == "sqlite"

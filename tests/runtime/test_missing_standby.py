@@ -8,6 +8,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from runtime.database import Database
+from runtime.write_probe import probe_write
 from tests.postgresql_server import empty
 from tests.raw_sql import sql
 from tests.waiting import wait_until
@@ -29,7 +30,7 @@ def admin(postgresql_url: str) -> Iterator[Connection]:
 def without_standby(admin: Connection, postgresql_url: str, migrated_postgresql: Database) -> Iterator[Database]:
     """A database, with a client-side timeout, whose synchronous standby is gone."""
     database = Database(postgresql_url, pool_size=1, statement_timeout=STATEMENT_TIMEOUT)
-    database.probe_write()
+    probe_write(database)
     wait_for_standby(admin, "nobody")
     wait_until(lambda: not commits(database))
     yield database
@@ -63,7 +64,7 @@ def waiting_commits(admin: Connection) -> int:
 
 def test_the_probe_fails_while_no_commit_ends(without_standby: Database) -> None:
     with pytest.raises(SQLAlchemyError, match="did not answer in time"):
-        without_standby.probe_write()
+        probe_write(without_standby)
 
 
 def test_a_commit_that_is_given_up_leaves_no_connection_in_the_server(

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.migrate import migrate
 from runtime.database import Database
+from runtime.write_probe import probe_write
 from tests.postgresql_pair import postgresql_pair
 
 
@@ -15,7 +16,7 @@ def test_of_several_hosts_the_one_that_can_be_written_is_taken() -> None:
     with TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as name, postgresql_pair(Path(name)) as pair:
         database = Database(pair.url_of_both(), pool_size=1)
         migrate(database.engine)
-        database.probe_write()
+        probe_write(database)
         database.close()
 
 
@@ -24,11 +25,11 @@ def test_connections_to_the_standby_write_again_once_a_primary_has_the_address(e
     with TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as name, postgresql_pair(Path(name)) as pair:
         database = Database(pair.url, pool_size=2)
         migrate(database.engine)
-        database.probe_write()
+        probe_write(database)
         pair.demote()
         for _ in range(3):
             with pytest.raises(SQLAlchemyError):
-                database.probe_write()
+                probe_write(database)
         with database.read_only() as session:
             assert session.connection().exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one()
         if ends == "promoted":
@@ -36,6 +37,6 @@ def test_connections_to_the_standby_write_again_once_a_primary_has_the_address(e
         else:
             pair.restore()
             with pytest.raises(SQLAlchemyError):
-                database.probe_write()  # through the connection that only read meanwhile: it is discarded now
-        database.probe_write()
+                probe_write(database)  # through the connection that only read meanwhile: it is discarded now
+        probe_write(database)
         database.close()

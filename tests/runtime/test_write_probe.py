@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.migrate import migrate
 from runtime.database import Database, is_schema_outdated
+from runtime.write_probe import probe_deliveries, probe_write
 from tests.another_database import administer, another_database
 from tests.broken_databases import read_only_database
 from tests.raw_sql import sql
@@ -24,8 +25,8 @@ def count_deliveries(database: Database) -> int:
 
 
 def test_a_writable_database_passes_and_stores_nothing(database: Database) -> None:
-    database.probe_write()
-    database.probe_write()
+    probe_write(database)
+    probe_write(database)
     assert count_deliveries(database) == 0
 
 
@@ -35,7 +36,7 @@ def test_concurrent_probes_do_not_collide(database: Database) -> None:
     def probe_repeatedly() -> None:
         try:
             for _ in range(10):
-                database.probe_write()
+                probe_write(database)
         except SQLAlchemyError as error:
             failures.append(error)
 
@@ -52,7 +53,7 @@ def test_a_probe_leaves_the_connection_as_it_was(tmp_path: Path) -> None:
     migrate(database.engine)
     with database.read_only() as session:
         before = session.execute(text("PRAGMA cache_size")).scalar_one()
-    database.probe_write()
+    probe_write(database)
     with database.read_only() as session:
         assert session.execute(text("PRAGMA cache_size")).scalar_one() == before
     database.close()
@@ -64,7 +65,7 @@ def test_a_read_only_file_fails_the_probe(tmp_path: Path) -> None:
     read_only_database = Database(f"sqlite:///file:{tmp_path / 'inbox.db'}?mode=ro&uri=true")
     assert count_deliveries(read_only_database) == 0
     with pytest.raises(SQLAlchemyError, match="readonly"):
-        read_only_database.probe_write()
+        probe_write(read_only_database)
     for each in (read_only_database, migrated):
         each.close()
 
@@ -83,7 +84,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_fails_the_probe_until_space_is_free(small_disk: Path) -> None:
     database = Database(f"sqlite:///{small_disk / 'inbox.db'}")
     migrate(database.engine)
-    database.probe_write()
+    probe_write(database)
     with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
         while True:
             os.write(filler.fileno(), b"x" * 4096)
@@ -91,13 +92,13 @@ def test_a_full_disk_fails_the_probe_until_space_is_free(small_disk: Path) -> No
     with pytest.raises(SQLAlchemyError, match="full"):
         _probe_until_the_wal_is_full(database)
     (small_disk / "filler").unlink()
-    database.probe_write()
+    probe_write(database)
     database.close()
 
 
 def _probe_until_the_wal_is_full(database: Database) -> None:
     for _ in range(100):
-        database.probe_write()
+        probe_write(database)
         _write_one(database)
 
 
@@ -123,16 +124,16 @@ TERMINATE_CONNECTIONS = (
 
 def test_a_read_only_database_fails_the_probe_until_it_is_writable(probed_url: str, postgresql_url: str) -> None:
     database = Database(probed_url, pool_size=1)
-    database.probe_write()
+    probe_write(database)
     administer(postgresql_url, "ALTER DATABASE probed SET default_transaction_read_only = on", TERMINATE_CONNECTIONS)
     for _ in range(3):
         with pytest.raises(SQLAlchemyError):
-            database.probe_write()
+            probe_write(database)
     assert count_deliveries(database) == 0
     administer(postgresql_url, "ALTER DATABASE probed RESET default_transaction_read_only")
     with pytest.raises(SQLAlchemyError):
-        database.probe_write()  # through the connection that only read meanwhile: it is discarded now
-    database.probe_write()
+        probe_write(database)  # through the connection that only read meanwhile: it is discarded now
+    probe_write(database)
     database.close()
 
 
@@ -152,13 +153,13 @@ def test_a_revoked_privilege_fails_the_probe_of_an_ordinary_role(probed_url: str
     administer(probed_url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO clerk")
     database = Database(probed_url.replace("postgres:@", "clerk:@"))
     assert "clerk" in str(database.engine.url)
-    database.probe_write()
+    probe_write(database)
     administer(probed_url, f"REVOKE {right} FROM clerk")
     assert count_deliveries(database) == 0
     with pytest.raises(SQLAlchemyError, match="permission denied"):
-        database.probe_write()
+        probe_write(database)
     if "deliveries" not in right:
-        database.probe_deliveries()  # the receiver's: it can go on
+        probe_deliveries(database)  # the receiver's: it can go on
     database.close()
     administer(probed_url, "DROP OWNED BY clerk", "DROP ROLE clerk")
 
@@ -183,7 +184,7 @@ def test_a_delivery_that_can_be_stored_but_not_ended_fails_the_probe(
     administer(probed_url, *statements)
     database = Database(probed_url)
     with pytest.raises(SQLAlchemyError, match=message) as raised:
-        database.probe_write()
+        probe_write(database)
     assert not is_schema_outdated(raised.value)
     database.close()
 
@@ -199,15 +200,15 @@ def test_the_probe_runs_no_trigger_of_the_platforms_on_bookings(probed_url: str)
         ),
     )
     database = Database(probed_url)
-    database.probe_write()
+    probe_write(database)
     database.close()
 
 
 def test_the_probe_passes_with_statements_that_are_always_prepared(probed_url: str) -> None:
     parts = make_url(probed_url).update_query_dict({"prepare_threshold": "0"})
     database = Database(parts.render_as_string(hide_password=False))
-    database.probe_write()
-    database.probe_write()
+    probe_write(database)
+    probe_write(database)
     database.close()
 
 
@@ -215,7 +216,7 @@ def test_a_locked_table_of_bookings_does_not_fail_the_probe(probed_url: str) -> 
     database, locking = Database(probed_url), Database(probed_url)
     with locking.transaction() as session:
         session.execute(text("LOCK TABLE meetergo_inbox.bookings"))
-        database.probe_write()
+        probe_write(database)
     database.close()
     locking.close()
 
@@ -224,7 +225,7 @@ def test_a_booking_that_cannot_be_updated_fails_the_probe(probed_url: str) -> No
     administer(probed_url, *(each.replace("deliveries", "bookings") for each in PUBLICATION_WITHOUT_IDENTITY))
     database = Database(probed_url)
     with pytest.raises(SQLAlchemyError, match="replica identity"):
-        database.probe_write()
+        probe_write(database)
     database.close()
 
 

@@ -28,6 +28,7 @@ from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
 from runtime.database import Database
 from runtime.errors import Failure, Permanent
+from runtime.write_probe import probe_write
 from tests.another_database import another_database
 from tests.console.cli import ON_SQLITE
 from tests.raw_sql import sql
@@ -507,9 +508,9 @@ def test_a_lock_that_another_process_holds_for_long_is_no_delivery_s_fault(
         session.execute(update(Delivery).values(is_isolated=is_isolated))
     with closing(sqlite3.connect(str(database.engine.url.database), isolation_level=None)) as other:
 
-        def release() -> None:
+        def release(_database: Database) -> None:
             other.execute("ROLLBACK")
-            Database.probe_write(database)
+            probe_write(database)
 
         def record_claim(*claim: Any) -> None:
             recorded(*claim)
@@ -517,7 +518,7 @@ def test_a_lock_that_another_process_holds_for_long_is_no_delivery_s_fault(
 
         recorded = Claim.record
         monkeypatch.setattr(Claim, "record", record_claim)
-        monkeypatch.setattr(database, "probe_write", release)
+        monkeypatch.setattr("worker.inbox.isolation.probe_write", release)
         with pytest.raises(OperationalError):
             inbox.process_due()
     assert [(row.attempts, row.is_isolated) for row in harness.all(Delivery)] == [(0, is_isolated)] * len(ids)

@@ -14,6 +14,7 @@ from models.migrations.newer import is_up_to_date
 from models.stats import collect_stats
 from models.tables import Booking, Delivery, Notification
 from runtime.database import Database
+from runtime.write_probe import probe_write
 from tests.snapshot import snapshot_rows
 from tests.worker.harness import AT, START, Harness
 from worker.maintenance.recovery import recover_stale_claims
@@ -56,7 +57,7 @@ def test_another_schema_holds_all_that_an_installation_does(
     hook = f"{__name__}:note_booking"
     harness = open_harness(database_schema=another, platform_hook=hook, notify_default="log:")
     services, own = harness.services, harness.services.database
-    own.probe_write()
+    probe_write(own)
     harness.add_user(meetergo_user_id=samples.HOST_ID)
     bodies = [samples.created(f"b{number}", START, AT) for number in range(5)]
     harness.deliver(*bodies, b"no JSON")

@@ -16,6 +16,7 @@ from models.retryable import RefusedRows
 from runtime.contention import is_contention
 from runtime.database import Database, RowsDiscarded
 from runtime.errors import Transient, describe, log_fields
+from runtime.write_probe import probe_write
 from worker.inbox.batch import Outcome
 
 REFUSALS = (DBAPIError, RowsDiscarded, StaleDataError)
@@ -53,7 +54,7 @@ class Isolation:
         """
         if not ids:
             raise error
-        self.database.probe_write()
+        probe_write(self.database)
         if kind == "isolated":
             with self._leaving_refused_alone(ids[0]):
                 return self.fail(ids[0], error)
@@ -103,7 +104,7 @@ class Isolation:
         except REFUSALS as error:
             if is_contention(error):
                 raise
-            self.database.probe_write()
+            probe_write(self.database)
             self.refused.add(delivery_id)
             log.error("delivery.not_updatable", delivery_id=delivery_id, **log_fields(error))
 

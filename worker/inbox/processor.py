@@ -27,6 +27,7 @@ from runtime.encryption import BodyCipher
 from runtime.errors import Failure, Permanent, describe
 from runtime.outage import Cooldown
 from runtime.queue import JobQueue
+from runtime.write_probe import probe_write
 from worker.drain_result import DrainResult
 from worker.identity import own_name
 from worker.inbox.batch import ChangeRecorder, Outcome, ParsedDelivery, is_lost, process_batch
@@ -216,7 +217,7 @@ class InboxProcessor:
                         Claim.release(session, self.worker)
                 self._report(outcomes)
         except Exception as error:
-            self.database.probe_write()
+            probe_write(self.database)
             self._report(self._isolation().fail(delivery.id, error))
 
     def _apply_check(self, session: Session, checked: Delivery, result: CheckResult) -> list[Outcome]:
@@ -384,7 +385,7 @@ class InboxProcessor:
         """
         outcomes = process_batch(session, group, self.recorder, self.clock(), deadline)
         if any(outcome.error and is_table_refused(outcome.error) for outcome in outcomes):
-            self.database.probe_write()
+            probe_write(self.database)
         return outcomes
 
     def _await_check(self, session: Session, delivery: Delivery, event: BookingEvent, kind: DueKind) -> Outcome:

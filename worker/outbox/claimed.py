@@ -18,6 +18,7 @@ from models.notification import SEND_LEASE, ClaimRefused, Notification, refusals
 from models.retryable import RefusedRows, Turn, stored_error
 from runtime.database import Database, RowsDiscarded, check_constraints
 from runtime.errors import Permanent, log_fields
+from runtime.write_probe import probe_write
 from worker.channels import TemporaryRefusal
 
 BATCH = 100
@@ -107,7 +108,7 @@ class ClaimedNotifications:
             SQLAlchemyError: no others can be claimed, or the database cannot be written.
         """
         self.next_is_isolated = False
-        self.database.probe_write()
+        probe_write(self.database)
         errors, until = dict[int, SQLAlchemyError](), time.monotonic() + MAX_SEARCH_TIME.total_seconds()
         for key in refusal.ids:
             if error := self._claim_error(key):
@@ -161,7 +162,7 @@ class ClaimedNotifications:
         A trigger of the platform may fail, for example, and the message would be sent again and again.
         """
         recorded = list[SendAttempt]()
-        self.database.probe_write()
+        probe_write(self.database)
         for each in attempts:
             try:
                 recorded += self._record([each])
