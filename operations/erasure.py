@@ -4,8 +4,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from models.erasure import ErasureResult, PersonMatches, erase, find, vacuum
-from models.person import Details, Person, identities, person_from
+from models.privacy.erasure import ErasureResult, erase, vacuum
+from models.privacy.person import Details, Person, identities, person_from
+from models.privacy.person_search import PersonMatches, find_person
 from models.run import Run
 from operations.errors import OperationError
 from operations.text import printable
@@ -57,7 +58,7 @@ def find_guest(database: Database, cipher: BodyCipher, guest: GuestName) -> Pers
         OperationError: nobody matches, or several people do.
     """
     person = guest.person()
-    found = find(database, cipher, person, account=None)
+    found = find_person(database, cipher, person, account=None)
     if not found.has_matches:
         raise OperationError("nobody with this address, number or name is known")
     refuse_several(person, found)

@@ -18,10 +18,10 @@ from sqlalchemy import Engine, event, func, select, update
 
 from benchmarks.growth.fill import booking_id, host_id
 from devtools.send import samples
-from models import retention
 from models.account import DEFAULT
 from models.delivery import DUE_KINDS, Delivery
 from models.notification import Notification
+from models.privacy import retention
 from models.retryable import waiting_accounts
 from models.tables import Booking, BookingChange, PlatformUser
 from operations.users.calendar import CalendarFeed

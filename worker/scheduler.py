@@ -14,7 +14,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from models.account import DEFAULT
-from models.retention import prune
+from models.privacy.retention import prune
 from runtime import logs
 from runtime.http.metrics_server import port_of
 from runtime.outage import Outage

@@ -8,8 +8,8 @@ from dashboard.i18n import N_, _
 from dashboard.pages import render, see_other
 from dashboard.stores import current
 from dashboard.times import now
-from models.erasure import PersonMatches
-from models.retention import prunable
+from models.privacy.person_search import PersonMatches
+from models.privacy.retention import prunable
 from operations.erasure import GuestName, describe_guest, find_guest, reason_without_guest
 from operations.errors import OperationError
 from operations.keyset import COUNT_LIMIT

@@ -19,7 +19,7 @@ from models.account import DEFAULT
 from models.delivery import Delivery
 from models.intervention import Intervention, InterventionKind
 from models.notification import Notification
-from models.retention import prune
+from models.privacy.retention import prune
 from models.run import Run, RunRow
 from operations.erasure import COPIES, UNREACHED, GuestName, erase_guest
 from operations.replay.selection import CHUNK_SIZE, SelectedDelivery

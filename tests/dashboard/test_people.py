@@ -13,9 +13,9 @@ from redis import Redis
 from devtools.redis_server import free_port
 from devtools.send import samples
 from models.delivery import Delivery
-from models.erasure import vacuum
 from models.intervention import Intervention
-from models.person import ERASED
+from models.privacy.erasure import vacuum
+from models.privacy.person import ERASED
 from models.run import Run
 from operations.runs.executor import advance_runs
 from runtime.database import Database

@@ -25,7 +25,7 @@ from models.account import (
 )
 from models.account_cache import Accounts
 from models.migrate import migrate
-from models.reencryption import reencrypt
+from models.privacy.reencryption import reencrypt
 from runtime.database import Database, schema_of
 from runtime.encryption import BodyCipher
 from runtime.errors import Permanent, Transient

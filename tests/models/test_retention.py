@@ -9,10 +9,10 @@ from sqlalchemy import Connection, event, func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from benchmarks.growth.fill import fill
-from models import retention
 from models.delivery import Delivery
 from models.notification import Notification
-from models.retention import prune
+from models.privacy import retention
+from models.privacy.retention import prune
 from runtime.database import Database, RowsDiscarded
 from tests.discarding_trigger import discarding
 from tests.raw_sql import sql

@@ -14,11 +14,11 @@ from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
 from devtools.send import samples
-from models import erasure
 from models.booking import Booking
 from models.notification import Notification
-from models.person import person_from
 from models.platform_user import PlatformUser
+from models.privacy import erasure
+from models.privacy.person import person_from
 from operations.users import calendar
 from operations.users.calendar import CalendarSigner
 from read_api.calendar import calendar_blueprint

@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
-from models.erasure import erase
 from models.notification import Notification
-from models.person import person_from
 from models.platform_user import PlatformUser
-from models.reencryption import reencrypt
-from models.retention import prune
+from models.privacy.erasure import erase
+from models.privacy.person import person_from
+from models.privacy.reencryption import reencrypt
+from models.privacy.retention import prune
 from models.run import Run
 from operations.erasure import GuestName
 from operations.replay.selection import select_deliveries

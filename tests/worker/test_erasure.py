@@ -16,14 +16,15 @@ from sqlalchemy import select, text
 
 from console.__main__ import cli
 from devtools.send import samples
-from models import erasure
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery, NewDelivery, pack
 from models.intervention import Intervention
 from models.notification import Notification
-from models.person import ERASED, person_from
 from models.platform_user import PlatformUser
+from models.privacy import erasure
+from models.privacy.person import ERASED, person_from
+from models.privacy.person_search import find_person
 from runtime.encryption import BodyCipher
 from tests.console.cli import ON_SQLITE
 from tests.raw_sql import sql
@@ -281,7 +282,7 @@ def test_a_delivery_that_is_processed_after_the_search_is_erased_with_its_bookin
     """The operator may look at what was found for minutes before confirming it."""
     harness.deliver(*(created("b1", guest(), at=later(minute)) for minute in range(3)))
     services, person = harness.services, person_from(JANE)
-    found = erasure.find(services.database, services.inbox.cipher, person, None)
+    found = find_person(services.database, services.inbox.cipher, person, None)
     harness.process_due()
     erased = erasure.erase(services.database, services.inbox.cipher, person, later(2), found)
     assert (erased.bookings, erased.deliveries, erased.waiting) == (1, 3, 0)

@@ -20,7 +20,7 @@ from models.claim import MODEL_OF_QUEUE
 from models.delivery import Delivery
 from models.intervention import BY_RQ, Intervention
 from models.notification import Notification
-from models.retention import prune
+from models.privacy.retention import prune
 from models.search import RowSearch
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService

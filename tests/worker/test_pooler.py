@@ -19,9 +19,9 @@ from devtools.redis_server import free_port
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
-from models.erasure import erase
-from models.person import person_from
-from models.retention import prune
+from models.privacy.erasure import erase
+from models.privacy.person import person_from
+from models.privacy.retention import prune
 from models.search import RowSearch
 from operations.replay.dry_run import dry_run
 from operations.replay.selection import select_deliveries

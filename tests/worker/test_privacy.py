@@ -14,13 +14,13 @@ from devtools.send import samples
 from models.attempt import FailedAttempt
 from models.booking import BookingChange
 from models.delivery import Delivery, NewDelivery, pack
-from models.erasure import ErasureResult, erase
 from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
-from models.person import person_from
+from models.privacy.erasure import ErasureResult, erase
+from models.privacy.person import person_from
+from models.privacy.retention import BATCH_SIZE, prune
 from models.reconciliation import Reconciliation
-from models.retention import BATCH_SIZE, prune
 from models.run import Run
 from runtime.database import schema_of
 from runtime.encryption import BodyCipher, key_id

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from devtools.send import samples
 from models.notification import SUPERSEDED, Notification
 from models.platform_user import PlatformUser
-from models.retention import prune
+from models.privacy.retention import prune
 from operations.replay.service import ReplayService
 from tests.worker.harness import AT, START, Harness, later, soon
 from worker.channels.log import LogChannel

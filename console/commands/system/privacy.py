@@ -16,7 +16,8 @@ from console.render.tables import as_json, print_json
 from operations.text import count, printable
 
 if TYPE_CHECKING:
-    from models.erasure import ErasureResult, PersonMatches
+    from models.privacy.erasure import ErasureResult
+    from models.privacy.person_search import PersonMatches
     from operations.settings import ErasureSettings
 
 MAX_SHOWN = 5
@@ -27,7 +28,7 @@ OLD_PAGES_REMAIN = "other processes are reading the database file, so it still h
 @as_json
 def prune(as_json: bool) -> None:
     """Delete deliveries and notifications past their retention (the scheduler does it daily)."""
-    from models.retention import prune as prune_rows
+    from models.privacy.retention import prune as prune_rows
     from runtime.settings import RetentionSettings
 
     settings = RetentionSettings.load()
@@ -62,9 +63,10 @@ def erase(
 
     Shows first whom it would erase, and from how many rows.
     """
-    from models.erasure import ErasureResult, find, vacuum
-    from models.erasure import erase as erase_guest
     from models.intervention import Intervention
+    from models.privacy.erasure import ErasureResult, vacuum
+    from models.privacy.erasure import erase as erase_guest
+    from models.privacy.person_search import find_person
     from operations.accounts import check_account
     from operations.erasure import GuestName, reason_without_guest, refuse_several
     from operations.errors import OperationError
@@ -83,7 +85,7 @@ def erase(
             with database.read_only() as session:
                 check_account(session, account)
         remaining = _remaining_in_redis(settings)  # first: what is stored meanwhile may be missed by the search
-        found = find(database, cipher, person, account)
+        found = find_person(database, cipher, person, account)
         unsearched = _remaining_in_database(ErasureResult(unopened=len(found.unopened), skipped=found.skipped))
         if not found.has_matches:
             if not dry_run and not vacuum(database):  # an earlier erasure may have ended before it did this
@@ -118,8 +120,8 @@ def erase(
 @as_json
 def reencrypt(for_0_1_0: bool, as_json: bool) -> None:
     """Encrypt all stored bodies and API keys with the newest of BODY_KEYS; then the older keys can be removed."""
-    from models.reencryption import reencrypt as reencrypt_bodies
-    from models.reencryption import reencrypt_for_0_1_0
+    from models.privacy.reencryption import reencrypt as reencrypt_bodies
+    from models.privacy.reencryption import reencrypt_for_0_1_0
     from operations.settings import ErasureSettings
 
     settings = ErasureSettings.load()
