@@ -35,7 +35,7 @@ from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE_AFTER, NOW, Delivery
 from models.retryable import Moment, Retryable, retryable_indexes
 from runtime.bulk import check_inserted, insert_missing
-from runtime.database import Model, RowsDiscarded, database_now, partial_index, table_of, update_rows
+from runtime.database import CLOCK_TOLERANCE, Model, RowsDiscarded, database_now, partial_index, table_of, update_rows
 
 RESEND_COLUMNS = (
     "account",
@@ -53,8 +53,6 @@ KEY_BYTES = 32
 END_BATCH_SIZE = 500
 MEETING_OVER = "not sent: the meeting is over"
 SUPERSEDED = "not sent: a later message says more"
-CLOCK_TOLERANCE = timedelta(minutes=1)
-"""How far ahead the clock of the worker that made a row may have been."""
 SEND_LEASE = timedelta(seconds=60)
 """How long a sender holds a claimed row. Longer than any channel's deadline; renewed while sending."""
 

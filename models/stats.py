@@ -17,7 +17,7 @@ from models.error_groups import ErrorGroups
 from models.incident import Incident, IncidentKind
 from models.notification import Notification
 from models.reconciliation import ReconcileStatus
-from runtime.database import Database, is_postgresql, is_schema_outdated
+from runtime.database import CLOCK_TOLERANCE, Database, is_postgresql, is_schema_outdated
 from runtime.queue import QUEUES, JobQueue, QueueName
 from runtime.redis import deferred_deliveries, heartbeat
 from runtime.redis.client import eviction_policy
@@ -28,8 +28,6 @@ from runtime.write_probe import probe_write
 RATE_WINDOW = timedelta(minutes=5)
 """Window over which rates are averaged."""
 
-CLOCK_TOLERANCE = timedelta(minutes=1)
-"""Clock difference between machines that is tolerated."""
 FUTURE_WINDOW = timedelta(days=1)
 
 DEAD_FACTOR = 5

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from models.incident import IncidentKind
-from models.stats import CLOCK_TOLERANCE, Stats
+from models.stats import Stats
 from operations.errors import MIGRATE_COMMAND, first_line
 from operations.status import StatusSnapshot
 from operations.store_errors import store_error_message
 from operations.text import count, duration, printable
-from runtime.database import is_schema_outdated
+from runtime.database import CLOCK_TOLERANCE, is_schema_outdated
 from runtime.queue import QUEUES, QueueName
 from runtime.redis.heartbeat import DEATH_WINDOW, SIGNS_OF_SCHEDULER, TASKS
 from worker.maintenance.observation import cause

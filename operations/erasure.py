@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from models.privacy.erasure import ErasureResult, erase, vacuum
-from models.privacy.person import Details, Person, identities, person_from
+from models.privacy.person import Details, Identities, Person, identities, person_from
 from models.privacy.person_search import PersonMatches, find_person
 from models.run import Run
 from operations.errors import OperationError
@@ -67,9 +67,8 @@ def find_guest(database: Database, cipher: BodyCipher, guest: GuestName) -> Pers
 
 def reason_without_guest(reason: str, person: Person, found: PersonMatches) -> str:
     """Return an operator's reason without the guest, whom it may name in other words than those that found them."""
-    guests = [person.other_identities, *map(identities, found.guests)]
-    emails, phones, names = (frozenset[str]().union(*each) for each in zip(*guests, strict=True))
-    return str(replace(person, other_identities=(emails, phones, names)).redact(reason))
+    all_of_guest = Identities.union([person.other_identities, *map(identities, found.guests)])
+    return str(replace(person, other_identities=all_of_guest).redact(reason))
 
 
 def refuse_several(person: Person, found: PersonMatches) -> None:
@@ -79,7 +78,7 @@ def refuse_several(person: Person, found: PersonMatches) -> None:
         OperationError: it matches several.
     """
     by_name = not (person.emails or person.phones)
-    contacts = {frozenset(identities(each)[0] or identities(each)[1]) for each in found.guests}
+    contacts = {frozenset(identities(each).emails or identities(each).phones) for each in found.guests}
     if by_name and len(contacts) > 1:
         known = "; ".join(sorted(describe_guest(each) for each in found.guests))
         raise OperationError(f"several guests have this name: {known}. Give the address, or --phone")

@@ -58,6 +58,8 @@ NO_FILE = ("file:", ":memory:")
 POSTGRESQL_SHORT_LOCK_TIMEOUT_MILLISECONDS = 100
 POOL_TIMEOUT_SECONDS = 2
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""How far the clocks of two machines may differ, such as that of a worker and the database's."""
 BEGIN = "BEGIN IMMEDIATE"
 WRITE_QUEUE_SUFFIX = "-queue"
 """Of the empty file beside a SQLite database in which writers queue: locks of the database file itself are SQLite's."""

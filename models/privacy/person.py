@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import parseaddr
-from typing import Any
+from typing import Any, NamedTuple
 from unicodedata import category, normalize
 from urllib.parse import unquote
 
@@ -26,9 +26,26 @@ NOT_INSIDE_ADDRESS = r"(?<![\w.+%\-])"
 NOT_BEFORE_DOMAIN = r"(?![\w\-])(?!\.[\w])"
 
 Details = Mapping[str, Any]
-Identities = tuple[frozenset[str], frozenset[str], frozenset[str]]
-"""E-mails, phone numbers and full names."""
-NO_IDENTITIES: Identities = (frozenset(), frozenset(), frozenset())
+
+
+class Identities(NamedTuple):
+    """What tells one person from another, normalized as in `Person`."""
+
+    emails: frozenset[str] = frozenset()
+    phones: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def union(cls, several: Iterable["Identities"]) -> "Identities":
+        """Return all of several people."""
+        return cls(*(frozenset[str]().union(*kind) for kind in zip(*several, strict=True)))
+
+    def difference(self, other: "Identities") -> "Identities":
+        """Return those that the other does not have."""
+        return Identities(*(own - others for own, others in zip(self, other, strict=True)))
+
+
+NO_IDENTITIES = Identities()
 
 
 @dataclass(frozen=True)
@@ -53,7 +70,7 @@ class Person:
 
     def __post_init__(self) -> None:
         """Compile the patterns once for many texts."""
-        emails, names = self.emails | self.other_identities[0], self.names | self.other_identities[2]
+        emails, names = self.emails | self.other_identities.emails, self.names | self.other_identities.names
         parts = [
             f"{NOT_INSIDE_ADDRESS}{re.escape(each)}{NOT_BEFORE_DOMAIN}"
             for email in emails
@@ -94,13 +111,10 @@ class Person:
                 break
             person = replace(person, keys=person.keys | found)
         own, others = (
-            [identities(each) for each in guests if person._is_same_guest(each) is is_own] for is_own in (True, False)
+            Identities.union(identities(each) for each in guests if person._is_same_guest(each) is is_own)
+            for is_own in (True, False)
         )
-        other_identities = [
-            frozenset().union(*(each[kind] for each in own)).difference(*(each[kind] for each in others))
-            for kind in range(3)
-        ]
-        return replace(person, other_identities=(other_identities[0], other_identities[1], other_identities[2]))
+        return replace(person, other_identities=own.difference(others))
 
     def _is_same_guest(self, details: Details) -> bool:
         return str(details.get("id")) in self.keys or self.matches_guest(details)
@@ -138,12 +152,13 @@ class Person:
         for each in _decodings(text):
             if self._pattern and self._pattern.search(each):
                 return True
-            if (self.phones or self.other_identities[1]) and any(map(self._is_number, PHONE_NUMBER.findall(each))):
+            if (self.phones or self.other_identities.phones) and any(map(self._is_number, PHONE_NUMBER.findall(each))):
                 return True
         return False
 
     def _is_number(self, text: str) -> bool:
-        return any(_is_same_number(normalize_phone(text), phone) for phone in self.phones | self.other_identities[1])
+        known = self.phones | self.other_identities.phones
+        return any(_is_same_number(normalize_phone(text), phone) for phone in known)
 
 
 def person_from(email: str = "", phone: str = "", name: str = "") -> Person:
@@ -205,7 +220,7 @@ def normalize_phone(text: str) -> str:
 
 
 def identities(details: Details) -> Identities:
-    """Return the e-mails, numbers and full names of an attendee."""
+    """Return the addresses, numbers and full names of an attendee."""
     text = {name.lower(): str(value) for name, value in details.items() if isinstance(value, str | int) and value}
     emails = {
         address for name, value in text.items() if "mail" in name and "@" in (address := normalize_address(value))
@@ -214,7 +229,7 @@ def identities(details: Details) -> Identities:
     names = {normalize_text(text[each]) for each in ("fullname", "name") if each in text}
     if {"firstname", "lastname"} <= text.keys():
         names.add(normalize_text(f"{text['firstname']} {text['lastname']}"))
-    return (
+    return Identities(
         frozenset(emails),
         frozenset(each for each in phones if len(each) >= MIN_PHONE_DIGITS),
         frozenset(each for each in names if " " in each),
