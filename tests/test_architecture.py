@@ -39,7 +39,6 @@ MOST_MODULES = {
     "operations": 19,
     "runtime": 17,
     "receiver": 12,
-    "worker": 18,
     "worker/channels": 12,
     "dashboard/screens": 17,
 }

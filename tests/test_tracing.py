@@ -31,7 +31,7 @@ from tests.otlp_collector import Collector, ExportedSpan, otlp_collector
 from tests.waiting import wait_until
 from tests.worker.conftest import harness, open_harness
 from tests.worker.harness import AT, START, Harness
-from worker.pool import QueueWorker, _worker_type
+from worker.queue_worker import QueueWorker, _worker_type
 
 __all__ = ["harness", "open_harness"]
 

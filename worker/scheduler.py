@@ -146,7 +146,7 @@ def _account_task(settings: ScheduleSettings, stop: StopEvent) -> Schedule:
 def _serve_metrics(settings: ScheduleSettings, services: Services) -> None:
     port = port_of(settings, "cron")
     if port:
-        from worker.gauges import serve_stats  # late: see runtime/http/metrics_server.py
+        from worker.metrics.gauges import serve_stats  # late: see runtime/http/metrics_server.py
 
         serve_stats(services, settings.metrics_host, port)
 

@@ -13,7 +13,7 @@ from worker import hook
 from worker.inbox.batch import ChangeRecorder
 from worker.inbox.cancel_check import CancelChecks
 from worker.inbox.processor import InboxProcessor
-from worker.metrics import Metrics, NoMetrics
+from worker.metrics.protocol import Metrics, NoMetrics
 from worker.outbox.planner import NotificationPlanner
 from worker.outbox.sender import OutboxSender
 from worker.settings import WorkerSettings
@@ -81,6 +81,6 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
 def _metrics(settings: WorkerSettings, accounts: Accounts) -> Metrics:
     if not settings.metrics_port:
         return NoMetrics()
-    from worker.counters import PrometheusMetrics  # late: see runtime/http/metrics_server.py
+    from worker.metrics.counters import PrometheusMetrics  # late: see runtime/http/metrics_server.py
 
     return PrometheusMetrics(accounts)

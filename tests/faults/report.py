@@ -19,7 +19,8 @@ from tests.faults.verdict import Verdict
 from worker.maintenance.sweeper import OVERDUE_AFTER
 from worker.outbox.claimed import BATCH, MAX_RECORDING_TIME
 from worker.outbox.sender import MAX_SEND_TIME, MAX_UNRECORDED_TIME
-from worker.pool import ABANDONED_AFTER, MAINTENANCE_INTERVAL, RESTART_DELAY, WORKER_TTL
+from worker.pool import RESTART_DELAY
+from worker.queue_worker import ABANDONED_AFTER, MAINTENANCE_INTERVAL, WORKER_TTL
 from worker.scheduler import SCHEDULE
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"

@@ -14,7 +14,7 @@ from tests.query_count import RedisProxy, count_queries, redis_proxy
 from tests.worker.harness import Harness
 from tests.worker.hooks import do_nothing
 from worker import jobs
-from worker.pool import _build_rq_worker
+from worker.queue_worker import _build_rq_worker
 
 COST = {
     "one created": (15, 1, 3),
@@ -87,7 +87,7 @@ def test_a_heartbeat_costs_one_round_trip_and_none_right_after_another(
     worker = _build_rq_worker(redis, "inbox")
     worker.register_birth()
     redis.delete(worker.key)
-    monkeypatch.setattr("worker.pool.HEARTBEAT_INTERVAL", timedelta(hours=1))
+    monkeypatch.setattr("worker.queue_worker.HEARTBEAT_INTERVAL", timedelta(hours=1))
     with count_queries(proxy) as count:
         worker.heartbeat()
         worker.heartbeat()

@@ -28,7 +28,7 @@ from tests.worker.harness import AT, START, Harness
 from worker import hook
 from worker.hook import UnusableHook
 from worker.inbox import processor
-from worker.pool import RepeatedTimeout
+from worker.queue_worker import RepeatedTimeout
 
 SECRET = "guest-1@example.com"
 

@@ -30,7 +30,7 @@ from worker.drain_result import DrainResult
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import OVERDUE_AFTER, sweep, wake
 from worker.outbox.sender import OutboxSender
-from worker.pool import QueueWorker
+from worker.queue_worker import QueueWorker
 
 KEY = Fernet.generate_key().decode()
 CREATED = samples.created("b1", START, AT)

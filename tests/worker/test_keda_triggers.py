@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from tests.payloads import payload
 from tests.worker.harness import Harness
-from worker.gauges import StatsCollector
+from worker.metrics.gauges import StatsCollector
 
 FOLDER = Path(__file__).parent.parent.parent / "deploy" / "kubernetes"
 

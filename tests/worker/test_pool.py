@@ -36,7 +36,7 @@ from tests.scrape import free_ports, read, read_until
 from tests.waiting import wait_until
 from tests.worker.harness import AT, START, Harness
 from worker import scheduler
-from worker.pool import QueueWorker
+from worker.queue_worker import QueueWorker
 
 ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 """Processes start, die and are replaced alike whatever the database, and each takes seconds to start."""

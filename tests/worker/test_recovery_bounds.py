@@ -17,7 +17,8 @@ from worker.inbox.processor import CHECK_LEASE
 from worker.jobs import MAX_DRAIN_TIME
 from worker.maintenance.sweeper import OVERDUE_AFTER
 from worker.outbox.claimed import MAX_RECORDING_TIME
-from worker.pool import ABANDONED_AFTER, MAINTENANCE_INTERVAL, RESTART_DELAY, WORKER_TTL, QueueWorker, WorkerPool
+from worker.pool import RESTART_DELAY, WorkerPool
+from worker.queue_worker import ABANDONED_AFTER, MAINTENANCE_INTERVAL, WORKER_TTL, QueueWorker
 from worker.scheduler import SCHEDULE
 
 SWEEP_EVERY = SCHEDULE["sweep"][0]

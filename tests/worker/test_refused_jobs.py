@@ -17,7 +17,7 @@ from models.delivery import Delivery
 from runtime.queue import JobQueue
 from tests.console.cli import ON_SQLITE
 from tests.worker.harness import Harness
-from worker.pool import QueueWorker
+from worker.queue_worker import QueueWorker
 
 REFUSED = "this job is not one of meetergo-inbox's, so it was not run: another program writes to this Redis"
 

@@ -22,14 +22,15 @@ from runtime.queue import QueueName
 from runtime.redis.client import InstallationRedis, connect
 from tests.faults.redis_server import RedisServer
 from tests.waiting import wait_until
-from worker import identity, pool, stopping
+from worker import identity, queue_worker, stopping
 from worker.maintenance import recovery
-from worker.pool import QueueWorker, WorkerPool
+from worker.pool import WorkerPool
+from worker.queue_worker import QueueWorker
 
 
 @pytest.fixture(autouse=True)
 def own_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(pool, "stopping", stopping.Stopping())
+    monkeypatch.setattr(queue_worker, "stopping", stopping.Stopping())
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
@@ -56,7 +57,7 @@ def test_a_signal_that_was_swallowed_while_redis_is_gone_for_good_ends_the_worke
     monkeypatch.setattr(time, "sleep", interrupted)
     began = time.monotonic()
     try:
-        assert pool._run_rq_worker(connect(server.url), "inbox")
+        assert queue_worker._run_rq_worker(connect(server.url), "inbox")
         assert time.monotonic() - began < 20  # else it tried to connect until the time of this test was up
     finally:
         server.stop()
@@ -75,7 +76,7 @@ def test_a_signal_that_rq_swallowed_while_it_tidied_up_ends_the_worker(
 
     monkeypatch.setattr(BaseWorker, "run_maintenance_tasks", interrupted)
     with connect(redis_url) as connection:
-        worker: QueueWorker = pool._build_rq_worker(connection, "inbox")
+        worker: QueueWorker = queue_worker._build_rq_worker(connection, "inbox")
         began = time.monotonic()
         assert worker.work(logging_level="WARNING") is False
         assert time.monotonic() - began < 10  # else it waited for a job until the time of this test was up
@@ -88,24 +89,24 @@ def test_a_signal_that_was_swallowed_between_two_workers_ends_the_process() -> N
         interrupt()
         raise RedisConnectionError("down")
 
-    pool._exit_on_signal()
-    pool._retry_until_stopped("inbox", fail)  # else it goes on until the time of this test is up
+    queue_worker._exit_on_signal()
+    queue_worker._retry_until_stopped("inbox", fail)  # else it goes on until the time of this test is up
 
 
 @pytest.mark.timeout(30)
 def test_a_signal_that_was_swallowed_while_a_worker_was_built_ends_it(
     redis: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = pool._build_rq_worker
+    build = queue_worker._build_rq_worker
 
     def interrupted(connection: InstallationRedis, queue: QueueName) -> QueueWorker:
         interrupt()
         return build(connection, queue)
 
-    monkeypatch.setattr(pool, "_build_rq_worker", interrupted)
-    pool._exit_on_signal()
+    monkeypatch.setattr(queue_worker, "_build_rq_worker", interrupted)
+    queue_worker._exit_on_signal()
     began = time.monotonic()
-    pool._run_rq_worker(connect(redis_url), "inbox")
+    queue_worker._run_rq_worker(connect(redis_url), "inbox")
     assert time.monotonic() - began < 20  # else it waited for a job until the time of this test was up
 
 

@@ -23,7 +23,7 @@ from tests.worker.test_pool import wait_until
 from worker import scheduler
 from worker.maintenance import sweeper
 from worker.maintenance.sweeper import OVERDUE_AFTER, sweep, wake
-from worker.pool import QueueWorker
+from worker.queue_worker import QueueWorker
 from worker.services import Services
 
 CREATED = samples.created("b1", START, AT)

@@ -33,7 +33,7 @@ from worker.identity import own_name
 from worker.inbox.batch import ChangeRecorder, Outcome, ParsedDelivery, is_lost, process_batch
 from worker.inbox.cancel_check import CancelChecks, CheckResult
 from worker.inbox.isolation import Isolation
-from worker.metrics import Metrics, NoMetrics
+from worker.metrics.protocol import Metrics, NoMetrics
 
 BATCH = 200
 MAX_ROWS: dict[DueKind, int] = {"new": BATCH, "failed": 20, "isolated": 1}

@@ -16,7 +16,7 @@ from worker.channels import Unresponsive
 from worker.channels.log import LogChannel
 from worker.drain_result import DrainResult
 from worker.identity import own_name
-from worker.metrics import Metrics, NoMetrics
+from worker.metrics.protocol import Metrics, NoMetrics
 from worker.outbox.claimed import ClaimedNotifications, SendAttempt
 from worker.outbox.destinations import Destinations
 from worker.outbox.planner import NotificationPlanner, RoutedNotification, to_message
