@@ -22,6 +22,9 @@ def snapshot_rows(database: Database) -> dict[str, list[Any]]:
 
 
 def snapshot_redis(redis: Redis) -> dict[bytes, Any]:
+    """Return all keys, which do not expire from now on: else two snapshots differ by the time between them."""
+    for key in redis.scan_iter():
+        redis.persist(key)
     return {key: READERS[redis.type(key)](redis, key) for key in redis.scan_iter()}
 
 
