@@ -116,7 +116,7 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     if not rows:
         return
     model: type[Model] = type(rows[0])
-    table, values = qualified_name(session, model), [_key_and_values(row, only) for row in rows]
+    table, values = qualified_name(session, model), [_values_and_key(row, only) for row in rows]
     if is_postgresql(session):
         updated = _count_updated(session, _update_from_rows(model, table, only), model, values)
     else:
@@ -163,9 +163,9 @@ def _prepared(statement: str) -> TextClause:
     return text(statement)
 
 
-def _key_and_values(row: Any, only: tuple[str, ...]) -> dict[str, Any]:
+def _values_and_key(row: Any, only: tuple[str, ...]) -> dict[str, Any]:
     model: type[Model] = type(row)
-    return {"id": row.id, **_values(row, _columns(model, only))}
+    return {**_values(row, _columns(model, only)), "id": row.id}
 
 
 def _values(row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
@@ -187,9 +187,9 @@ def _update_from_rows(model: type[Model], table: str, only: tuple[str, ...]) -> 
 
 @cache
 def _update_by_id(model: type[Model], table: str, only: tuple[str, ...]) -> str:
-    """Return an UPDATE whose first parameter is the id; see `_key_and_values`."""
-    sets = ", ".join(f"{column} = ?{number}" for number, column in enumerate(_columns(model, only), start=2))
-    return f"UPDATE {table} SET {sets} WHERE id = ?1"  # noqa: S608 - as above
+    """Return an UPDATE whose last parameter is the id; see `_values_and_key`."""
+    sets = ", ".join(f"{column} = ?" for column in _columns(model, only))
+    return f"UPDATE {table} SET {sets} WHERE id = ?"  # noqa: S608 - as above
 
 
 def _execute_for_each(session: Session, statement: str, model: type[Model], values: Sequence[Values]) -> int:
