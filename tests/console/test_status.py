@@ -563,6 +563,7 @@ def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, red
     assert run_cli_json("adopt-queue") == {"queues": {"old-inbox": 1}}
     assert run_cli("adopt-queue", "old-inbox", "--yes").exit_code == 1
     assert run_cli_json("adopt-queue", "old-inbox", "--yes", "--all") == {"queue": "old-inbox", "taken": 1, "left": 0}
+    assert "No webhook waits in old-inbox" in run_cli("adopt-queue", "old-inbox", "--yes").stdout
     assert "No webhook waits for a worker that would store it." in run_cli("adopt-queue").stdout
     assert healthy.services.job_queue.queue("inbox").count == 2  # the body and the trigger
 

@@ -32,8 +32,10 @@ def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) ->
     job_queue.trigger_drain("inbox")
     if as_json:
         print_json({"queue": name, "taken": done.taken, "left": done.left})
-    else:
+    elif done.taken or done.left:
         click.echo(f"This installation's queue has taken {count(done.taken, 'webhook')} of {name}.")
+    else:
+        click.echo(f"No webhook waits in {name}: without QUEUE, all queues that hold some are listed.")
     if done.left:
         click.echo(f"{done.left} were accepted for another database and stay there; --all takes them too.", err=True)
         raise SystemExit(1)
