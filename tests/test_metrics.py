@@ -94,9 +94,14 @@ def after_traffic(service: Service) -> Scrape:
     assert statuses == [200] * 6 + [404, 404, 413, 400]
 
     def is_drained(scrape: Scrape) -> bool:
-        sent_total = scrape.value("notifications_total", channel="log", outcome="done")
+        def value(name: str, **labels: str) -> float:
+            return scrape.value(name, **labels) or 0
+
+        attempts = sum(value("attempts_total", box="inbox", outcome=outcome) for outcome in ("done", "dead"))
+        ended = sum(value(f"rows_{status}", box="inbox") for status in ("done", "dead"))
+        sent = value("notifications_total", channel="log", outcome="done"), value("rows_done", box="outbox")
         has_swept = scrape.value("schedule_next_run_timestamp_seconds", task="sweep")
-        return sent_total == 3 and scrape.value("rows_done", box="outbox") == 3 and has_swept is not None
+        return attempts == ended == 5 and sent == (3, 3) and has_swept is not None
 
     return read_until(is_drained, *service.targets)
 
