@@ -66,6 +66,10 @@ def test_existing_ids_are_completed(sample_data: Harness) -> None:
     assert offered("notifications", "show", "2") == ["2"]
     assert offered("notifications", "show", notification.message_id[:9]) == [notification.message_id]
     assert offered("bookings", "show", "%") == []
+    for words in (["replay"], ["deliveries", "ignore"]):
+        assert offered(*words, "more", delivery.id[:3]) == [delivery.id[:12]]
+    for words in (["notifications", "replay"], ["notifications", "ignore"]):
+        assert offered(*words, "more", "2") == ["2"]
 
 
 @pytest.mark.parametrize("url", ["postgresql://127.0.0.1:1/x", "nonsense", "sqlite:///bare.db"])

@@ -51,6 +51,14 @@ def test_the_dead_are_sent(harness: Harness, invoke: Invoke, sent: list[str]) ->
     ]
 
 
+def test_one_is_named_by_its_number_or_its_message_id(harness: Harness, invoke: Invoke, sent: list[str]) -> None:
+    dead = harness.all(Notification)[0]
+    for named in (str(dead.id), dead.message_id, dead.message_id[:12]):
+        result = invoke(replay_notifications, named, "--superseded", "--dry-run")
+        assert "1 notification would be sent" in result.output, result.output
+    assert "there is no notification msg: its id is a number, or msg_..." in invoke(replay_notifications, "msg").output
+
+
 def test_superseded_notifications_are_closed_and_not_sent(harness: Harness, invoke: Invoke, sent: list[str]) -> None:
     """Its creation: the host knows by now that it was cancelled."""
     result = invoke(replay_notifications, "--dead", "--yes")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.cli import completion
 from console.cli.audit import BY_OPTION
 from console.cli.confirm import YES_OPTION, confirm_or_exit
 from console.cli.filters import DEAD_OPTION, filters, require_selector, row_search
@@ -23,7 +24,7 @@ REASON_OPTION = click.option("--reason", required=True, metavar="TEXT", help="Wh
 
 
 @click.command()
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=completion.DELIVERY, metavar="[ID]...")
 @DEAD_OPTION
 @filters
 @REASON_OPTION
@@ -49,7 +50,7 @@ def ignore(ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as
 
 
 @click.command("ignore")
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=completion.NOTIFICATION, metavar="[ID]...")
 @DEAD_OPTION
 @filters
 @REASON_OPTION

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from console.app import EXIT_INTERRUPTED
+from console.cli import completion
 from console.cli.audit import audited
 from console.cli.confirm import DRY_RUN_NOTE, JSON_OPTION, YES_OPTION, check_can_ask, confirm_or_exit
 from console.cli.filters import DEAD_OPTION, filters, require_selector, row_search
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=completion.DELIVERY, metavar="[ID]...")
 @DEAD_OPTION
 @filters
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the oldest N.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from console.cli import completion
 from console.cli.audit import audited
 from console.cli.confirm import JSON_OPTION, YES_OPTION, check_can_ask, confirm_or_exit
 from console.cli.filters import DEAD_OPTION, filters, require_selector, row_search
@@ -37,7 +38,7 @@ MAX_SHOWN = 20
 
 
 @click.command("replay")
-@click.argument("ids", nargs=-1, type=click.IntRange(1, 2**31 - 1), metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=completion.NOTIFICATION, metavar="[ID]...")
 @DEAD_OPTION
 @filters
 @click.option("--again", is_flag=True, help="Also those already sent: they are sent once more.")
@@ -47,7 +48,7 @@ MAX_SHOWN = 20
 @JSON_OPTION
 @audited
 def replay_notifications(
-    ids: tuple[int, ...],
+    ids: tuple[str, ...],
     dead: bool,
     again: bool,
     superseded: bool,
@@ -59,6 +60,8 @@ def replay_notifications(
     **chosen: Any,
 ) -> None:
     """Send dead notifications; with --again, also those already sent.
+
+    Select them by ID (a number, or msg_...), by filters, or with --dead.
 
     A notification that is sent again gets a new message id, so that the recipient does not treat it as a repeat.
     """
@@ -101,20 +104,19 @@ def _close_superseded(
 
 
 def _found(
-    services: Services, ids: tuple[int, ...], chosen: dict[str, Any]
+    services: Services, ids: tuple[str, ...], chosen: dict[str, Any]
 ) -> tuple[Sequence[Notification], Collection[int]]:
     """Return the selected notifications, and the ids of the superseded ones."""
     from models.notification import Notification
     from models.search import RowSearch
+    from operations import lookup
 
     with services.database.read_only() as session:
-        search = RowSearch(ids=ids) if ids else row_search(session, chosen)
+        named = tuple(lookup.find_notification(session, each).id for each in ids)
+        search = RowSearch(ids=named) if ids else row_search(session, chosen)
         query: Select[Any] = search.notifications().order_by(None).order_by(Notification.id)
         rows: Sequence[Notification] = session.scalars(query).all()
         outdated = {row.id for row in rows if row.status != "pending" and row.is_superseded(session)}
-    missing = sorted({*ids} - {row.id for row in rows})
-    if missing:
-        raise click.ClickException(f"there is no notification {missing[0]}: `notifications list` shows their ids")
     return rows, outdated
 
 
