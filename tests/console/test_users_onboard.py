@@ -412,7 +412,9 @@ def test_lines_that_do_not_exist_or_are_no_numbers_are_refused(operator: Operato
     file = hosts(tmp_path, 2)
     refused = operator.run("users", "onboard", str(file), "--lines", "2-3,7,9")
     assert (refused.exit_code, "hosts.csv has nothing in line 7, 9" in refused.stderr) == (1, True)
-    assert "is not a list of line numbers" in operator.run("users", "onboard", str(file), "--lines", "x").stderr
+    for numbers in ("x", "", "3-2", "0", "2-9999999999"):
+        done = operator.run("users", "onboard", str(file), "--lines", numbers)
+        assert f"'{numbers}' is not a list of line numbers" in done.stderr
     assert emails(operator.meetergo) == []
 
 

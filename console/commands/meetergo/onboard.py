@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from operations.users.import_run import ImportRun
 
 MAX_SHOWN = 20
+MAX_LINE = 1_000_000
 INTERRUPTED = "interrupted"
 FAILED_SUFFIX = ".failed"
 
@@ -36,10 +37,17 @@ class LineNumbersParam(click.ParamType[frozenset[int]]):
         if isinstance(value, frozenset):
             return value
         try:
-            parts = [part.partition("-") for part in value.split(",")]
-            return frozenset(n for first, _, last in parts for n in range(int(first), int(last or first) + 1))
+            return frozenset(number for part in value.split(",") for number in _numbers(part))
         except ValueError:
             self.fail(f"'{value}' is not a list of line numbers: write 3,17 or 3-17", param, context)
+
+
+def _numbers(part: str) -> range:
+    first, _, last = part.partition("-")
+    numbers = range(int(first), int(last or first) + 1)
+    if not numbers or numbers[0] < 1 or numbers[-1] > MAX_LINE:
+        raise ValueError(part)
+    return numbers
 
 
 @click.command()
