@@ -69,9 +69,26 @@ def require_selector(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> 
         raise click.UsageError(f"--dead and --status {chosen['status']} exclude each other")
 
 
+def check_chosen_account(session: Session, account: str | None) -> None:
+    """Refuse a misspelt account: the answer would be that nothing matches.
+
+    Raises:
+        OperationError: there is no such account.
+    """
+    if account is not None:
+        from operations.accounts import check_account  # late: imports the workers' settings
+
+        check_account(session, account)
+
+
 def row_search(session: Session, chosen: dict[str, Any]) -> RowSearch:
-    """Build the search from the options. The booking may be named by the beginning of its id."""
+    """Build the search from the options. The booking may be named by the beginning of its id.
+
+    Raises:
+        OperationError: there is no such account.
+    """
     from models.search import RowSearch
     from operations.lookup import resolve_booking_id
 
+    check_chosen_account(session, chosen["account"])
     return RowSearch(**chosen | {"booking_id": resolve_booking_id(session, chosen["booking_id"])})

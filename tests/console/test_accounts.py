@@ -283,7 +283,27 @@ def test_lists_show_and_filter_by_the_account_and_erase_and_replay_keep_to_it(
     assert json.loads(erased.stdout)["bookings"] == 1, erased.output
     guests = {row.id: str(row.attendees) for row in harness.all(Booking)}
     assert ("guest-1@" in guests["b1"], "guest-1@" in guests["acme:b1"]) == (True, False)
-    assert run(operator, "erase", "guest-1@example.com", "--account", "nobody", "--yes").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bookings list",
+        "deliveries list",
+        "deliveries errors",
+        "notifications list",
+        "notifications errors",
+        "users list",
+        "replay --dead --dry-run",
+        "notifications replay --dead --dry-run",
+        "deliveries ignore --dead --reason never --yes",
+        "erase guest-1@example.com --yes",
+    ],
+)
+def test_a_misspelt_account_is_refused(operator: Operator, command: str) -> None:
+    """Not answered as if nothing matched."""
+    done = run(operator, *command.split(), "--account", "nobody")
+    assert (done.exit_code, "there is no account 'nobody': `accounts list`" in done.output) == (1, True), done.output
 
 
 def test_without_another_account_nothing_mentions_accounts(operator: Operator) -> None:

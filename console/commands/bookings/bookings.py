@@ -11,7 +11,7 @@ from rich.text import Text
 from console.app import CommandGroup
 from console.cli import completion
 from console.cli.accounts import ONLY_ACCOUNT_OPTION
-from console.cli.filters import TimestampParam
+from console.cli.filters import TimestampParam, check_chosen_account
 from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
 from console.commands.bookings.refresh import refresh
@@ -63,6 +63,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     from operations import lookup, serialize
 
     with read_only_session() as session:
+        check_chosen_account(session, chosen["account"])
         query = BookingSearch(**chosen).bookings(session)
         if before:
             query = query.where(_comes_after(lookup.find_booking(session, before)))
