@@ -62,14 +62,10 @@ def with_account(
     return [Column("account"), *columns], [[name, *line] for name, line in zip(accounts, lines, strict=True)]
 
 
-def screen(*, quiet: bool = False) -> Screen:
-    """Return the console to print to. A quiet one prints nothing."""
-    return Screen(width=width(), highlight=False, markup=False, emoji=False, quiet=quiet)
-
-
-def width() -> int | None:
-    """Return the width to print at: None for the terminal's own, and enough for each line in a pipe."""
-    return None if sys.stdout.isatty() else PIPE_WIDTH
+def screen(*, quiet: bool = False, markup: bool = False) -> Screen:
+    """Return the console to print to, in a pipe without wrapping. A quiet one prints nothing."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Screen(width=width, highlight=False, markup=markup, emoji=False, quiet=quiet)
 
 
 def show(*parts: RenderableType) -> None:

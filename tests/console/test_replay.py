@@ -307,10 +307,11 @@ def test_many_existing_bookings_are_shown_in_one_line_each(harness: Harness, inv
 
 @ON_SQLITE
 def test_untrusted_text_cannot_control_the_terminal(harness: Harness, invoke: Invoke) -> None:
-    die(harness, samples.created("b1", START, AT, attendees=[{"id": "g", "fullname": "\x1b[2J[red]x", "email": "y"}]))
+    guest = {"id": "g", "fullname": "\x1b[2J[red]:bomb:", "email": "y"}
+    die(harness, samples.created("b1", START, AT, attendees=[guest]))
     result = invoke(replay, "--dead", "--dry-run")
     assert "\x1b" not in result.output
-    assert "[2J[red]x y" in result.output
+    assert "[2J[red]:bomb: y" in result.output
 
 
 def test_notify_lists_who_is_notified_again_and_does_it(harness: Harness, invoke: Invoke) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from console.app import EXIT_INTERRUPTED
 from console.cli import completion
@@ -21,6 +20,8 @@ from console.render import tables
 from operations.text import CONSOLE_COMMAND, count
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from operations.replay.report import DryRunReport
     from operations.replay.run import ReplayRun
     from operations.replay.selection import SelectedDelivery, Selection
@@ -75,7 +76,7 @@ def replay(
         raise click.UsageError("--in-background does not wait: `runs show` shows its progress")
     if in_background and not dry_run and not reason.strip():
         raise click.UsageError("--in-background needs --reason TEXT: it is recorded")
-    console, exit_code = Console(quiet=as_json, highlight=False, width=tables.width()), 0
+    console, exit_code = tables.screen(quiet=as_json, markup=True), 0
     with worker_services() as services:
         replay_service = ReplayService(services, by, reason, resend=notify, superseded=superseded)
         selection = _selection(services, ids, chosen | ({"status": "dead"} if dead else {}), limit)
