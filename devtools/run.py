@@ -252,8 +252,8 @@ def _check_redis(url: str) -> None:
 def _print_welcome(settings: RunSettings, env_file: EnvFile, generated: list[str], *, has_own_redis: bool) -> None:
     """Print the addresses, and commands that work in another terminal, which lacks this one's variables."""
     console = Console(highlight=False, soft_wrap=True)
-    is_port_in_file = env_file.values.get("PORT", "8000").strip() == str(settings.port)
-    with_port = "" if is_port_in_file else f"PORT={settings.port} "
+    with_port = _unless_known(env_file, "PORT", settings.port, "8000")
+    with_dashboard_port = _unless_known(env_file, "DASHBOARD_PORT", settings.dashboard_port, "8400")
     is_redis_elsewhere = not has_own_redis and not any(
         name in env_file.values for name in ("REDIS_URL", "REDIS_URL_FILE")
     )
@@ -269,7 +269,7 @@ def _print_welcome(settings: RunSettings, env_file: EnvFile, generated: list[str
     name = login_name()
     link = LoginSigner(settings.webhook_keys).link(settings.dashboard_base_url, name, "people")
     console.print(f"    [bold]{link}[/bold]")
-    console.print("    (another link: bin/inbox dashboard login --role people)")
+    console.print(f"    (another link: {with_dashboard_port}bin/inbox dashboard login --role people)")
     console.print("  Look at everything, from there:")
     console.print(f"    bin/inbox status{'     (with the same REDIS_URL)' if is_redis_elsewhere else ''}")
     if generated:
@@ -277,3 +277,8 @@ def _print_welcome(settings: RunSettings, env_file: EnvFile, generated: list[str
             f"  New in .env: {', '.join(generated)}. Keep that file: the address and the stored bodies need it."
         )
     console.print()
+
+
+def _unless_known(env_file: EnvFile, name: str, port: int, default: str) -> str:
+    """Return what to type before a command so that it has this port, or nothing if it has it anyway."""
+    return "" if env_file.values.get(name, default).strip() == str(port) else f"{name}={port} "

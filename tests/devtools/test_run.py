@@ -166,6 +166,23 @@ def test_the_printed_commands_work_in_another_terminal(
     assert "bin/inbox status     (with the same REDIS_URL)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("port", "env_file", "said"),
+    [
+        (8401, "", "link: DASHBOARD_PORT=8401 bin/inbox dashboard login"),
+        (8401, "DASHBOARD_PORT=8401\n", "link: bin/inbox dashboard login"),
+        (8400, "", "link: bin/inbox dashboard login"),
+    ],
+)
+def test_so_does_the_one_for_another_login_link(
+    port: int, env_file: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text(env_file)
+    settings = RunSettings(webhook_keys="k" * 32, dashboard_port=port)
+    _print_welcome(settings, read_env_file(tmp_path / ".env"), [], has_own_redis=True)
+    assert said in capsys.readouterr().out
+
+
 def test_keys_in_files_are_not_generated_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WEBHOOK_KEYS", "BODY_KEYS"):
         monkeypatch.delenv(name, raising=False)
