@@ -294,6 +294,24 @@ def test_a_closed_pipe_is_no_error(sample_data: Harness) -> None:
         assert len(done.stdout.splitlines()) == 1
 
 
+@ON_SQLITE
+@pytest.mark.parametrize("words", ["deliveries list", "replay --since 1h --dry-run"])
+def test_a_pipe_that_nobody_reads_gives_the_exit_code_of_sigpipe(sample_data: Harness, words: str) -> None:
+    """Not that of what needs a person."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "console", *words.split()],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_an_interruption_prints_nothing_and_exits_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
